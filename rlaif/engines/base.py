@@ -1,0 +1,122 @@
+"""What an engine is: something that holds a language model and answers prompts, knowing nothing of constitutions.
+
+Prompts reach an engine as messages made of segments. A *trusted* segment was written by the user of rlaif (a template,
+a principle); an *untrusted* one came from a dataset or a model and may be hostile. The engine keeps them apart down to
+the token ids wherever it owns the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Segment(NamedTuple):
+    """A run of text that is wholly trusted or wholly untrusted."""
+
+    text: str
+    trusted: bool
+
+
+class Message(NamedTuple):
+    """One turn of the prompt that the engine sees."""
+
+    role: Role
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+
+Prompt = tuple[Message, ...]
+
+
+class FailureReason(StrEnum):
+    """Why there is no verdict. The only spellings that reach a file."""
+
+    LABEL_MASS_LOW = "label_mass_low"
+    PARSE_FAILED = "parse_failed"
+    TRUNCATED = "truncated"
+    REFUSED = "refused"
+    TOO_LONG = "too_long"
+    ENGINE_ERROR = "engine_error"
+    BAD_ROW = "bad_row"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Missing data, with the reason. It is never replaced by a number."""
+
+    reason: FailureReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the model thinks of the labels as its next token.
+
+    logprobs: one natural-log probability per choice, as the model gave them (not renormalised over the choices).
+    mass: the probability that the choices hold together, in [0, 1].
+    raw: the token the model would have said, as text.
+    prompt_tokens: length of the prompt in tokens, 0 where the engine cannot know.
+    cut_tokens: untrusted tokens left out to make the prompt fit the context, 0 where nothing was.
+    """
+
+    logprobs: tuple[float, ...]
+    mass: float
+    raw: str
+    prompt_tokens: int
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw texts. ``temperature`` 0 is greedy; ``seed`` makes a draw repeatable where the engine can."""
+
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    n: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled text. ``token_ids`` and ``logprobs`` are parallel; both are empty where the engine gives no tokens."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish: Literal["stop", "length"]
+
+
+class Engine(Protocol):
+    """A model that answers. Both calls are batched, asynchronous, and answer in the order of the prompts.
+
+    A prompt that cannot be answered gives a ``Failure`` in its place; the others are not disturbed. Errors that concern
+    every prompt (a model that cannot be loaded, labels that share a token) raise ``UsageError``.
+    """
+
+    identity: str
+    """Everything about the model that could change an answer: path or hub id, revision or content hash, dtype, backend."""
+    notes: tuple[str, ...]
+    """What the reader of ``run.json`` should know about how this engine treats text; usually empty."""
+
+    def check_choices(self, choices: Sequence[str]) -> None:
+        """Raise ``UsageError`` unless the choices resolve to distinct label tokens."""
+        ...
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Length of the prompt in tokens before any cut; an estimate where the engine has no tokenizer."""
+        ...
+
+    async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]: ...
+
+    async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]: ...
+
+    async def close(self) -> None: ...

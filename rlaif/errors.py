@@ -1,0 +1,9 @@
+"""The two ways a command ends badly. The command line turns them into one message and an exit code."""
+
+
+class UsageError(Exception):
+    """What the user gave cannot be used: a flag, a file, a key. Exit code 2. The message names it and says what to do."""
+
+
+class RunFailed(Exception):
+    """The run began and could not finish: a dead engine, too many failures. Exit code 1. What was done is kept."""
