@@ -1,0 +1,54 @@
+"""The ``rlaif`` command. Parse first, import torch later: command modules import nothing heavy at their top."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from rlaif.errors import RunFailed, UsageError
+
+app = typer.Typer(
+    name="rlaif",
+    help="From a constitution to an aligned model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (allowed anywhere).")) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
+    from rlaif.cli import constitution, lab, label, report
+
+    app.add_typer(constitution.app, name="constitution")
+    app.add_typer(lab.app, name="lab")
+    app.command("label")(label.label)
+    app.command("report")(report.report)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments)
+    except (UsageError, RunFailed) as error:
+        if debug:
+            raise
+        print(f"rlaif: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        print("rlaif: stopped; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"rlaif: {type(error).__name__}: {error}\n(this looks like a bug; --debug shows where)", file=sys.stderr)
+        sys.exit(1)

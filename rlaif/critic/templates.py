@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
 
+from rlaif.data.rows import Turn
 from rlaif.engines.base import Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 
@@ -29,13 +30,6 @@ TURN_TAGS = ("system", "user", "assistant", "tool")
 
 _SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"</?([A-Za-z]\w*)>")
-
-
-class Turn(TypedDict):
-    """One message of a conversation, as datasets hold it."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,50 @@
+"""What a dataset row is once its shape has been recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+
+class Turn(TypedDict):
+    """One message of a conversation, as datasets hold it. Roles: system, user, assistant, tool."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer to a row's conversation.
+
+    turns: nearly always one assistant turn; several where two whole conversations part ways early.
+    extra: what else the dataset says of it (``model``, …).
+    gold: known-true scores by principle id, higher is better, where the dataset has them; only ever compared with.
+    """
+
+    turns: tuple[Turn, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    gold: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """number: 1-based line or row in the source. id: the row's own ``id`` as text, else its number as text.
+    preferred: index of the response that the dataset's own (human) label prefers, None where there is no such label.
+    extra: columns that ride along to the output."""
+
+    number: int
+    id: str
+    conversation: tuple[Turn, ...]
+    responses: tuple[Response, ...]
+    preferred: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used, and why. It becomes an entry of ``failures.jsonl``; the run goes on."""
+
+    number: int
+    detail: str
