@@ -1,0 +1,5 @@
+"""Constitutions: the principles that a critic judges by. ``rlaif.constitution.load.load`` reads one from YAML."""
+
+from rlaif.constitution.types import AGGREGATES, MODES, Aggregate, Constitution, Example, Principle
+
+__all__ = ["AGGREGATES", "MODES", "Aggregate", "Constitution", "Example", "Principle"]

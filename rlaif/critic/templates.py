@@ -60,9 +60,7 @@ class Template:
         """What stands in the principle slot: the principle's own wording for this mode, or the template's around its text."""
         return own if own is not None else _SLOT.sub(lambda slot: text, self.principle)
 
-    def render(
-        self, wording: str, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]
-    ) -> Prompt:
+    def render(self, wording: str, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]) -> Prompt:
         """The critic's prompt for one sample and one principle.
 
         responses: two for ``compare`` (first is A), one for ``score``; each a list of turns, nearly always one.

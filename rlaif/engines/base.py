@@ -7,7 +7,9 @@ the token ids wherever it owns the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
@@ -93,6 +95,15 @@ class Generation:
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Literal["stop", "length"]
+
+
+def exact_choice(
+    labels: Sequence[Sequence[int]], logprobs: Mapping[int, float], raw: str, prompt_tokens: int, cut_tokens: int
+) -> Choice:
+    """A ``Choice`` from the log-probability of every label token. labels: the token ids that spell each choice."""
+    per_choice = tuple(math.log(sum(math.exp(logprobs[token]) for token in tokens) or sys.float_info.min) for tokens in labels)
+    mass = min(1.0, sum(map(math.exp, per_choice)))
+    return Choice(per_choice, mass, raw, prompt_tokens, cut_tokens)
 
 
 class Engine(Protocol):

@@ -73,20 +73,28 @@ class PromptEncoder:
             ids += following
         return Encoded(ids, tuple(spans), cut)
 
+    def count(self, prompt: Prompt) -> int:
+        """Length of the uncut prompt in tokens."""
+        encoded = self.encode(prompt)
+        assert isinstance(encoded, Encoded)  # without a limit nothing is too long
+        return len(encoded.ids)
+
     def label_ids(self, choices: Sequence[str]) -> list[list[int]]:
         """The tokens that begin each choice, as written and after a space.
 
         Raises UsageError when two choices share a token: their probabilities could not be told apart.
         """
-        labels = [sorted({first for text in (choice, " " + choice) if (first := self._first_token(text)) is not None})
-                  for choice in choices]
+        labels = [
+            sorted({first for text in (choice, " " + choice) if (first := self._first_token(text)) is not None})
+            for choice in choices
+        ]
         owner: dict[int, str] = {}
         for choice, ids in zip(choices, labels, strict=True):
             for token in ids:
                 if owner.setdefault(token, choice) != choice:
                     raise UsageError(
-                        f"the labels {owner[token]!r} and {choice!r} begin with the same token {self.text([token])!r} under the "
-                        f"critic's tokenizer; use labels that differ in their first token (letters, or digits up to 9)"
+                        f"the labels {owner[token]!r} and {choice!r} begin with the same token {self.text([token])!r} "
+                        "under the critic's tokenizer; use labels that differ in their first token (letters, or digits up to 9)"
                     )
             if not ids:
                 raise UsageError(f"the label {choice!r} has no token under the critic's tokenizer")
@@ -122,9 +130,7 @@ class PromptEncoder:
         hole = "\ue000"
         while hole in trusted:
             hole += "\ue001"
-        messages = [
-            {"role": role, "content": "".join(hole if text is None else text for text in texts)} for role, texts in key
-        ]
+        messages = [{"role": role, "content": "".join(hole if text is None else text for text in texts)} for role, texts in key]
         rendered = self._chat(messages)
         pieces = rendered.split(hole)
         if len(pieces) != 1 + sum(text is None for _, texts in key for text in texts):

@@ -1,0 +1,188 @@
+"""A constitution from its YAML file and those it extends. Every problem of every file is told at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlaif.constitution.problems import Fault, faults, found, nearest
+from rlaif.constitution.read import MAX_BYTES, Source, read
+from rlaif.constitution.types import MODES, Constitution, Example, Principle
+from rlaif.data.rows import Turn
+from rlaif.errors import UsageError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft7Validator
+
+SCHEMA = Path(__file__).with_name("schema.json")
+
+
+def load(path: Path) -> Constitution:
+    """Read, check and merge.
+
+    Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …; did you mean …?``.
+    """
+    sources, broken = _chain(path)
+    for source in sources:
+        _check(source)
+    if "extends" not in _mapping(sources[-1]) and not any(source.problems for source in sources[1:]):
+        _check_merged(sources)
+    lines = [str(problem) for source in sources for problem in sorted(set(source.problems))] + broken
+    if lines:
+        raise UsageError("\n".join(lines))
+    return _build(sources)
+
+
+def _chain(path: Path) -> tuple[list[Source], list[str]]:
+    """The file, what it extends, and so on, nearest first; and why the last of them could not be read, if so."""
+    sources: list[Source] = []
+    while True:
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            said = _unreadable(path, error)
+            if not sources:
+                raise UsageError(f"{path}: {said}") from None
+            sources[-1].add(Fault(("extends",), f"found {found(sources[-1].data['extends'])}; {said}"))
+            return sources, []
+        try:
+            source = read(path, content)
+        except UsageError as error:
+            if not sources:
+                raise
+            return sources, [str(error)]
+        sources.append(source)
+        base = _mapping(source).get("extends")
+        if not isinstance(base, str) or not base.strip():
+            return sources, []
+        path = source.path.parent / base
+        if _real(path) in [_real(place.path) for place in sources]:
+            names = [str(place.path) for place in sources] + [str(path)]
+            source.add(Fault(("extends",), f"goes in a circle: {' -> '.join(names)}"))
+            return sources, []
+
+
+def _mapping(source: Source) -> dict[str, Any]:
+    return source.data if isinstance(source.data, dict) else {}
+
+
+def _real(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL in the name; opening it says so
+        return str(path)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        return f"no such file{nearest(path.name, beside)}"
+    if isinstance(error, IsADirectoryError):
+        return "a folder; allowed: a YAML file"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+@cache
+def _validator() -> Draft7Validator:
+    from jsonschema import Draft7Validator
+
+    return Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _check(source: Source) -> None:
+    """What one file tells of itself: the schema, and what a schema cannot say."""
+    for error in _validator().iter_errors(source.data):
+        if tuple(error.absolute_path) not in source.faulty:
+            for fault in faults(error):
+                source.add(fault)
+    first: dict[str, int] = {}
+    for number, raw in _principles(source):
+        where = ("principles", number)
+        if raw["id"] in first:
+            line = source.values["principles", first[raw["id"]], "id"].line
+            source.add(Fault((*where, "id"), f"found {found(raw['id'])} again; the first is on line {line}; ids are unique"))
+        first.setdefault(raw["id"], number)
+        examples = raw.get("examples")
+        for place, example in enumerate(examples if isinstance(examples, list) else ()):
+            if (
+                isinstance(example, dict)
+                and isinstance(example.get("better"), str)
+                and example["better"] == example.get("worse")
+            ):
+                source.add(
+                    Fault((*where, "examples", place, "worse"), "found the same text as better; allowed: a worse response")
+                )
+
+
+def _check_merged(sources: list[Source]) -> None:
+    """What only shows once bases are known: a new id without a text, weights that leave nothing."""
+    known: list[str] = []
+    for source in reversed(sources):
+        for number, raw in _principles(source):
+            if raw["id"] not in known:
+                if source is not sources[-1] and "text" not in raw:
+                    said = f"missing; no principle of {source.data['extends']} has this id{nearest(raw['id'], known)}"
+                    source.add(Fault(("principles", number, "text"), said))
+                known.append(raw["id"])
+    weights = [raw.get("weight", 1) for raw in _merge(sources).values()]
+    if weights and all(weight == 0 for weight in weights):
+        sources[0].add(Fault(("principles",), "every weight is 0; allowed: at least one above 0"))
+
+
+def _principles(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The principles that can be told apart, in a file that may hold anything."""
+    principles = _mapping(source).get("principles")
+    for number, raw in enumerate(principles if isinstance(principles, list) else ()):
+        if isinstance(raw, dict) and isinstance(raw.get("id"), str):
+            yield number, raw
+
+
+def _merge(sources: list[Source]) -> dict[str, dict[str, Any]]:
+    """Principles by id, bases first: the same id overrides key by key where it stands, a new one is appended."""
+    merged: dict[str, dict[str, Any]] = {}
+    for source in reversed(sources):
+        for _, raw in _principles(source):
+            merged.setdefault(raw["id"], {}).update(raw)
+    return merged
+
+
+def _build(sources: list[Source]) -> Constitution:
+    inherited: dict[str, Any] = {}
+    for source in reversed(sources):
+        inherited |= source.data
+    return Constitution(
+        name=inherited["name"],
+        version=int(inherited["version"]),
+        description=inherited.get("description", ""),
+        aggregate=inherited.get("aggregate", "weighted"),
+        principles=tuple(_principle(raw) for raw in _merge(sources).values()),
+        sources=tuple(source.path for source in sources),
+    )
+
+
+def _principle(raw: Mapping[str, Any]) -> Principle:
+    when = raw.get("when")
+    return Principle(
+        id=raw["id"],
+        text=raw["text"],
+        weight=float(raw.get("weight", 1)),
+        gate=None if raw.get("gate") is None else float(raw["gate"]),
+        when=when and {column: tuple(v) if isinstance(v, list) else (v,) for column, v in when.items()},
+        wordings={mode: raw[mode] for mode in MODES if raw.get(mode) is not None},
+        examples=tuple(_example(example) for example in raw.get("examples", ())),
+    )
+
+
+def _example(raw: Mapping[str, Any]) -> Example:
+    prompt = raw["prompt"]
+    turns = (
+        [Turn(role="user", content=prompt)]
+        if isinstance(prompt, str)
+        else [Turn(role=t["role"], content=t["content"]) for t in prompt]
+    )
+    return Example(prompt=tuple(turns), better=raw["better"], worse=raw["worse"])

@@ -1,0 +1,60 @@
+"""Pairwise comparison: both orders asked, the soft label from the labels' log-probabilities.
+
+For each order, p(first label) = softmax(log p(A), log p(B)); the second order's is mapped back to "first response is
+better"; the verdict is their mean (Bai et al. 2022 §4.1 for the soft label, Lee et al. 2023 §3.1 for the orders).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, FailureReason
+from rlaif.engines.base import Choice
+
+Orders = Literal["both", "ab", "ba"]
+ORDERS: dict[Orders, tuple[bool, ...]] = {"both": (False, True), "ab": (False,), "ba": (True,)}
+"""For each call that a comparison needs: are the responses swapped?"""
+
+
+def comparison(
+    answers: Sequence[Choice | Failure], orders: Orders = "both", min_mass: float = MIN_MASS
+) -> Comparison | Failure:
+    """The verdict from the critic's answers, one per order.
+
+    An order that failed fails the comparison: half of it would be the position-biased verdict that both orders are for.
+    """
+    choices: list[Choice] = []
+    for answer in answers:
+        checked = sure(answer, min_mass)
+        if isinstance(checked, Failure):
+            return checked
+        choices.append(checked)
+    seen = [
+        1.0 - first_label(choice) if swapped else first_label(choice)
+        for choice, swapped in zip(choices, ORDERS[orders], strict=True)
+    ]
+    return Comparison(
+        p=sum(seen) / len(seen),
+        gap=seen[0] - seen[1] if orders == "both" else None,
+        mass=min(choice.mass for choice in choices),
+        raw=tuple(choice.raw for choice in choices),
+        cut=max(choice.cut_tokens for choice in choices),
+    )
+
+
+def first_label(choice: Choice) -> float:
+    """softmax(log p(A), log p(B))[A]. The two log-probabilities are not both -inf."""
+    a, b = choice.logprobs
+    if a >= b:
+        return 1.0 / (1.0 + math.exp(b - a))
+    ratio = math.exp(a - b)
+    return ratio / (1.0 + ratio)
+
+
+def sure(answer: Choice | Failure, min_mass: float) -> Choice | Failure:
+    """The answer, or ``label_mass_low`` when the labels hold less than ``min_mass`` of the probability."""
+    if isinstance(answer, Failure) or answer.mass >= max(min_mass, 1e-9):
+        return answer
+    return Failure(FailureReason.LABEL_MASS_LOW, f"labels hold {answer.mass:.3g}; the critic would say {answer.raw!r}")

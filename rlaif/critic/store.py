@@ -1,0 +1,87 @@
+"""The verdict store: every answer of every engine, kept under a key of all that could have changed it.
+
+Answers are kept raw (log-probabilities, the completion); verdicts, soft labels and aggregates are computed from them each
+time, so a change of weights or thresholds asks nothing. One SQLite file in WAL mode; several runs may share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rlaif.engines.base import Choice, Failure, FailureReason, Generation
+from rlaif.errors import RunFailed, UsageError
+
+Answer = Choice | Failure | list[Generation]
+LASTING = frozenset({FailureReason.TOO_LONG, FailureReason.REFUSED})
+"""Failures that the same question would meet again. Others are not stored, so that the next run asks anew."""
+
+
+def key(*parts: object) -> bytes:
+    """A store key: the hash of everything that shaped the answer, in a fixed spelling."""
+    spelled = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(spelled.encode()).digest()[:20]
+
+
+class VerdictStore:
+    """A context manager. Raises UsageError when the file is not a verdict store, RunFailed when the disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
+            self._db.execute("SELECT key, answer FROM answers LIMIT 1")
+        except sqlite3.Error as error:
+            raise UsageError(f"{path}: cannot be used as a verdict store: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+        """The stored answers among ``keys``."""
+        found: dict[bytes, Answer] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            for name, answer in self._db.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", some):
+                found[name] = _read(json.loads(answer))
+        return found
+
+    def put(self, answers: Iterable[tuple[bytes, Answer]]) -> None:
+        """Keep answers, all or none of them, on disk when this returns to within the last moments before a power cut."""
+        rows = [(name, _written(answer)) for name, answer in answers if not _passing(answer)]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise RunFailed(f"the verdict store cannot be written: {error}") from error
+
+
+def _passing(answer: Answer) -> bool:
+    return isinstance(answer, Failure) and answer.reason not in LASTING
+
+
+def _written(answer: Answer) -> str:
+    content: Any = [asdict(item) for item in answer] if isinstance(answer, list) else asdict(answer)
+    return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+
+
+def _read(content: Any) -> Answer:
+    if isinstance(content, list):
+        return [Generation(item["text"], tuple(item["token_ids"]), tuple(item["logprobs"]), item["finish"]) for item in content]
+    if "reason" in content:
+        return Failure(FailureReason(content["reason"]), content["detail"])
+    return Choice(tuple(content["logprobs"]), content["mass"], content["raw"], content["prompt_tokens"], content["cut_tokens"])

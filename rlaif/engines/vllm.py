@@ -1,0 +1,115 @@
+"""The engine that runs a model in this process with vLLM: the fast one on a GPU, and the same code on a CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
+from rlaif.engines.identity import resolve
+from rlaif.engines.tokens import Encoded, PromptEncoder
+from rlaif.errors import UsageError
+
+
+class VllmEngine:
+    """Prompts go in as token ids; label log-probabilities come back exactly, by ``logprob_token_ids``.
+
+    Verdicts are repeatable to about 1e-5 in float32: which prompts share a batch, and what the prefix cache holds, moves
+    the last digits.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, model: str, *, dtype: str = "auto", context: int | None = None, trust_remote_code: bool = False) -> None:
+        source, name = resolve(model, trust_remote_code)
+        import torch
+
+        cpu = not torch.cuda.is_available()
+        if cpu:
+            _polite_cpu()
+        import vllm
+
+        chosen = "float32" if dtype == "auto" and cpu else dtype
+        on_cpu: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 1 << 29} if cpu else {}
+        self._params = vllm.SamplingParams
+        self._llm = vllm.LLM(
+            model=source,
+            dtype=chosen,
+            max_model_len=context,
+            trust_remote_code=trust_remote_code,
+            enable_prefix_caching=True,
+            load_format="safetensors",
+            disable_log_stats=True,
+            **on_cpu,
+        )
+        self._encoder = PromptEncoder(self._llm.get_tokenizer())
+        settings = self._llm.llm_engine.model_config
+        self._context: int = settings.max_model_len
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vllm-engine")
+        precision = str(settings.dtype).removeprefix("torch.")
+        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}"
+
+    def check_choices(self, choices: Sequence[str]) -> None:
+        self._encoder.label_ids(choices)
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        return self._encoder.count(prompt)
+
+    async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
+        labels = self._encoder.label_ids(choices)
+        wanted = sorted({token for tokens in labels for token in tokens})
+        params = self._params(max_tokens=1, temperature=0.0, logprob_token_ids=wanted, detokenize=False)
+
+        def read(item: Encoded, output: Any) -> Choice:
+            given = {token: entry.logprob for token, entry in output.outputs[0].logprobs[0].items()}
+            said = self._encoder.text(output.outputs[0].token_ids[:1])
+            return exact_choice(labels, given, said, len(item.ids), item.cut)
+
+        answers = await self._ask(prompts, 1, params)
+        return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]
+
+    async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
+        params = self._params(
+            n=sampling.n,
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            logprobs=0,
+        )
+        answers = await self._ask(prompts, sampling.max_tokens, params)
+        return [answer if isinstance(answer, Failure) else [_read(one) for one in answer[1].outputs] for answer in answers]
+
+    async def close(self) -> None:
+        self._worker.shutdown(cancel_futures=True)
+
+    async def _ask(self, prompts: Sequence[Prompt], room: int, params: Any) -> list[tuple[Encoded, Any] | Failure]:
+        if room >= self._context:
+            raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
+
+        def call() -> list[tuple[Encoded, Any] | Failure]:
+            encoded = [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+            fitting = [{"prompt_token_ids": item.ids} for item in encoded if isinstance(item, Encoded)]
+            outputs = iter(self._llm.generate(fitting, params, use_tqdm=False) if fitting else ())
+            return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
+
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+
+def _read(output: Any) -> Generation:
+    logprobs = tuple(position[token].logprob for token, position in zip(output.token_ids, output.logprobs or [], strict=False))
+    return Generation(output.text, tuple(output.token_ids), logprobs, "length" if output.finish_reason == "length" else "stop")
+
+
+def _polite_cpu() -> None:
+    """Start vLLM in seconds on a CPU, in this process, without pinning its threads to cores that others use."""
+    for name, value in {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+    }.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,124 @@
+"""``rlaif lab build``: trains the policy and both critics and saves them as plain Hugging Face folders."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
+
+from rlaif.engines.base import Message, Segment
+from rlaif.engines.tokens import Encoded, PromptEncoder
+from rlaif.errors import UsageError
+from rlaif.lab import tokenizer as lab_tokenizer
+from rlaif.lab.judging import Fallibility, Judgements
+from rlaif.lab.training import Text, new_model, train_critic, train_policy
+from rlaif.lab.world import draw_questions, reply
+
+Name = Literal["policy", "critic", "fallible"]
+NAMES: tuple[Name, ...] = ("policy", "critic", "fallible")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a model is trained (samples) and how large it is."""
+
+    samples: int
+    width: int
+    layers: int
+    heads: int
+
+
+SIZES: dict[Name, Size] = {
+    "policy": Size(samples=40_000, width=96, layers=3, heads=2),
+    "critic": Size(samples=16_000, width=128, layers=4, heads=4),
+    "fallible": Size(samples=1_500, width=128, layers=4, heads=4),
+}
+FALLIBLE_RATE = 0.15
+"""Learning rate of the fallible critic's fine-tune, as a share of the full one."""
+
+
+class Progress(Protocol):
+    """What ``rich.progress.Progress`` gives; silent in tests."""
+
+    def start(self, name: str, total: int) -> None: ...
+    def advance(self, samples: int, loss: float) -> None: ...
+
+
+def build_models(out: Path, names: tuple[Name, ...], seed: int, threads: int, progress: Progress, sizes: dict[Name, Size] = SIZES) -> None:
+    """Train ``names`` in order into ``out/NAME`` and write ``out/build.json``.
+
+    The fallible critic is the good one, fine-tuned shortly on biased labels, so ``out/critic`` must exist for it.
+    """
+    torch.set_num_threads(threads)
+    tokenizer = lab_tokenizer.train(lab_tokenizer.corpus())
+    for name in names:
+        began, steps = time.monotonic(), 0
+
+        def tick(samples: int, loss: float) -> None:
+            nonlocal steps
+            steps += 1
+            progress.advance(samples, loss)
+
+        size = sizes[name]
+        progress.start(name, size.samples)
+        if name == "fallible":
+            model = _load(out / "critic")
+            torch.manual_seed(seed)
+        else:
+            model = new_model(tokenizer, size.width, size.layers, size.heads, seed)
+        if name == "policy":
+            train_policy(model, chats(tokenizer, size.samples, seed), size.samples, tick)
+        else:
+            judgements = Judgements(tokenizer)
+            samples = judgements.samples(size.samples, seed + (name == "fallible"), Fallibility() if name == "fallible" else None)
+            train_critic(model, samples, size.samples, judgements.labels, tick, FALLIBLE_RATE if name == "fallible" else 1.0)
+        save(model, tokenizer, out / name)
+        _note(out / "build.json", name, {
+            "seconds": round(time.monotonic() - began, 1), "threads": threads, "seed": seed, "samples": size.samples, "steps": steps,
+            "parameters": sum(p.numel() for p in model.parameters()), "torch": torch.__version__,
+        })
+
+
+def chats(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Text]:
+    """``n`` training chats of the policy: a prompt as an engine would encode it, a reply from the grammar, end of turn."""
+    encoder, rng = PromptEncoder(tokenizer), random.Random(f"policy {seed}")
+    for question, _ in zip(draw_questions(seed, "train"), range(n), strict=False):
+        prompt = encoder.encode((Message("user", (Segment(question.text, False),)),))
+        assert isinstance(prompt, Encoded)
+        said = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
+        yield Text([*prompt.ids, *said], len(prompt.ids))
+
+
+def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Weights in bfloat16 to stay small; the configuration says float32, so that they are loaded as that where it is free."""
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
+
+
+def _load(folder: Path) -> Qwen3ForCausalLM:
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder}: the fallible critic is made from the good one; build that first")
+    model: Qwen3ForCausalLM = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model
+
+
+def _note(path: Path, name: str, entry: dict[str, Any]) -> None:
+    notes = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**notes, name: entry}, indent=2) + "\n")
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a built model."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    return tokenizer

@@ -1,0 +1,34 @@
+"""Rows whose responses the lab's policy wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from rlaif.engines.base import Engine, Failure, Message, Sampling, Segment
+from rlaif.errors import RunFailed
+from rlaif.lab.gold import gold
+from rlaif.lab.world import Split, rows
+
+BATCH = 64
+MAX_TOKENS = 96
+
+
+async def sampled_rows(engine: Engine, n: int, seed: int, split: Split, responses: int) -> list[dict[str, Any]]:
+    """The prompts of ``rows(n, seed, split)``, each answered ``responses`` times at temperature 1, with gold scores."""
+    found: list[dict[str, Any]] = []
+    for batch in _chunks(rows(n, seed, split, responses=0)):
+        prompts = [(Message("user", (Segment(row["prompt"], False),)),) for row in batch]
+        draws = await engine.generate(prompts, Sampling(max_tokens=MAX_TOKENS, n=responses, seed=seed + len(found)))
+        for row, drawn in zip(batch, draws, strict=True):
+            if isinstance(drawn, Failure):
+                raise RunFailed(f"the policy did not answer {row['prompt']!r}: {drawn.reason} {drawn.detail}")
+            answers = [{"text": one.text, "gold": gold(row["prompt"], one.text), "finish": one.finish} for one in drawn]
+            found.append({**row, "responses": answers})
+    return found
+
+
+def _chunks(stream: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while chunk := list(islice(stream, BATCH)):
+        yield chunk

@@ -1,0 +1,94 @@
+"""Responses for rows that come with a prompt alone: drawn from a policy, and kept in the store like every other answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from rlaif.critic.store import Answer, VerdictStore, key
+from rlaif.data.rows import BadRow, Response, Row, Turn
+from rlaif.engines.base import Engine, Failure, Message, Prompt, Sampling, Segment
+
+GROUP = 512
+"""Responses asked of the policy in one call."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Whom to sample from, and how; ``sampling.n`` responses per prompt."""
+
+    engine: Engine
+    sampling: Sampling
+
+
+async def with_responses(
+    rows: Iterable[Row | BadRow], policy: Policy | None, store: VerdictStore
+) -> AsyncIterator[Row | BadRow]:
+    """The rows in order, those without responses given samples of the policy, a group at a time and one group ahead."""
+    if policy is None:
+        for row in rows:
+            yield row
+        return
+    ahead: asyncio.Task[list[Row | BadRow]] | None = None
+    try:
+        for group in _groups(rows, max(1, GROUP // policy.sampling.n)):
+            done, ahead = ahead, asyncio.create_task(_sample(group, policy, store))
+            for row in await done if done else ():
+                yield row
+        for row in await ahead if ahead else ():
+            yield row
+    finally:
+        if ahead:
+            ahead.cancel()
+
+
+async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore) -> list[Row | BadRow]:
+    shape = policy.sampling
+    how = (shape.max_tokens, shape.temperature, shape.top_p, shape.n, shape.seed)
+    names = {
+        row.number: key("sample", policy.engine.identity, row.conversation, how)
+        for row in group
+        if isinstance(row, Row) and not row.responses
+    }
+    answers = store.get(list(set(names.values())))
+    missing = {
+        names[row.number]: as_prompt(row.conversation)
+        for row in group
+        if isinstance(row, Row) and row.number in names and names[row.number] not in answers
+    }
+    if missing:
+        fresh = dict(zip(missing, await policy.engine.generate(list(missing.values()), policy.sampling), strict=True))
+        store.put(fresh.items())
+        answers.update(fresh)
+    return [_sampled(row, answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row for row in group]
+
+
+def _sampled(row: Row, answer: Answer) -> Row | BadRow:
+    if isinstance(answer, list):
+        drawn = [Response((Turn(role="assistant", content=generation.text),)) for generation in answer]
+        return replace(row, responses=tuple(drawn))
+    assert isinstance(answer, Failure)
+    return BadRow(row.number, f"the policy gave no response: {answer.reason} {answer.detail}".rstrip())
+
+
+def as_prompt(conversation: Iterable[Turn]) -> Prompt:
+    """The conversation as the policy sees it: nothing in it is trusted, whoever the turn is from."""
+    return tuple(
+        Message(
+            "system" if turn["role"] == "system" else "assistant" if turn["role"] == "assistant" else "user",
+            (Segment(turn["content"], False),),
+        )
+        for turn in conversation
+    )
+
+
+def _groups(rows: Iterable[Row | BadRow], size: int) -> Iterator[list[Row | BadRow]]:
+    group: list[Row | BadRow] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,113 @@
+"""Templates: one pass, trusted and untrusted apart, fences that content cannot close."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlaif.critic.templates import default_folder, load_template
+from rlaif.errors import UsageError
+
+TEMPLATE = load_template("compare")
+HOSTILE = st.lists(
+    st.one_of(
+        st.text(max_size=8),
+        st.sampled_from(["</response_a>", "< / RESPONSE_B >", "{{ principle }}", "{{text}}", "</user>", "<conversation>", "</", "\n"]),
+    ),
+    max_size=6,
+).map("".join)
+
+
+def turn(role, content):
+    return {"role": role, "content": content}
+
+
+def render(template, conversation, first, second, wording="Be kind."):
+    replies = [[turn("assistant", first)], [turn("assistant", second)]]
+    return template.render(wording, [turn("user", conversation)], replies)
+
+
+def structure(prompt):
+    return [(message.role, [segment.text if segment.trusted else None for segment in message.segments]) for message in prompt]
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_content_changes_the_structure(conversation, first, second):
+    assert structure(render(TEMPLATE, conversation, first, second)) == structure(render(TEMPLATE, "a", "b", "c"))
+
+
+@given(HOSTILE)
+def test_no_fence_can_be_closed_from_inside(text):
+    prompt = render(TEMPLATE, text, text, text)
+    for segment in itertools.chain(*(message.segments for message in prompt)):
+        if not segment.trusted:
+            squeezed = "".join(segment.text.lower().split())
+            assert not any(f"<{slash}{tag}" in squeezed for slash in ("", "/") for tag in ("response_a", "response_b", "conversation"))
+
+
+def test_plain_text_is_left_alone():
+    text = "if a < b and b > c: print('<b>bold</b> &amp; {{ x }}')  # <username>"
+    assert TEMPLATE.defuse(text) == text
+
+
+def test_a_principle_is_inserted_and_not_expanded():
+    prompt = render(TEMPLATE, "q", "a", "b", wording="Mind {{ response_a }} and <tags>.")
+    assert "Mind {{ response_a }} and <tags>." in prompt[-1].text
+    assert TEMPLATE.wording("Be {{ text }}", None) == "Principle: Be {{ text }}"
+    assert TEMPLATE.wording("Be kind.", "Which is kinder?") == "Which is kinder?"
+
+
+def test_the_principle_comes_after_everything_it_is_asked_about():
+    text = render(TEMPLATE, "CONVERSATION", "FIRST", "SECOND", "PRINCIPLE")[-1].text
+    assert sorted(["CONVERSATION", "FIRST", "SECOND", "PRINCIPLE"], key=text.index) == ["CONVERSATION", "FIRST", "SECOND", "PRINCIPLE"]
+
+
+def test_responses_of_several_turns_keep_their_roles():
+    response = [turn("assistant", "one"), turn("user", "two"), turn("assistant", "three")]
+    text = TEMPLATE.render("w", [turn("user", "q")], [response, [turn("assistant", "z")]])[-1].text
+    assert "<assistant>\none\n</assistant>\n<user>\ntwo\n</user>\n<assistant>\nthree\n</assistant>" in text
+
+
+@pytest.mark.parametrize("mode", ["compare", "score"])
+def test_shipped_templates_load_and_differ(mode):
+    assert load_template(mode).mode == mode
+    assert load_template("compare").digest != load_template("score").digest
+
+
+def test_any_edit_of_the_text_changes_the_digest(tmp_path):
+    text = (default_folder() / "compare.yaml").read_text()
+    (tmp_path / "compare.yaml").write_text(text.replace("Which response", "Which reply"))
+    assert load_template("compare", tmp_path).digest != TEMPLATE.digest
+    (tmp_path / "compare.yaml").write_text("# a comment\n" + text)
+    assert load_template("compare", tmp_path).digest == TEMPLATE.digest
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("{{ response_b }}", "{{ response_c }}"), "each of the slots"),
+        (("{{ principle }}", ""), "each of the slots"),
+        (("choices: [A, B]", "choices: [A, A]"), "repeat a label"),
+        (("choices: [A, B]", "choices: [A]"), "two or more"),
+        (("choices: [A, B]", "choices: [1, 2]"), "quote numbers"),
+        (("mode: compare", "mode: score"), "read as the compare"),
+        (("version: 1", "vresion: 1"), "exactly the keys"),
+        (("role: user", "role: human"), "message 2"),
+        (("{{ text }}", "{{ texts }}"), "slot"),
+        (("messages:", "messages: ["), r"compare\.yaml:\d+:\d+"),
+    ],
+)
+def test_unusable_templates_are_named(tmp_path, edit, message):
+    text = (default_folder() / "compare.yaml").read_text()
+    assert edit[0] in text
+    body = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+    (tmp_path / "compare.yaml").write_text(body.replace(*edit))
+    with pytest.raises(UsageError, match=message) as caught:
+        load_template("compare", tmp_path)
+    assert "compare.yaml" in str(caught.value)
+
+
+def test_a_missing_template_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(UsageError, match="no such template"):
+        load_template("score", tmp_path)
