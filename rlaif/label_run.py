@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rlaif.constitution import Constitution, load
+from rlaif.constitution import Constitution
+from rlaif.constitution.load import load
 from rlaif.constitution.types import Aggregate
 from rlaif.critic.compare import Orders
 from rlaif.critic.judge import Judge, in_cache_order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,8 +39,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
             typer.echo(str(error), err=True)
             sound = False
             continue
-        count = len(constitution.principles)
-        typer.echo(f"{file}: ok ({count} principle{'s' * (count != 1)}, aggregate {constitution.aggregate})")
+        typer.echo(f"{file}: ok ({_count(constitution.principles)}, aggregate {constitution.aggregate})")
     if not sound:
         raise typer.Exit(2)
 
@@ -103,9 +103,13 @@ def import_(
 
     imported = import_file(file, name)
     write(out, imported.constitution, f"Imported from {file.name} ({imported.kind}) by `rlaif constitution import`.", force)
-    typer.echo(f"{out}: {len(imported.constitution['principles'])} principles, from the format {imported.kind}")
+    typer.echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
     if imported.left_out:
         typer.echo(f"left out: {', '.join(imported.left_out)}")
+
+
+def _count(principles: Sized) -> str:
+    return f"{len(principles)} principle{'s' * (len(principles) != 1)}"
 
 
 def _principle(file: Path, constitution: Constitution, identity: str | None) -> Principle:

@@ -50,8 +50,12 @@ def build(
     from rlaif.lab.build import NAMES, build_models
 
     columns = (
-        TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description:9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     folder = out or MODELS
     with Progress(*columns) as progress:

@@ -136,7 +136,7 @@ _FILLER = re.compile(
     r"""
     a | all | amend | an | and | answers | any | anything | are | as | assistant | assistant's | attention | based | be |
     best | between | by | choose | close | compare | consider | degree | do | does | each | for | from | give | giving |
-    have | however | human | human's | humans | if | in | is | it | it's | last | like | make | more | most | new | not |
+    have | however | human | human's | humans | if | in | is | it | it's | its | last | like | make | more | most | new | not |
     of | one | or | other | paying | please | possible | preceding | response | response's | responses | revise | revision
     | rewrite | say | saying | so | some | sounds | such | terms | than | that | that's | the | their | these | this | to
     | version | way | what | whether | which | who | with | without | would | write

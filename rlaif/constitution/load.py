@@ -81,7 +81,7 @@ def _real(path: Path) -> str:
 def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        return f"no such file{nearest(path.name, beside)}"
+        return f"no such file{nearest(path.name, beside, cutoff=0.75)}"
     if isinstance(error, IsADirectoryError):
         return "a folder; allowed: a YAML file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -131,7 +131,7 @@ def _check_merged(sources: list[Source]) -> None:
                 known.append(raw["id"])
     weights = [raw.get("weight", 1) for raw in _merge(sources).values()]
     if weights and all(weight == 0 for weight in weights):
-        sources[0].add(Fault(("principles",), "every weight is 0; allowed: at least one above 0"))
+        sources[0].add(Fault(("principles",), "every weight is 0; allowed: at least one above 0", on_key=True))
 
 
 def _principles(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -41,9 +41,10 @@ class Fault(NamedTuple):
     on_key: bool = False
 
 
-def nearest(found: object, valid: Iterable[str]) -> str:
-    """``; did you mean X?`` for the valid name that is most like ``found``; nothing when none is."""
-    close = difflib.get_close_matches(str(found)[:100], list(valid), n=1, cutoff=0.6)
+def nearest(found: object, valid: Iterable[str], cutoff: float = 0.6) -> str:
+    """``; did you mean X?`` for the valid name that is most like ``found``; nothing when none is
+    as like as ``cutoff`` (1 is the same)."""
+    close = difflib.get_close_matches(str(found)[:100], list(valid), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -101,7 +101,7 @@ def _compose(path: Path, text: str) -> Node | None:
         mark = Mark(place.line + 1, place.column + 1) if place else _at(text[: getattr(error, "position", 0)])
         said = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
         if isinstance(error, MarkedYAMLError) and error.context:
-            said = f"{said} {error.context}"
+            said = f"{error.context}, {said}"
         raise UsageError(f"{path}:{mark.line}:{mark.column}: not valid YAML: {' '.join(str(said).split())}") from None
 
 

@@ -99,8 +99,8 @@ def _resolved(principle: Principle) -> dict[str, Any]:
     return {
         "id": principle.id,
         "text": principle.text,
-        "weight": principle.weight,
-        **({"gate": principle.gate} if principle.gate is not None else {}),
+        "weight": float(principle.weight),
+        **({"gate": float(principle.gate)} if principle.gate is not None else {}),
         **({"when": when} if when else {}),
         **{mode: principle.wordings[mode] for mode in MODES if mode in principle.wordings},
         **({"examples": examples} if examples else {}),

@@ -49,7 +49,7 @@ def write(path: Path, constitution: Mapping[str, Any], comment: str, overwrite: 
 
 def _folded(value: Any) -> Any:
     """A long line of prose as YAML's ``>-``, broken between words; anything else as it is."""
-    if not isinstance(value, str) or len(value) <= 100 or not re.fullmatch(r"\S+( \S+)*", value):
+    if not isinstance(value, str) or len(value) <= 100 or not value.isprintable() or not re.fullmatch(r"\S+( \S+)*", value):
         return value
     text = FoldedScalarString(value)
     text.fold_pos, start = [], 0

@@ -29,13 +29,13 @@ def preference_record(
     to say how much better ``chosen`` is."""
     first_wins = p >= 0.5
     chosen, rejected = pair if first_wins else pair[::-1]
-    p_chosen = p if first_wins else 1.0 - p
+    p_chosen = round(p if first_wins else 1.0 - p, DIGITS)
     return {
         "id": f"{row.id}:{pair[0]}-{pair[1]}",
         "prompt": list(row.conversation),
         "chosen": list(row.responses[chosen].turns),
         "rejected": list(row.responses[rejected].turns),
-        "p_chosen": round(p_chosen, DIGITS),
+        "p_chosen": p_chosen,
         "margin": round(2.0 * p_chosen - 1.0, DIGITS),
         "principles": [_compared(principle, verdict, first_wins) for principle, verdict in judged],
         "rationale": None,

@@ -19,11 +19,11 @@ Record = Mapping[str, Any]
 class Standing(NamedTuple):
     """One response of a row and how it did.
 
-    value: the mean probability that it beats a response it was compared with, in [0, 1]; in score mode its score, in
-    [-1, 1].
+    place: its index in the source row. value: the mean probability that it beats a response it was compared with, in
+    [0, 1]; in score mode its score, in [-1, 1].
     """
 
-    index: int
+    place: int
     turns: list[Turn]
     value: float
 
@@ -68,7 +68,7 @@ def sft(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     for row in standings(records):
         best = row.responses[0]
         yield {
-            "id": f"{row.id}:{best.index}",
+            "id": f"{row.id}:{best.place}",
             "prompt": row.prompt,
             "completion": best.turns,
             "value": round(best.value, 6),
@@ -83,7 +83,7 @@ def rankings(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             "prompt": row.prompt,
             "responses": [response.turns for response in row.responses],
             "values": [round(response.value, 6) for response in row.responses],
-            "indexes": [response.index for response in row.responses],
+            "indexes": [response.place for response in row.responses],
         }
 
 

@@ -6,8 +6,7 @@ import re
 
 _NAMES = "think|tool_call|tool_response|tools|start_of_turn|end_of_turn|bos|eos|pad|unk|mask|s|image|audio|video"
 _SPELLING = re.compile(
-    rf"<(?=\|)|<(?=｜)|<(?=/?(?:{_NAMES})>)|<(?=</?SYS>>)|\[(?=/?[A-Z_]{{3,}}\])",
-    re.IGNORECASE,
+    rf"<(?=[|｜]|(?i:/?(?:{_NAMES})>|</?sys>>))|\[(?=/?[A-Z_]{{3,}}\])"
 )
 """The opening character of special tokens in the families of chat templates that are in use."""
 

@@ -125,6 +125,8 @@ def _rule(
     fail: str | None = None,
     rate: float = 1.0,
 ) -> Rule:
+    if choose is not None and not isinstance(choose, dict):
+        raise ValueError(f"choose maps labels to probabilities, found {choose!r}")
     probabilities = {str(label): float(p) for label, p in (choose or {}).items()}
     if any(p < 0 for p in probabilities.values()) or sum(probabilities.values()) > 1 + 1e-9:
         raise ValueError(f"choose holds probabilities that sum to at most 1, found {choose}")

@@ -41,7 +41,10 @@ class PromptEncoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._plain = _without_added_tokens(tokenizer)
-        self._forbidden = frozenset(tokenizer.added_tokens_decoder) | frozenset(tokenizer.all_special_ids)
+        structural = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+        if tokenizer.unk_token_id not in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
+            structural.discard(tokenizer.unk_token_id)  # what stands for an unknown character is content
+        self._forbidden = frozenset(structural)
         self._skeleton = lru_cache(maxsize=4096)(self._render_skeleton)
         self._cut_mark = self._encode_trusted(CUT_MARK)
 

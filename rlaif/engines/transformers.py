@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
+from transformers.utils.logging import disable_progress_bar
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
 from rlaif.engines.identity import resolve
@@ -38,6 +39,7 @@ class TransformersEngine:
         trust_remote_code: bool = False,
         batch_tokens: int = 16_384,
     ) -> None:
+        disable_progress_bar()  # of loading weights; the run has a bar of its own
         source, name = resolve(model, trust_remote_code)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = dtype if dtype != "auto" or self._device.type == "cuda" else "float32"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from rlaif.engines.base import Message, Segment
 from rlaif.engines.tokens import Encoded, PromptEncoder
@@ -51,7 +51,9 @@ class Progress(Protocol):
     def advance(self, samples: int, loss: float) -> None: ...
 
 
-def build_models(out: Path, names: tuple[Name, ...], seed: int, threads: int, progress: Progress, sizes: dict[Name, Size] = SIZES) -> None:
+def build_models(
+    out: Path, names: Sequence[Name], seed: int, threads: int, progress: Progress, sizes: Mapping[Name, Size] = SIZES
+) -> None:
     """Train ``names`` in order into ``out/NAME`` and write ``out/build.json``.
 
     The fallible critic is the good one, fine-tuned shortly on biased labels, so ``out/critic`` must exist for it.
@@ -77,13 +79,20 @@ def build_models(out: Path, names: tuple[Name, ...], seed: int, threads: int, pr
             train_policy(model, chats(tokenizer, size.samples, seed), size.samples, tick)
         else:
             judgements = Judgements(tokenizer)
-            samples = judgements.samples(size.samples, seed + (name == "fallible"), Fallibility() if name == "fallible" else None)
-            train_critic(model, samples, size.samples, judgements.labels, tick, FALLIBLE_RATE if name == "fallible" else 1.0)
+            errors, rate = (Fallibility(), FALLIBLE_RATE) if name == "fallible" else (None, 1.0)
+            samples = judgements.samples(size.samples, seed + (errors is not None), errors)
+            train_critic(model, samples, size.samples, judgements.labels, tick, rate)
         save(model, tokenizer, out / name)
-        _note(out / "build.json", name, {
-            "seconds": round(time.monotonic() - began, 1), "threads": threads, "seed": seed, "samples": size.samples, "steps": steps,
-            "parameters": sum(p.numel() for p in model.parameters()), "torch": torch.__version__,
-        })
+        entry = {
+            "seconds": round(time.monotonic() - began, 1),
+            "threads": threads,
+            "seed": seed,
+            "samples": size.samples,
+            "steps": steps,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "torch": torch.__version__,
+        }
+        _note(out / "build.json", name, entry)
 
 
 def chats(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Text]:
@@ -100,7 +109,7 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Pa
     """Weights in bfloat16 to stay small; the configuration says float32, so that they are loaded as that where it is free."""
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
@@ -109,16 +118,9 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Pa
 def _load(folder: Path) -> Qwen3ForCausalLM:
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder}: the fallible critic is made from the good one; build that first")
-    model: Qwen3ForCausalLM = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return model
+    return Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def _note(path: Path, name: str, entry: dict[str, Any]) -> None:
     notes = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**notes, name: entry}, indent=2) + "\n")
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a built model."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    return tokenizer

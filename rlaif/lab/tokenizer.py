@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rlaif.critic.templates import load_template
+from rlaif.critic.templates import Mode, load_template
 from rlaif.lab import wordings
 from rlaif.lab.world import rows
 
@@ -27,12 +27,13 @@ _PIECES = r"(?:\n?</?[a-z_]+>)+\n?| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+"
 def corpus() -> list[str]:
     """Every text that the lab's words occur in: the templates, the wordings, and enough of the world to meet all phrases."""
     texts = [CHAT_TEMPLATE.replace("{{ message.role }}", role) for role in ("system", "user", "assistant")]
-    for mode in ("compare", "score"):
-        template = load_template("compare" if mode == "compare" else "score")
-        texts += [template.principle, *(content.replace("{{ conversation }}", "<user>\n\n</user>") for _, content in template.messages)]
+    modes: tuple[Mode, ...] = ("compare", "score")
+    for mode in modes:
+        template = load_template(mode)
+        contents = [content.replace("{{ conversation }}", "<user>\n\n</user>") for _, content in template.messages]
+        texts += [template.principle, *contents]
         texts += [text for principle in wordings.PREDICATES for text in wordings.own(principle, mode)]
-    texts += [text for principle in wordings.PREDICATES for split in ("train", "heldout")
-              for text in wordings.texts(principle, "train" if split == "train" else "heldout")]
+    texts += [text for principle in wordings.PREDICATES for text in wordings.texts(principle, "train")]
     for row in rows(12_000, seed=0, split="train", responses=1):
         texts += [row["prompt"], row["responses"][0]["text"]]
     return [*texts, *(form + label for form in ("", " ") for label in ["A", "B", *map(str, range(25))])]
@@ -50,7 +51,9 @@ def train(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
     distinct = sorted({piece for text in texts for piece, _ in split.pre_tokenize_str(text)})
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=16_000,
@@ -61,7 +64,7 @@ def train(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(distinct, trainer)
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in THINK])
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, additional_special_tokens=[START], model_max_length=1024
     )
     fast.chat_template = CHAT_TEMPLATE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
 from rlaif.critic.templates import Mode
@@ -60,13 +60,17 @@ def new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int, heads
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
-        attn_implementation="sdpa",
     )
-    return Qwen3ForCausalLM(config)
+    return Qwen3ForCausalLM(config)  # type: ignore[no-untyped-call]
 
 
 def train_critic(
-    model: Qwen3ForCausalLM, samples: Iterable[Sample], total: int, labels: Mapping[Mode, Sequence[int]], tick: Tick, rate: float = 1.0
+    model: Qwen3ForCausalLM,
+    samples: Iterable[Sample],
+    total: int,
+    labels: Mapping[Mode, Sequence[int]],
+    tick: Tick,
+    rate: float = 1.0,
 ) -> None:
     """Cross-entropy of the answer's first token against soft labels.
 
@@ -79,12 +83,12 @@ def train_critic(
         ids, positions, mask = branch_tensors(batch)
         hidden = model.model(input_ids=ids, position_ids=positions, attention_mask=mask).last_hidden_state
         rows, columns, tokens, targets = _answers(batch, labels)
-        logprobs = model.lm_head(hidden[rows, columns]).log_softmax(-1)
+        logprobs: Tensor = model.lm_head(hidden[rows, columns]).log_softmax(-1)
         judged = -(targets * logprobs.gather(1, tokens)).sum(1).mean()
         at = [(row, end) for row, sample in enumerate(batch) for end in sample.ends]
         seen = eye(hidden[[row for row, _ in at], [end for _, end in at]])
         gold = torch.tensor([scores for sample in batch for scores in sample.gold])
-        return judged + 0.5 * F.binary_cross_entropy_with_logits(seen, gold)
+        return judged + 0.5 * functional.binary_cross_entropy_with_logits(seen, gold)
 
     _train(model, [eye], samples, total, loss, tick, rate)
 
@@ -100,7 +104,7 @@ def train_policy(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tic
             wanted[row, text.start : text.length] = ids[row, text.start : text.length]
         said = wanted[:, 1:] != -100
         logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][said])
-        return F.cross_entropy(logits, wanted[:, 1:][said])
+        return functional.cross_entropy(logits, wanted[:, 1:][said])
 
     _train(model, [], texts, total, loss, tick, 1.0)
 
@@ -170,7 +174,7 @@ def _train(
             schedule.last_epoch += len(batch) - 1  # the schedule counts samples, not steps
             schedule.step()
         tick(len(batch), value.item())
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
 
 
 def _pace(done: float) -> float:
@@ -188,11 +192,3 @@ def _batches(samples: Iterable[S]) -> Iterator[list[S]]:
             batches[-1].append(sample)
         rng.shuffle(batches)
         yield from filter(None, batches)
-
-
-def parameters(model: nn.Module) -> int:
-    """How many weights a model has."""
-    return sum(p.numel() for p in model.parameters())
-
-
-Metadata = dict[str, Any]

@@ -57,9 +57,18 @@ class Attributes:
 def questions() -> dict[str, Question]:
     """Every prompt of the world, by its text."""
     bare = [
-        *(Question(form.format(relation=relation, country=country), "fact", (relation, country))
-          for relation in p.RELATIONS for country in p.COUNTRIES for form in p.FACT_FORMS),
-        *(Question(form.format(a=a, b=b), "sum", (str(a), str(b))) for a in range(1, 13) for b in range(1, 13) for form in p.SUM_FORMS),
+        *(
+            Question(form.format(relation=relation, country=country), "fact", (relation, country))
+            for relation in p.RELATIONS
+            for country in p.COUNTRIES
+            for form in p.FACT_FORMS
+        ),
+        *(
+            Question(form.format(a=a, b=b), "sum", (str(a), str(b)))
+            for a in range(1, 13)
+            for b in range(1, 13)
+            for form in p.SUM_FORMS
+        ),
         *(Question(form.format(task=task), "task", (task,)) for task in p.TASKS for form in p.TASK_FORMS),
         *(Question(form.format(task=harm), "risky", (harm,)) for harm in p.HARMS for form in p.TASK_FORMS),
     ]

@@ -10,8 +10,6 @@ import pytest
 from rlaif.constitution.load import load
 from rlaif.errors import UsageError
 
-HEAD = "name: x\nversion: 1\nprinciples:\n"
-
 
 @pytest.fixture
 def problems(tmp_path: Path) -> Callable[..., list[str]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from rlaif.constitution.load import load
 from rlaif.constitution.read import MAX_BYTES
+from rlaif.errors import UsageError
 
 Problems = Callable[..., list[str]]
 HEAD = "name: x\nversion: 1\nprinciples:\n"  # three lines, so that principles begin on line 4
@@ -20,8 +23,14 @@ ONE = [
     (HEAD + "  - {id: a, text: '  '}\n", "c.yaml:4:19: principles[a].text: found '  '; allowed: a text that is not blank"),
     (HEAD + "  - {id: a, text: }\n", "c.yaml:4:13: principles[a].text: found nothing; allowed: a text that is not blank"),
     (HEAD + "  - 5\n", "c.yaml:4:5: principles[#1]: found 5; allowed: a mapping"),
-    ("name: x\nversion: 1\nprinciples: []\n", "c.yaml:3:13: principles: found an empty list; allowed: a list that is not empty"),
-    ("name: x\nversion: 1\nprinciples: {}\n", "c.yaml:3:13: principles: found an empty mapping; allowed: a list that is not empty"),
+    (
+        "name: x\nversion: 1\nprinciples: []\n",
+        "c.yaml:3:13: principles: found an empty list; allowed: a list that is not empty",
+    ),
+    (
+        "name: x\nversion: 1\nprinciples: {}\n",
+        "c.yaml:3:13: principles: found an empty mapping; allowed: a list that is not empty",
+    ),
     (
         HEAD + "  - {id: a, text: t, weight: -1}\n",
         "c.yaml:4:30: principles[a].weight: found -1; allowed: a number at least 0 and at most 1000000",
@@ -30,8 +39,14 @@ ONE = [
         HEAD + "  - {id: a, text: t, weight: true}\n",
         "c.yaml:4:30: principles[a].weight: found true; allowed: a number at least 0 and at most 1000000",
     ),
-    (HEAD + "  - {id: a, text: t, weight: .nan}\n", "c.yaml:4:30: principles[a].weight: found '.nan'; allowed: a finite number"),
-    (HEAD + "  - {id: a, text: t, weight: -.inf}\n", "c.yaml:4:30: principles[a].weight: found '-.inf'; allowed: a finite number"),
+    (
+        HEAD + "  - {id: a, text: t, weight: .nan}\n",
+        "c.yaml:4:30: principles[a].weight: found '.nan'; allowed: a finite number",
+    ),
+    (
+        HEAD + "  - {id: a, text: t, weight: -.inf}\n",
+        "c.yaml:4:30: principles[a].weight: found '-.inf'; allowed: a finite number",
+    ),
     (HEAD + "  - {id: a, text: t, weight: 0}\n", "c.yaml:3:1: principles: every weight is 0; allowed: at least one above 0"),
     (
         HEAD + "  - {id: a, text: t, gate: 0.5}\n",
@@ -65,7 +80,8 @@ ONE = [
     ),
     (
         "nmae: x\n" + HEAD + "  - {id: a, text: t}\n",
-        "c.yaml:1:1: nmae: unknown key; allowed: name, version, description, extends, aggregate, principles; did you mean name?",
+        "c.yaml:1:1: nmae: unknown key; allowed: name, version, description, extends, aggregate, principles; "
+        "did you mean name?",
     ),
     (
         "aggregate: weigthed\n" + HEAD + "  - {id: a, text: t}\n",
@@ -76,7 +92,10 @@ ONE = [
         HEAD + "  - {id: a, text: t}\n  - {id: b, text: t}\n  - {id: a, text: u}\n",
         "c.yaml:6:10: principles[a].id: found 'a' again; the first is on line 4; ids are unique",
     ),
-    (HEAD + "  - {id: a, text: t, ? [1] : 2}\n", "c.yaml:4:24: principles[a]: found a key that is no text; allowed: plain names"),
+    (
+        HEAD + "  - {id: a, text: t, ? [1] : 2}\n",
+        "c.yaml:4:24: principles[a]: found a key that is no text; allowed: plain names",
+    ),
     (
         HEAD + "  - {id: a, text: !!python/object:os.system x}\n",
         "c.yaml:4:19: principles[a].text: found the tag 'python/object:os.system'; allowed: plain YAML without tags",
@@ -113,7 +132,10 @@ BROKEN = [
     (b"name: x\nversion: a: b\n", "c.yaml:2:11: not valid YAML: mapping values are not allowed here"),
     (b"name: x\n\tversion: 1\n", "c.yaml:2:1: not valid YAML: "),
     (b"name: x\0\n", "c.yaml:1:8: not valid YAML: "),
-    (b"name: x\n--- \nname: y\n", "c.yaml:2:1: not valid YAML: but found another document"),
+    (
+        b"name: x\n--- \nname: y\n",
+        "c.yaml:2:1: not valid YAML: expected a single document in the stream, but found another document",
+    ),
     (b'name: "\\UFFFFFFFF"\n', "c.yaml:1:1: not valid YAML: "),
     (b"[" * 20_000, "c.yaml:1:1: nested too deeply"),
     (b"x" * (MAX_BYTES + 1), "c.yaml:1:1: larger than 500,000 bytes"),
@@ -163,15 +185,9 @@ def test_a_value_that_holds_itself(problems: Problems) -> None:
     assert "nested too deeply" in "\n".join(lines)
 
 
-def test_missing_file_and_folder(problems: Problems, tmp_path: object) -> None:
-    from pathlib import Path
-
-    from rlaif.constitution.load import load
-    from rlaif.errors import UsageError
-
-    folder = Path(str(tmp_path))
-    (folder / "helpful.yaml").write_text("name: x\n")
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "helpful.yaml").write_text("name: x\n")
     with pytest.raises(UsageError, match=r"helpfull\.yaml: no such file; did you mean helpful\.yaml\?"):
-        load(folder / "helpfull.yaml")
+        load(tmp_path / "helpfull.yaml")
     with pytest.raises(UsageError, match="a folder; allowed: a YAML file"):
-        load(folder)
+        load(tmp_path)

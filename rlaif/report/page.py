@@ -1,0 +1,145 @@
+"""One HTML file per run: no network, no other files, and nothing that a dataset's text could do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import random
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rlaif.data.exports import read_records
+from rlaif.data.write import atomic_write, dumps
+from rlaif.evaluate import table
+from rlaif.evaluate.judgement import Quality
+from rlaif.evaluate.quality import quality
+from rlaif.report.plots import histogram, reliability_plot
+
+MAX_PAIRS = 2000
+_MAX_TEXT = 8000
+_MAX_FAILURES = 500
+_HERE = Path(__file__).parent
+
+
+def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX_PAIRS) -> Path:
+    """Write a run's report, by default to ``report.html`` in its folder, and return where it is.
+
+    max_pairs: with more pairs than that, the page holds a random sample (the same one every time) and says so.
+    Raises UsageError where the folder holds no finished label run.
+    """
+    judged = quality(run_folder)
+    pairs = sample(read_records(run_folder / "preferences.jsonl"), max_pairs)
+    failures = list(islice(read_records(run_folder / "failures.jsonl"), _MAX_FAILURES))
+    path = out or run_folder / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(render(judged, pairs, failures))
+    return path
+
+
+def sample(records: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most ``most`` of the records, each as likely as the next, in their order (reservoir sampling, fixed seed)."""
+    kept: list[tuple[int, dict[str, Any]]] = []
+    draw = random.Random(0)
+    for number, record in enumerate(records):
+        if number < most:
+            kept.append((number, record))
+        elif (at := draw.randrange(number + 1)) < most:
+            kept[at] = (number, record)
+    return [record for _, record in sorted(kept, key=lambda pair: pair[0])]
+
+
+def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str, Any]]) -> str:
+    """The page. pairs: preference records to show. failures: failure records to list."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    header, rows = table.cells(judged)
+    run = judged.run
+    return environment.get_template("page.html.j2").render(
+        run=run,
+        constitution=run.get("constitution", {}),
+        title=f"{run.get('constitution', {}).get('name', 'run')}: report",
+        facts=[*table.summary(judged), ("time", f"{run.get('seconds', 0):,.1f} s")],
+        header=header,
+        rows=rows,
+        plots=_plots(judged),
+        names=[one.id for one in judged.principles],
+        redundancy=_redundancy(judged),
+        reasons=judged.reasons,
+        failures=[{**failure, "detail": str(failure.get("detail") or "")[:300]} for failure in failures],
+        failures_left_out=max(0, sum(judged.reasons.values()) - len(failures)),
+        shown=len(pairs),
+        total=judged.overall.verdicts,
+        has_gold=bool(judged.overall.table.sum()) or any(one.table.sum() for one in judged.principles),
+        has_gaps=judged.position.asked > 0,
+        data=embed(_payload(pairs)),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+    )
+
+
+def embed(value: Any) -> str:
+    """``value`` as JSON that no HTML or JavaScript parser can mistake for markup, whatever text it holds."""
+    text = dumps(value)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plots(judged: Quality) -> list[dict[str, str]]:
+    drawn = [
+        ("How sure the preferences are", histogram(judged.overall)),
+        ("Calibration of the preferences", reliability_plot(judged.overall, "p_chosen")),
+    ]
+    return [{"title": title, "svg": svg} for title, svg in drawn if svg]
+
+
+def _redundancy(judged: Quality) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Rows of (principle, [(text, strength in [0, 1])]) below the diagonal."""
+    rows = []
+    for at, one in enumerate(judged.principles):
+        values = judged.redundancy[at, :at].tolist()
+        rows.append((one.id, [("–", 0.0) if math.isnan(r) else (f"{r:+.2f}", round(min(1.0, abs(r)), 2)) for r in values]))
+    return rows
+
+
+def _payload(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the list needs. Conversations and responses are held once: a row's pairs share them."""
+    places: dict[str, int] = {}
+    texts: list[list[list[str]]] = []
+
+    def place(turns: list[dict[str, str]]) -> int:
+        key = dumps(turns)
+        if key not in places:
+            places[key] = len(texts)
+            texts.append([[turn["role"], _cut(turn["content"])] for turn in turns])
+        return places[key]
+
+    shown = [
+        {
+            "id": pair["id"],
+            "row": pair["row"],
+            "prompt": place(pair["prompt"]),
+            "chosen": place(pair["chosen"]),
+            "rejected": place(pair["rejected"]),
+            "p": pair["p_chosen"],
+            "principles": [[one["id"], one["p"], one["gap"], one["weight"], one["failure"]] for one in pair["principles"]],
+            "gold": {label["id"]: label["margin"] for label in pair["gold"]},
+            "rationale": pair["rationale"],
+        }
+        for pair in pairs
+    ]
+    return {"texts": texts, "pairs": shown}
+
+
+def _cut(text: str) -> str:
+    left_out = len(text) - _MAX_TEXT
+    return text if left_out <= 0 else f"{text[:_MAX_TEXT]}\n… ({left_out:,} more characters in preferences.jsonl)"

@@ -1,0 +1,128 @@
+"""The transformers engine against the model asked directly, one prompt at a time."""
+
+import asyncio
+import math
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segment
+from rlaif.engines.transformers import TransformersEngine
+from rlaif.errors import UsageError
+from tests.tiny import save_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    return TransformersEngine(str(folder))
+
+
+def prompts(n):
+    return [(Message("user", (Segment("Which one? " + "hello " * (i % 17), False),)),) for i in range(n)]
+
+
+def direct(folder, prompt):
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    ids = tokenizer.apply_chat_template(
+        [{"role": message.role, "content": message.text} for message in prompt], add_generation_prompt=True, return_dict=True
+    )["input_ids"]
+    with torch.no_grad():
+        return tokenizer, ids, model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+
+
+def test_choices_are_the_models_own_log_probabilities(engine, folder):
+    asked = prompts(20)
+    answers = asyncio.run(engine.choose(asked, ["A", "B"]))
+    for prompt, answer in list(zip(asked, answers, strict=True))[::6]:
+        tokenizer, ids, logprobs = direct(folder, prompt)
+        for label, given in zip("AB", answer.logprobs, strict=True):
+            spelled = {tokenizer.encode(text)[0] for text in (label, " " + label)}
+            assert given == pytest.approx(math.log(sum(logprobs[token].exp().item() for token in spelled)), abs=1e-5)
+        assert answer.mass == pytest.approx(sum(map(math.exp, answer.logprobs)))
+        assert answer.raw == tokenizer.decode([int(logprobs.argmax())])
+        assert answer.prompt_tokens == len(ids) == engine.count_tokens(prompt)
+
+
+def test_batches_do_not_change_answers(engine, folder):
+    asked = prompts(40)
+    together = asyncio.run(engine.choose(asked, ["A", "B"]))
+    small = TransformersEngine(str(folder), batch_tokens=64)
+    for one, other in zip(together, asyncio.run(small.choose(asked, ["A", "B"])), strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+    assert asyncio.run(engine.choose(asked, ["A", "B"])) == together
+    assert asyncio.run(engine.choose([], ["A", "B"])) == []
+
+
+def test_log_probabilities_of_samples_are_those_of_a_forward_pass(engine, folder):
+    asked = prompts(3)
+    drawn = asyncio.run(engine.generate(asked, Sampling(max_tokens=12, temperature=0.7, n=2, seed=3)))
+    assert drawn == asyncio.run(engine.generate(asked, Sampling(max_tokens=12, temperature=0.7, n=2, seed=3)))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    for prompt, samples in zip(asked, drawn, strict=True):
+        assert len(samples) == 2
+        for sample in samples:
+            tokenizer, ids, _ = direct(folder, prompt)
+            with torch.no_grad():
+                logprobs = model(torch.tensor([[*ids, *sample.token_ids]])).logits[0].log_softmax(-1)
+            expected = [logprobs[len(ids) - 1 + place, token].item() for place, token in enumerate(sample.token_ids)]
+            assert sample.logprobs == pytest.approx(expected, abs=1e-4)
+            assert (sample.finish == "stop") == (sample.token_ids[-1] == tokenizer.eos_token_id)
+            assert sample.finish == "stop" or len(sample.token_ids) == 12
+
+
+def test_greedy_samples_take_the_likeliest_token(engine, folder):
+    asked = prompts(2)
+    for prompt, (sample,) in zip(asked, asyncio.run(engine.generate(asked, Sampling(3, temperature=0.0))), strict=True):
+        assert sample.token_ids[0] == int(direct(folder, prompt)[2].argmax())
+
+
+def test_sampling_leaves_the_callers_random_numbers_alone(engine):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    asyncio.run(engine.generate(prompts(1), Sampling(4)))
+    assert torch.rand(1) == expected
+
+
+def test_long_prompts_are_cut_and_impossible_ones_fail(engine):
+    long = (Message("user", (Segment("Which? ", True), Segment("x" * 5000, False))),)
+    endless = (Message("user", (Segment("x" * 5000, True), Segment("y", False))),)
+    cut, failed = asyncio.run(engine.choose([long, endless], ["A", "B"]))
+    assert cut.cut_tokens > 4000 and cut.prompt_tokens == 511
+    assert isinstance(failed, Failure) and failed.reason is FailureReason.TOO_LONG
+
+
+def test_the_identity_is_the_content_not_the_place(folder, engine, tmp_path):
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    assert TransformersEngine(str(copy)).identity == engine.identity
+    assert TransformersEngine(str(copy), dtype="bfloat16").identity != engine.identity
+    assert TransformersEngine(str(copy), context=256).identity != engine.identity
+    save_model(copy, seed=1)
+    assert TransformersEngine(str(copy)).identity != engine.identity
+
+
+def test_unusable_models_are_named(tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        TransformersEngine("./nowhere")
+    with pytest.raises(UsageError, match=r"no config\.json"):
+        TransformersEngine(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(UsageError, match="safetensors"):
+        TransformersEngine(str(tmp_path))
+    with pytest.raises(UsageError, match="neither a folder here nor a model"):
+        TransformersEngine("nobody/nothing")
+
+
+def test_labels_are_checked_before_the_first_call(engine):
+    engine.check_choices(["A", "B"])
+    with pytest.raises(UsageError, match="same token"):
+        engine.check_choices(["1", "10"])
