@@ -19,17 +19,20 @@ from rlaif.critic.pairs import check_pairs
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import Mode, Template, load_template
 from rlaif.critic.verdict import MIN_MASS
+from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder, without_secrets
-from rlaif.data.write import JsonlWriter, write_parquet
+from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
 from rlaif.engines import open_engine
 from rlaif.engines.base import Engine, Sampling
 from rlaif.engines.open import Backend, Dtype
 from rlaif.errors import RunFailed, UsageError
+from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label import Counts, Labeller, Sink
-from rlaif.sample import Policy, with_responses
+from rlaif.report.page import write_report
+from rlaif.sample import Policy
 
 TOKEN_SAMPLE = 500
 """Prompts that a dry run tokenizes to estimate the whole."""
@@ -119,8 +122,10 @@ def label(config: LabelConfig, progress: Progress | None = None) -> dict[str, An
         if stopped:
             folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
             raise stopped
-        _finish(config)
-        return folder.write("finished", facts)
+        _derive(config)
+        run = folder.write("finished", facts)
+        _describe(config.out, run)
+        return run
 
 
 def dry_run(config: LabelConfig) -> DryRun:
@@ -175,9 +180,7 @@ def _open_engines(config: LabelConfig, template: Template) -> tuple[Engine, Poli
     engine.check_choices(template.choices)
     if config.policy is None:
         return engine, None
-    sampling = Sampling(
-        max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed
-    )
+    sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed)
     same = config.policy == config.critic
     return engine, Policy(engine if same else open_engine(config.policy, **options), sampling)
 
@@ -218,7 +221,8 @@ def _stream(
         asyncio.run(work())
 
 
-def _finish(config: LabelConfig) -> None:
+def _derive(config: LabelConfig) -> None:
+    """The same records in other forms."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
     if config.mode == "score":
         write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
@@ -226,12 +230,18 @@ def _finish(config: LabelConfig) -> None:
         write_export(name, config.out)
 
 
+def _describe(folder: Path, run: dict[str, Any]) -> None:
+    """The dataset card and the report."""
+    with atomic_write(folder / "README.md") as file:
+        file.write(card(run, as_markdown(quality(folder))))
+    write_report(folder)
+
+
 def _facts(
     config: LabelConfig, constitution: Constitution, template: Template, engine: Engine, policy: Policy | None
 ) -> dict[str, Any]:
     shown = {
-        name: without_secrets(str(value)) if isinstance(value, str | Path) else value
-        for name, value in asdict(config).items()
+        name: without_secrets(str(value)) if isinstance(value, str | Path) else value for name, value in asdict(config).items()
     }
     return {
         "config": shown,

@@ -205,7 +205,7 @@ def test_passing_failures_are_asked_again_and_lasting_ones_are_not(project):
 def test_too_many_failures_stop_the_run_and_say_why(project):
     project.rows([{"prompt": f"p{i}", "responses": ["a", "b"]} for i in range(5000)])
     project.script("rules: [{fail: refused, rate: 0.5}, {choose: {A: 0.9, B: 0.1}}]")
-    with pytest.raises(RunFailed, match="--max-failure-rate 0.2"):
+    with pytest.raises(RunFailed, match=r"--max-failure-rate 0\.2"):
         project.label()
     run = json.loads((project.folder / "run" / "run.json").read_text())
     assert run["status"] == "failed" and run["counts"]["rows_in"] < 5000
@@ -223,8 +223,11 @@ def test_bad_rows_are_listed_with_their_line_and_the_run_goes_on(project):
 
 
 def test_a_row_that_no_principle_is_about_is_listed(project):
-    project.constitution(CONSTITUTION.replace("principles:", "principles:").replace(
-        "  - {id: kind, text: The response is kind.}\n  - {id: short, text: The response is short., weight: 2.0}\n", ""))
+    project.constitution(
+        CONSTITUTION.replace("principles:", "principles:").replace(
+            "  - {id: kind, text: The response is kind.}\n  - {id: short, text: The response is short., weight: 2.0}\n", ""
+        )
+    )
     counts = project.label()
     assert counts["rows_out"] == 1 and counts["rows_failed"] == 2
     assert "no principle" in project.read("failures.jsonl")[0]["detail"]

@@ -1,7 +1,6 @@
 """A run that is killed, at any moment and however often, is continued by the same command and ends with the same bytes."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -66,7 +65,7 @@ def check_same_bytes(folder: Path, critic: str, longest: float) -> None:
     for _ in range(KILLS):
         if not run_and_kill(arguments, rng.uniform(0, longest), folder / "killed.sqlite-wal"):
             for path in folder.glob("killed*sqlite*"):  # finished before it was killed: start over, kills so far count
-                os.unlink(path)
+                path.unlink()
             continue
         kills += 1
     assert kills >= KILLS // 2
@@ -79,7 +78,8 @@ def check_same_bytes(folder: Path, critic: str, longest: float) -> None:
 def test_killed_twenty_times_with_a_slow_script(tmp_path):
     write_rows(tmp_path, 1200)
     (tmp_path / "s.yaml").write_text(
-        "delay: 0.05\nrules: [{when: 'please', choose: {A: 0.7, B: 0.2}}, {fail: too_long, rate: 0.05}, {choose: {A: 0.4, B: 0.5}}]"
+        "delay: 0.05\n"
+        "rules: [{when: 'please', choose: {A: 0.7, B: 0.2}}, {fail: too_long, rate: 0.05}, {choose: {A: 0.4, B: 0.5}}]"
     )
     check_same_bytes(tmp_path, f"script:{tmp_path / 's.yaml'}", longest=0.3)
 

@@ -62,7 +62,7 @@ def label(
     store: Annotated[Path, typer.Option(help="The verdict store.", rich_help_panel=OUTPUT)] = Path("runs/verdicts.sqlite"),
     export: Annotated[
         list[str] | None,
-        typer.Option(help="Also write unpaired, scores, rankings or sft (repeat for more).", rich_help_panel=OUTPUT),
+        typer.Option(help="Also write unpaired, rankings or sft (repeat for more).", rich_help_panel=OUTPUT),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another run in --out.", rich_help_panel=OUTPUT)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rlaif.label import Counts
 
@@ -17,13 +17,10 @@ class LabelProgress:
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
-            TextColumn("labelling"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn("rows · {task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[figures]}"),
             console=console,
         )
         self._task = self._bar.add_task("label", total=None, figures="starting")
@@ -44,7 +41,7 @@ class LabelProgress:
     def update(self, counts: Counts) -> None:
         seconds = max(1e-9, time.monotonic() - self._started)
         figures = (
-            f"{counts.rows_in / seconds:.1f} rows/s · {counts.verdicts / seconds:.0f} verdicts/s · "
+            f"{counts.rows_in / seconds:.1f} rows/s · {counts.verdicts / seconds:.0f} verdicts/s\n"
             f"{counts.prompt_tokens / 1e3:.0f}k tokens · {counts.cached} cached · {counts.failed} failed"
         )
         self._bar.update(self._task, completed=counts.rows_in, figures=figures)

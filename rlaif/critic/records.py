@@ -11,7 +11,7 @@ from rlaif.data.rows import Response, Row
 
 DIGITS = 6
 """Decimals kept in files. The store keeps everything."""
-OWN = frozenset(  # noqa: SIM905
+OWN = frozenset(
     (
         "id prompt chosen rejected response p_chosen margin score principles rationale critic "
         "row index chosen_index rejected_index gold"

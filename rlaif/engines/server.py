@@ -60,8 +60,8 @@ class ServerEngine:
             )
         )
         self.identity = f"{identities.pop()} {way} context={self._context}"
-        self._slots = asyncio.Semaphore(IN_FLIGHT[way] * len(self._urls))
-        self._client: httpx.AsyncClient | None = None
+        self._in_flight = IN_FLIGHT[way] * len(self._urls)
+        self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, asyncio.Semaphore] | None = None
         self._turn = 0
 
     def check_choices(self, choices: Sequence[str]) -> None:
@@ -112,8 +112,9 @@ class ServerEngine:
         return [item if isinstance(item, Failure) else [_generation(choice) for choice in item[0]] for item in answers]
 
     async def close(self) -> None:
-        if self._client:
-            await self._client.aclose()
+        client, _ = self._connected()
+        await client.aclose()
+        self._connection = None
 
     async def _complete(
         self, prompts: Sequence[Prompt], room: int, body: dict[str, Any]
@@ -166,16 +167,15 @@ class ServerEngine:
 
     async def _post(self, path: str, body: dict[str, Any]) -> Any | Failure:
         """One request, retried over all servers. A Failure concerns this request alone; RunFailed, all of them."""
-        async with self._slots:
-            if self._client is None:
-                self._client = httpx.AsyncClient(headers=self._headers, timeout=httpx.Timeout(600, connect=10))
+        client, slots = self._connected()
+        async with slots:
             problem, reached = "", False
-            for pause in (*RETRY_AFTER, None):
-                url = self._urls[self._turn % len(self._urls)]
-                self._turn += 1
+            first, self._turn = self._turn, self._turn + 1
+            for attempt, pause in enumerate((*RETRY_AFTER, None)):
+                url = self._urls[(first + attempt) % len(self._urls)]  # each try at another server: one may be dead
                 wait = pause
                 try:
-                    response = await self._client.post(f"{url}/{path}", json={"model": self._model, **body})
+                    response = await client.post(f"{url}/{path}", json={"model": self._model, **body})
                 except httpx.TransportError as error:
                     problem = f"{url}: {type(error).__name__} {error}".strip()
                 else:
@@ -195,6 +195,14 @@ class ServerEngine:
         if reached:
             return Failure(FailureReason.ENGINE_ERROR, problem)
         raise RunFailed(f"no server answers any more ({problem}); verdicts so far are kept, the same command continues")
+
+    def _connected(self) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
+        """A client and its slots that belong to the running event loop: neither can move to another."""
+        loop = asyncio.get_running_loop()
+        if self._connection is None or self._connection[0] is not loop:
+            client = httpx.AsyncClient(headers=self._headers, timeout=httpx.Timeout(600, connect=10))
+            self._connection = (loop, client, asyncio.Semaphore(self._in_flight))
+        return self._connection[1], self._connection[2]
 
     def _ask_model(self, base: str, name: str) -> dict[str, Any]:
         try:

@@ -36,8 +36,8 @@ class Size:
 
 
 SIZES: dict[Name, Size] = {
-    "policy": Size(samples=40_000, width=96, layers=3, heads=2),
-    "critic": Size(samples=16_000, width=128, layers=4, heads=4),
+    "policy": Size(samples=36_000, width=96, layers=3, heads=2),
+    "critic": Size(samples=13_000, width=128, layers=4, heads=4),
     "fallible": Size(samples=1_500, width=128, layers=4, heads=4),
 }
 FALLIBLE_RATE = 0.15
@@ -111,6 +111,7 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Pa
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
 

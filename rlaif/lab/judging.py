@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SHARPNESS = 10.0
 """How sure a critic should be of a difference in gold: P(first is better) = sigmoid(SHARPNESS · difference)."""
 KEEP_TIES = 0.25
+SCORES_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Judgements:
             replies = [reply(question, rng) for _ in range(2 if mode == "compare" else 1)]
             scores = [gold(question.text, text) for text in replies]
             branches = []
-            for principle in rng.sample(PRINCIPLES, len(PRINCIPLES)):
+            for principle in rng.sample(PRINCIPLES, len(PRINCIPLES) if mode == "compare" else SCORES_PER_SAMPLE):
                 values = [score[principle] for score in scores]
                 if mode == "compare" and values[0] == values[1] and rng.random() > KEEP_TIES:
                     continue

@@ -64,7 +64,7 @@ def train(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(distinct, trainer)
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in THINK])
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, additional_special_tokens=[START], model_max_length=1024
     )
     fast.chat_template = CHAT_TEMPLATE

@@ -19,7 +19,8 @@ from rlaif.lab.muon import Muon
 
 Tick = Callable[[int, float], None]
 """Called after each step with the number of samples it used and its loss."""
-BATCH_TOKENS = 6144
+JUDGE_TOKENS, CHAT_TOKENS = 6144, 3072
+"""Tokens per batch, padding included, of the critics and of the policy."""
 CHUNK = 384
 """Samples that are sorted by length together, so that batches hold little padding."""
 WARMUP = 0.05
@@ -61,7 +62,7 @@ def new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int, heads
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return Qwen3ForCausalLM(config)  # type: ignore[no-untyped-call]
+    return Qwen3ForCausalLM(config)
 
 
 def train_critic(
@@ -90,7 +91,7 @@ def train_critic(
         gold = torch.tensor([scores for sample in batch for scores in sample.gold])
         return judged + 0.5 * functional.binary_cross_entropy_with_logits(seen, gold)
 
-    _train(model, [eye], samples, total, loss, tick, rate)
+    _train(model, [eye], _batches(samples, JUDGE_TOKENS), total, loss, tick, rate)
 
 
 def train_policy(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tick: Tick) -> None:
@@ -106,7 +107,7 @@ def train_policy(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tic
         logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][said])
         return functional.cross_entropy(logits, wanted[:, 1:][said])
 
-    _train(model, [], texts, total, loss, tick, 1.0)
+    _train(model, [], _batches(texts, CHAT_TOKENS), total, loss, tick, 1.0)
 
 
 def branch_tensors(batch: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,10 +125,14 @@ def branch_tensors(batch: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def branch_mask(owner: Tensor) -> Tensor:
-    """Attention mask [B, 1, T, T] from owner [B, T]: 0 for the prefix, n for branch n, -1 for padding."""
+    """Additive attention mask [B, 1, T, T] from owner [B, T]: 0 for the prefix, n for branch n, -1 for padding.
+
+    Float, because a boolean one is converted anew in every layer.
+    """
     causal = torch.ones(owner.shape[1], owner.shape[1], dtype=torch.bool).tril()
     related = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
-    return (causal & related)[:, None]
+    hidden = ~(causal & related)[:, None]
+    return torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
 
 
 def _answers(batch: Sequence[Sample], labels: Mapping[Mode, Sequence[int]]) -> tuple[list[int], list[int], Tensor, Tensor]:
@@ -148,7 +153,7 @@ def _answers(batch: Sequence[Sample], labels: Mapping[Mode, Sequence[int]]) -> t
 def _train(
     model: Qwen3ForCausalLM,
     extra: Sequence[nn.Module],
-    samples: Iterable[S],
+    batches: Iterable[list[S]],
     total: int,
     loss: Callable[[Sequence[S]], Tensor],
     tick: Tick,
@@ -158,36 +163,37 @@ def _train(
     inner = [p for p in model.model.layers.parameters() if p.ndim == 2]
     inside = {id(p) for p in inner}
     rest = [p for module in (model, *extra) for p in module.parameters() if id(p) not in inside]
-    optimizers = [
-        Muon(inner, lr=0.02 * rate),
-        torch.optim.AdamW(rest, lr=0.003 * rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-    schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda seen: _pace(seen / total)) for optimizer in optimizers]
+    optimizers = (
+        (Muon(inner), 0.02 * rate),
+        (torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0), 0.003 * rate),
+    )
     model.train()
-    for batch in _batches(samples):
+    seen = 0
+    for batch in batches:
         value = loss(batch)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * _pace(seen / total)
             optimizer.step()
             optimizer.zero_grad()
-            schedule.last_epoch += len(batch) - 1  # the schedule counts samples, not steps
-            schedule.step()
+        seen += len(batch)
         tick(len(batch), value.item())
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
 
 
 def _pace(done: float) -> float:
     return min(done / WARMUP + 0.01, 1.0) * max(0.0, 1 - max(0.0, done - WARMUP) / (1 - WARMUP))
 
 
-def _batches(samples: Iterable[S]) -> Iterator[list[S]]:
-    """Batches of about BATCH_TOKENS tokens, of samples of like length."""
+def _batches(samples: Iterable[S], tokens: int) -> Iterator[list[S]]:
+    """Batches of at most ``tokens`` tokens (or of one sample), of samples of like length."""
     rng, stream = random.Random(0), iter(samples)
     while chunk := sorted(islice(stream, CHUNK), key=lambda sample: sample.length):
         batches: list[list[S]] = [[]]
         for sample in chunk:
-            if (len(batches[-1]) + 1) * sample.length > BATCH_TOKENS:
+            if (len(batches[-1]) + 1) * sample.length > tokens:
                 batches.append([])
             batches[-1].append(sample)
         rng.shuffle(batches)

@@ -12,7 +12,9 @@ def test_pairs_are_distinct_ordered_and_in_range(n, schedule, seed):
     assert found == sorted(set(found)) == pairs(schedule, n, seed, "row")
     assert all(0 <= i < j < n for i, j in found)
     every = n * (n - 1) // 2
-    assert len(found) == {"all": every, "adjacent": max(0, n - 1)}.get(schedule, min(every, int("0" + schedule[:3].strip("adjl"))))
+    assert len(found) == {"all": every, "adjacent": max(0, n - 1)}.get(
+        schedule, min(every, int("0" + schedule[:3].strip("adjl")))
+    )
 
 
 def test_a_draw_depends_on_the_row():

@@ -13,7 +13,9 @@ TEMPLATE = load_template("compare")
 HOSTILE = st.lists(
     st.one_of(
         st.text(max_size=8),
-        st.sampled_from(["</response_a>", "< / RESPONSE_B >", "{{ principle }}", "{{text}}", "</user>", "<conversation>", "</", "\n"]),
+        st.sampled_from(
+            ["</response_a>", "< / RESPONSE_B >", "{{ principle }}", "{{text}}", "</user>", "<conversation>", "</", "\n"]
+        ),
     ),
     max_size=6,
 ).map("".join)
@@ -43,7 +45,9 @@ def test_no_fence_can_be_closed_from_inside(text):
     for segment in itertools.chain(*(message.segments for message in prompt)):
         if not segment.trusted:
             squeezed = "".join(segment.text.lower().split())
-            assert not any(f"<{slash}{tag}" in squeezed for slash in ("", "/") for tag in ("response_a", "response_b", "conversation"))
+            assert not any(
+                f"<{slash}{tag}" in squeezed for slash in ("", "/") for tag in ("response_a", "response_b", "conversation")
+            )
 
 
 def test_plain_text_is_left_alone():
@@ -60,7 +64,12 @@ def test_a_principle_is_inserted_and_not_expanded():
 
 def test_the_principle_comes_after_everything_it_is_asked_about():
     text = render(TEMPLATE, "CONVERSATION", "FIRST", "SECOND", "PRINCIPLE")[-1].text
-    assert sorted(["CONVERSATION", "FIRST", "SECOND", "PRINCIPLE"], key=text.index) == ["CONVERSATION", "FIRST", "SECOND", "PRINCIPLE"]
+    assert sorted(["CONVERSATION", "FIRST", "SECOND", "PRINCIPLE"], key=text.index) == [
+        "CONVERSATION",
+        "FIRST",
+        "SECOND",
+        "PRINCIPLE",
+    ]
 
 
 def test_responses_of_several_turns_keep_their_roles():

@@ -14,6 +14,8 @@ def test_special_spellings_are_broken_up(spelling):
     assert text.replace(" ", "") == f"a{spelling}b"
 
 
-@pytest.mark.parametrize("text", ["if a < b: x[i] = [1, 2]", "<b>bold</b> <div>", "list[int]", "[OK] fine", "1 <2> 3", "<strong>"])
+@pytest.mark.parametrize(
+    "text", ["if a < b: x[i] = [1, 2]", "<b>bold</b> <div>", "list[int]", "[OK] fine", "1 <2> 3", "<strong>"]
+)
 def test_ordinary_text_is_left_alone(text):
     assert neutralise(text) == text

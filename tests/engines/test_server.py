@@ -14,7 +14,11 @@ from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segmen
 from rlaif.engines.server import ServerEngine, listed_choice
 from rlaif.errors import RunFailed, UsageError
 
-LISTED = [{"token": "A", "logprob": math.log(0.6)}, {"token": " B", "logprob": math.log(0.2)}, {"token": "C", "logprob": math.log(0.1)}]
+LISTED = [
+    {"token": "A", "logprob": math.log(0.6)},
+    {"token": " B", "logprob": math.log(0.2)},
+    {"token": "C", "logprob": math.log(0.1)},
+]
 
 
 @contextmanager
@@ -54,14 +58,20 @@ def serving(reply, models=("judge",)):
 
 
 def verdict(path, body, n):
-    choice = {"message": {"content": "A"}, "finish_reason": "length", "logprobs": {"content": [{"token": "A", "top_logprobs": LISTED}]}}
+    choice = {
+        "message": {"content": "A"},
+        "finish_reason": "length",
+        "logprobs": {"content": [{"token": "A", "top_logprobs": LISTED}]},
+    }
     return 200, {}, {"choices": [choice], "usage": {"prompt_tokens": 42}}
 
 
 def ask(engine, *texts):
     async def go():
         try:
-            return await engine.choose([(Message("user", (Segment("Q: ", True), Segment(text, False))),) for text in texts], ["A", "B"])
+            return await engine.choose(
+                [(Message("user", (Segment("Q: ", True), Segment(text, False))),) for text in texts], ["A", "B"]
+            )
         finally:
             await engine.close()
 
@@ -99,7 +109,11 @@ def test_an_unlisted_label_gets_its_upper_bound():
 
 
 def test_variants_of_a_label_are_summed():
-    both = [{"token": "A", "logprob": math.log(0.3)}, {"token": " A", "logprob": math.log(0.2)}, {"token": "B", "logprob": math.log(0.1)}]
+    both = [
+        {"token": "A", "logprob": math.log(0.3)},
+        {"token": " A", "logprob": math.log(0.2)},
+        {"token": "B", "logprob": math.log(0.1)},
+    ]
     assert listed_choice(["A", "B"], both, "A", 1).logprobs[0] == pytest.approx(math.log(0.5))
 
 
@@ -178,7 +192,11 @@ def test_one_of_several_models_is_chosen_by_name():
 
 
 def test_servers_of_different_models_are_not_mixed():
-    with serving(verdict) as (one, _), serving(verdict, models=("other",)) as (two, _), pytest.raises(UsageError, match="same model"):
+    with (
+        serving(verdict) as (one, _),
+        serving(verdict, models=("other",)) as (two, _),
+        pytest.raises(UsageError, match="same model"),
+    ):
         ServerEngine([one, two])
 
 

@@ -117,7 +117,9 @@ def test_too_long_prompts_are_cut_in_the_untrusted_text_alone(lengths, limit):
         kept = [end - begin for begin, end in cut.untrusted]
         before = [end - begin for begin, end in whole.untrusted]
         cap = max(kept)
-        assert all(now == was if was <= cap - 10 else now >= cap - 1 or now == was for now, was in zip(kept, before, strict=True))
+        assert all(
+            now == was if was <= cap - 10 else now >= cap - 1 or now == was for now, was in zip(kept, before, strict=True)
+        )
 
 
 def test_a_cut_keeps_both_ends_and_says_so():
