@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from rlaif.constitution.types import Aggregate
 from rlaif.critic.compare import Orders
 from rlaif.critic.templates import Mode
 from rlaif.engines.open import Backend, Dtype
+
+if TYPE_CHECKING:
+    from rlaif.label_run import LabelConfig
 
 INPUT, CRITIC, OUTPUT, POLICY = "What to judge", "Whom to ask", "What to write", "Responses to sample"
 
@@ -123,13 +126,13 @@ def label(
     _print_result(out, run)
 
 
-def _print_dry_run(config: Any) -> None:
+def _print_dry_run(config: LabelConfig) -> None:
     from rich.console import Console
 
     from rlaif.label_run import dry_run
 
     plan = dry_run(config)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if plan.prompt:
         console.rule("the first prompt")
         console.print(plan.prompt, markup=False)
@@ -148,14 +151,13 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
 
     from rlaif.evaluate.quality import as_table, quality
 
-    console = Console()
     counts = run["counts"]
-    console.print(as_table(quality(out)))
+    Console().print(as_table(quality(out)))
+    console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{counts['rows_in']} rows in, {counts['rows_out']} preferences out · {counts['asked']} asked, "
         f"{counts['cached']} from the store · {counts['failed']} verdicts failed, {counts['rows_failed']} rows failed · "
-        f"{counts['cut']} verdicts on shortened text",
-        highlight=False,
+        f"{counts['cut']} verdicts on shortened text"
     )
     for what, name in (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html")):
-        console.print(f"{what:9}{out / name}", highlight=False, soft_wrap=True)
+        console.print(f"{what:9}{out / name}", markup=False)

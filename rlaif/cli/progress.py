@@ -16,6 +16,7 @@ class LabelProgress:
     """A context manager: rows done and to do, rates, tokens, answers from the store, failures, time left; on stderr."""
 
     def __init__(self, console: Console) -> None:
+        self._loading = console.status("opening the critic")
         self._bar = Progress(
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
@@ -23,20 +24,23 @@ class LabelProgress:
             TextColumn("{task.fields[figures]}"),
             console=console,
         )
-        self._task = self._bar.add_task("label", total=None, figures="starting")
+        self._task = self._bar.add_task("label", total=None, figures="…")
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._loading.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._loading.stop()
         self._bar.stop()
 
     def start(self, total: int | None) -> None:
         """The engine is ready. total: rows to come, None when unknown."""
+        self._loading.stop()
         self._started = time.monotonic()
-        self._bar.reset(self._task, total=total, figures="…")
+        self._bar.reset(self._task, total=total)
+        self._bar.start()
 
     def update(self, counts: Counts) -> None:
         seconds = max(1e-9, time.monotonic() - self._started)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NONE = "–"
+_MAIN = ("principle", "verdicts", "failed", "flips", "agrees with gold", "r with gold")
 
 
 def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
@@ -56,16 +57,19 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
 
 
 def as_table(quality: Quality) -> Table:
-    """For ``rich``: the run's facts as the caption, a row per principle."""
+    """For ``rich``, within 80 columns: a row per principle with the main columns, and the run's facts below."""
+    from rich import box
     from rich.table import Table
 
     header, rows = cells(quality)
     caption = "\n".join(f"{name}: {value}" for name, value in summary(quality))
-    table = Table(caption=caption, caption_justify="left", caption_style="")
-    for at, name in enumerate(header):
-        table.add_column(name, justify="left" if at == 0 else "right")
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="")
+    kept = [at for at, name in enumerate(header) if name in _MAIN]
+    for at in kept:
+        first = at == 0
+        table.add_column(header[at], justify="left" if first else "right", no_wrap=True, max_width=24 if first else None)
     for number, row in enumerate(rows, 1):
-        table.add_row(*row, end_section=number == len(quality.principles))
+        table.add_row(*(row[at] for at in kept), end_section=number == len(quality.principles))
     return table
 
 

@@ -5,9 +5,11 @@ import functools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from rlaif.critic.templates import load_template
 from rlaif.engines.base import Failure, FailureReason, Message, Segment
+from rlaif.engines.open import lab_model
 from rlaif.engines.tokens import MIN_KEPT, PromptEncoder
 from rlaif.errors import UsageError
 from tests.tiny import CHATML, byte_tokenizer, piece_tokenizer
@@ -15,6 +17,7 @@ from tests.tiny import CHATML, byte_tokenizer, piece_tokenizer
 TEMPLATE = load_template("compare")
 TOKENIZERS = {
     "bytes": byte_tokenizer,
+    "lab": lambda: AutoTokenizer.from_pretrained(lab_model("lab")),
     "bytes without chat template": lambda: byte_tokenizer(None),
     "pieces": piece_tokenizer,
 }
