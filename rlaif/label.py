@@ -125,6 +125,8 @@ class Labeller:
                 task.cancel()
             await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
         self._check(counts, 1)
+        if counts.rows_in and not counts.verdicts:
+            raise RunFailed(f"none of the {counts.rows_in} rows could be judged; failures.jsonl has the reasons")
 
     def plan(self, row: Row | BadRow) -> BadRow | Item:
         """What is asked about a row; a BadRow where nothing can be."""

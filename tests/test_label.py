@@ -222,6 +222,35 @@ def test_bad_rows_are_listed_with_their_line_and_the_run_goes_on(project):
     assert {entry["reason"] for entry in failures} == {"bad_row"}
 
 
+def test_what_the_dataset_says_of_each_response_rides_along(project):
+    responses = [{"text": "good", "model": "m1", "index": 4}, {"text": "bad", "model": "m2", "gold": {"kind": 0.2}}]
+    project.rows([{"prompt": "x", "responses": responses, "critic": "someone", "p_chosen": 3}])
+    project.label()
+    (record,) = project.read("preferences.jsonl")
+    assert record["chosen_model"] == "m1" and record["rejected_model"] == "m2"
+    assert record["row_chosen_index"] == 4 and record["chosen_index"] == 0
+    assert record["row_critic"] == "someone" and record["row_p_chosen"] == 3
+    assert record["gold"] == []
+
+
+def test_gold_of_both_responses_becomes_margins(project):
+    gold = {"kind": 0.2, "short": 0.9, "safe": 0.5}
+    responses = [{"text": "bad", "gold": gold}, {"text": "good", "gold": {"kind": 0.8, "short": 0.9, "safe": 0.0}}]
+    project.rows([{"prompt": "x", "responses": responses}])
+    project.label()
+    (record,) = project.read("preferences.jsonl")
+    margins = {entry["id"]: entry["margin"] for entry in record["gold"]}
+    sign = 1 if record["chosen_index"] == 1 else -1
+    # `safe` does not apply to a row without the tag, so overall is over kind (weight 1) and short (weight 2).
+    assert margins == pytest.approx({"kind": 0.6 * sign, "short": 0.0, "safe": -0.5 * sign, "overall": 0.2 * sign})
+
+
+def test_a_run_without_any_verdict_fails(project):
+    project.rows([{"prompt": "x"}, {"prompt": "y"}])
+    with pytest.raises(RunFailed, match="none of the 2 rows"):
+        project.label()
+
+
 def test_a_row_that_no_principle_is_about_is_listed(project):
     project.constitution(
         CONSTITUTION.replace("principles:", "principles:").replace(
@@ -281,7 +310,9 @@ def test_another_source_does_not_overwrite_a_run(project):
     (project.folder / "other.jsonl").write_text((project.folder / "rows.jsonl").read_text())
     with pytest.raises(UsageError, match="holds another run"):
         project.label(source=str(project.folder / "other.jsonl"))
+    (project.folder / "run" / "scores.jsonl").write_text("{}")
     assert project.label(source=str(project.folder / "other.jsonl"), overwrite=True)["asked"] == 0
+    assert not (project.folder / "run" / "scores.jsonl").exists()
 
 
 def test_a_folder_in_use_is_refused(project):

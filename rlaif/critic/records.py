@@ -44,7 +44,7 @@ def preference_record(
         "chosen_index": chosen,
         "rejected_index": rejected,
         "gold": _gold_margins(row, chosen, rejected, constitution),
-        **_riding(row.extra),
+        **_riding({**row.extra, **_of_each("chosen", row.responses[chosen]), **_of_each("rejected", row.responses[rejected])}),
     }
 
 
@@ -106,6 +106,11 @@ def _weighted_gold(better: Response, worse: Response, row: Row, constitution: Co
     if not total or any(principle.id not in better.gold or principle.id not in worse.gold for principle in applying):
         return None
     return sum(item.weight * (better.gold[item.id] - worse.gold[item.id]) for item in applying) / total
+
+
+def _of_each(side: str, response: Response) -> dict[str, Any]:
+    """What the dataset says of a response, as columns of the pair: ``model`` becomes ``chosen_model``."""
+    return {f"{side}_{name}": value for name, value in response.extra.items()}
 
 
 def _riding(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def convert(jsonl: Path, parquet: Path) -> None:
             return
         except _ConflictError as conflict:
             # Values that fit one by one and not together, such as 2**60 + 1 and 0.5. Ends, as text holds everything.
-            raise
+            types[str(conflict)] = None
 
 
 def _types(jsonl: Path, types: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class RunFolder:
                 f"{self.path} holds another run ({name} {before.get(name)!r}, not {self._what[name]!r}); "
                 f"give another --out, or --overwrite to replace it (its verdicts stay in the store)"
             )
+        if differing:
+            for file in self.path.iterdir():  # of the replaced run nothing may stay that could pass for this one's
+                if file.is_file() and file.name != ".lock":
+                    file.unlink()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -53,7 +53,7 @@ class TransformersEngine:
         own: int = getattr(self._model.config, "max_position_embeddings", None) or context or 4096
         self._context = min(own, context or own)
         self._batch_tokens = batch_tokens
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="transformers-engine")
+        self._reader, self._worker = (ThreadPoolExecutor(1, f"transformers-{name}") for name in ("reader", "engine"))
         precision = str(self._model.dtype).removeprefix("torch.")
         self.identity = f"{name} {precision} context={self._context} transformers"
 
@@ -65,24 +65,29 @@ class TransformersEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
-        return await self._in_worker(lambda: self._answer(prompts, 1, lambda batch: self._choose(batch, labels)))
+        return await self._answer(prompts, 1, lambda batch: self._choose(batch, labels))
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
-        return await self._in_worker(
-            lambda: self._answer(prompts, sampling.max_tokens, lambda batch: self._generate(batch, sampling))
-        )
+        return await self._answer(prompts, sampling.max_tokens, lambda batch: self._generate(batch, sampling))
 
     async def close(self) -> None:
+        self._reader.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
 
-    async def _in_worker(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+    async def _answer(self, prompts: Sequence[Prompt], room: int, ask: Callable[[list[Encoded]], list[T]]) -> list[T | Failure]:
+        """Encode, leave ``room`` tokens for the answer, ask in batches, and put the answers back in order.
 
-    def _answer(self, prompts: Sequence[Prompt], room: int, ask: Callable[[list[Encoded]], list[T]]) -> list[T | Failure]:
-        """Encode, leave ``room`` tokens for the answer, ask in batches, and put the answers back in order."""
+        One call's prompts are encoded beside the call before, so that the model does not wait for it.
+        """
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
-        encoded = [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+        loop = asyncio.get_running_loop()
+        encoded = await loop.run_in_executor(
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+        )
+        return await loop.run_in_executor(self._worker, lambda: self._ask(encoded, room, ask))
+
+    def _ask(self, encoded: list[Encoded | Failure], room: int, ask: Callable[[list[Encoded]], list[T]]) -> list[T | Failure]:
         answers: list[T | Failure | None] = [item if isinstance(item, Failure) else None for item in encoded]
         fitting = [(index, item) for index, item in enumerate(encoded) if isinstance(item, Encoded)]
         for batch in self._batches(fitting, room):

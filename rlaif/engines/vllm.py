@@ -48,7 +48,7 @@ class VllmEngine:
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
         self._context: int = settings.max_model_len
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vllm-engine")
+        self._reader, self._worker = (ThreadPoolExecutor(1, f"vllm-{name}") for name in ("reader", "engine"))
         precision = str(settings.dtype).removeprefix("torch.")
         self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}"
 
@@ -84,19 +84,24 @@ class VllmEngine:
         return [answer if isinstance(answer, Failure) else [_read(one) for one in answer[1].outputs] for answer in answers]
 
     async def close(self) -> None:
+        self._reader.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
 
     async def _ask(self, prompts: Sequence[Prompt], room: int, params: Any) -> list[tuple[Encoded, Any] | Failure]:
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
 
-        def call() -> list[tuple[Encoded, Any] | Failure]:
-            encoded = [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
-            fitting = [{"prompt_token_ids": item.ids} for item in encoded if isinstance(item, Encoded)]
-            outputs = iter(self._llm.generate(fitting, params, use_tqdm=False) if fitting else ())
-            return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
-
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        loop = asyncio.get_running_loop()
+        # Encoded beside the call before: the engine does not wait for it.
+        encoded = await loop.run_in_executor(
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+        )
+        fitting = [{"prompt_token_ids": item.ids} for item in encoded if isinstance(item, Encoded)]
+        if not fitting:
+            return [item for item in encoded if isinstance(item, Failure)]
+        found = await loop.run_in_executor(self._worker, lambda: self._llm.generate(fitting, params, use_tqdm=False))
+        outputs = iter(found)
+        return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
 
 
 def _read(output: Any) -> Generation:

@@ -139,3 +139,12 @@ def test_datasets_reads_both_files_alike(tmp_path: Path) -> None:
     for kind, name in (("json", "preferences.jsonl"), ("parquet", "preferences.parquet")):
         held = datasets.load_dataset(kind, data_files=str(tmp_path / name), split="train", cache_dir=str(tmp_path / kind))
         assert held.to_list() == records
+
+
+def test_values_that_fit_batch_by_batch_and_not_together_become_json_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 1)
+    write_lines(tmp_path / "x.jsonl", [{"size": 2**60 + 1}, {"size": 0.5}])
+    write_parquet(tmp_path / "x.jsonl", tmp_path / "x.parquet")
+    assert pq.read_table(tmp_path / "x.parquet").to_pydict() == {"size": [str(2**60 + 1), "0.5"]}
