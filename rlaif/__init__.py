@@ -1,3 +1,35 @@
-"""From a constitution to an aligned model."""
+"""From a constitution to an aligned model.
+
+The public names below are imported when they are first used, so that ``import rlaif`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Constitution": "rlaif.constitution",
+    "LabelConfig": "rlaif.label_run",
+    "Principle": "rlaif.constitution",
+    "RunFailed": "rlaif.errors",
+    "UsageError": "rlaif.errors",
+    "VerdictStore": "rlaif.critic.store",
+    "dry_run": "rlaif.label_run",
+    "load_constitution": "rlaif.constitution.load",
+    "load_template": "rlaif.critic.templates",
+    "open_engine": "rlaif.engines",
+    "read_rows": "rlaif.data.read",
+    "run_label": "rlaif.label_run",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rlaif' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

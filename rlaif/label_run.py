@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.constitution import Constitution
-from rlaif.constitution.load import load
+from rlaif.constitution.load import load_constitution
 from rlaif.constitution.types import Aggregate
 from rlaif.critic.compare import Orders
 from rlaif.critic.judge import Judge, in_cache_order
@@ -91,7 +91,7 @@ class Progress:
     update: Callable[[Counts], None] = field(default=lambda counts: None)
 
 
-def label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
+def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
@@ -166,7 +166,7 @@ def _read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     unknown = set(config.export) - set(EXPORTS)
     if unknown:
         raise UsageError(f"--export {unknown.pop()}: expected one of {', '.join(EXPORTS)}")
-    return load(config.constitution), load_template(config.mode, config.prompts)
+    return load_constitution(config.constitution), load_template(config.mode, config.prompts)
 
 
 def _open_engines(config: LabelConfig, template: Template) -> tuple[Engine, Policy | None]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlaif.label_run import LabelConfig, label
+from rlaif.label_run import LabelConfig, run_label
 
 pytestmark = pytest.mark.vllm
 PAIRS = 500
@@ -41,7 +41,7 @@ def datasets(tmp_path_factory, request):
             out=folder / name,
             store=folder / "store.sqlite",
         )
-        counts = label(config)["counts"]
+        counts = run_label(config)["counts"]
         assert counts["rows_out"] == PAIRS and counts["failed"] == 0
         assert counts["asked"] == 2 * 3 * PAIRS  # nobody else's answers were taken
         lines = (folder / name / "preferences.jsonl").read_text().splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.label_run import LabelConfig, dry_run, label
+from rlaif.label_run import LabelConfig, dry_run, run_label
 
 CONSTITUTION = """
 name: test
@@ -64,7 +64,7 @@ class Project:
         return LabelConfig(**{**defaults, **options})
 
     def label(self, **options) -> dict:
-        return label(self.config(**options))["counts"]
+        return run_label(self.config(**options))["counts"]
 
     def read(self, name: str, run: str = "run") -> list[dict]:
         return [json.loads(line) for line in (self.folder / run / name).read_text().splitlines()]
@@ -325,7 +325,7 @@ def test_a_folder_in_use_is_refused(project):
 
 
 def test_the_run_says_what_it_was(project):
-    label(project.config())
+    run_label(project.config())
     run = json.loads((project.folder / "run" / "run.json").read_text())
     assert run["status"] == "finished" and run["critic"].startswith("script@")
     assert run["constitution"]["name"] == "test" and run["constitution"]["digest"]
@@ -336,3 +336,39 @@ def test_rows_come_out_in_input_order_whatever_the_engine_does(project):
     project.rows([{"prompt": f"p{i}", "responses": [f"a{i}", "b"]} for i in range(3000)])
     project.label()
     assert [record["row"] for record in project.read("preferences.jsonl")] == list(range(1, 3001))
+
+
+def test_reading_stays_a_bounded_way_ahead_of_writing(project):
+    import asyncio
+
+    from rlaif.constitution.load import load_constitution
+    from rlaif.critic.judge import Judge
+    from rlaif.critic.store import VerdictStore
+    from rlaif.critic.templates import load_template
+    from rlaif.data.rows import Response, Row
+    from rlaif.engines.scripted import ScriptedEngine
+    from rlaif.label import CHUNK_QUESTIONS, LOOK_AHEAD, Counts, Labeller, Sink
+
+    read, written, furthest = 0, 0, 0
+
+    def rows():
+        nonlocal read
+        for number in range(1, 6001):
+            read += 1
+            replies = [Response(({"role": "assistant", "content": f"{number} {side}"},)) for side in "ab"]
+            yield Row(number, str(number), ({"role": "user", "content": "q"},), tuple(replies))
+
+    class Writer:
+        def write(self, record):
+            nonlocal written, furthest
+            written += 1
+            furthest = max(furthest, read - written)
+
+    engine = ScriptedEngine(project.folder / "s.yaml")
+    judge = Judge(load_constitution(project.folder / "c.yaml"), load_template("compare"), engine.identity)
+    counts = Counts()
+    with VerdictStore(project.folder / "store.sqlite") as store:
+        sink = Sink(Writer(), Writer(), None, lambda counts: None)
+        asyncio.run(Labeller(engine, judge, store).run(rows(), sink, counts))
+    assert written == counts.rows_out == 6000
+    assert furthest <= (LOOK_AHEAD + 2) * CHUNK_QUESTIONS / 4 < 1000

@@ -28,13 +28,13 @@ class Mode(StrEnum):
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Constitutions (YAML).")]) -> None:
     """Check constitutions; every problem is told with its file, line and column. Exit code 2 where there is one."""
-    from rlaif.constitution.load import load
+    from rlaif.constitution.load import load_constitution
     from rlaif.errors import UsageError
 
     sound = True
     for file in files:
         try:
-            constitution = load(file)
+            constitution = load_constitution(file)
         except UsageError as error:
             typer.echo(str(error), err=True)
             sound = False
@@ -62,10 +62,10 @@ def show(
     from rich.console import Console
     from rich.text import Text
 
-    from rlaif.constitution.load import load
+    from rlaif.constitution.load import load_constitution
     from rlaif.critic.templates import load_template
 
-    constitution, template = load(file), load_template(mode.value, prompts)
+    constitution, template = load_constitution(file), load_template(mode.value, prompts)
     shown = _principle(file, constitution, principle)
     needed = 2 if mode is Mode.COMPARE else 1
     sample = _first_row(row, needed) if row else _sample_row()

@@ -86,7 +86,7 @@ def label(
     """
     from rich.console import Console
 
-    from rlaif.label_run import LabelConfig, Progress, label
+    from rlaif.label_run import LabelConfig, Progress, run_label
 
     config = LabelConfig(
         source=source,
@@ -122,7 +122,7 @@ def label(
     from rlaif.cli.progress import LabelProgress
 
     with LabelProgress(console) as bar:
-        run = label(config, Progress(bar.start, bar.update))
+        run = run_label(config, Progress(bar.start, bar.update))
     _print_result(out, run)
 
 

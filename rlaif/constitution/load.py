@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
-def load(path: Path) -> Constitution:
+def load_constitution(path: Path) -> Constitution:
     """Read, check and merge.
 
     Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …; did you mean …?``.

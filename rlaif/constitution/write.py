@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
-from rlaif.constitution.load import load
+from rlaif.constitution.load import load_constitution
 from rlaif.errors import UsageError
 
 
@@ -39,7 +39,7 @@ def write(path: Path, constitution: Mapping[str, Any], comment: str, overwrite: 
             yaml.dump(document, file)
             file.flush()
             os.fsync(file.fileno())
-        load(temporary)
+        load_constitution(temporary)
         temporary.replace(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

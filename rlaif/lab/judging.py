@@ -59,8 +59,8 @@ class Fallibility:
     """How a bad judge departs from gold. position: added to the logit of A. blunt: factor on the logits. flips: share of
     labels that are simply wrong."""
 
-    position: float = 1.5
-    blunt: float = 0.3
+    position: float = 1.25
+    blunt: float = 0.32
     flips: float = 0.08
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.constitution.load import load
+from rlaif.constitution.load import load_constitution
 from rlaif.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def problems(tmp_path: Path) -> Callable[..., list[str]]:
         path = tmp_path / "c.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(UsageError) as caught:
-            load(path)
+            load_constitution(path)
         return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
 
     return run

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif.constitution.importers import import_file
-from rlaif.constitution.load import load
+from rlaif.constitution.load import load_constitution
 from rlaif.constitution.write import write
 from rlaif.errors import UsageError
 
@@ -91,7 +91,7 @@ def test_swarm(tmp_path: Path) -> None:
 def test_round_trip(tmp_path: Path, content: Any) -> None:
     data = import_file(save(tmp_path, "s.json", content)).constitution
     write(tmp_path / "out.yaml", data, "why")
-    again = load(tmp_path / "out.yaml").resolved()
+    again = load_constitution(tmp_path / "out.yaml").resolved()
     assert [{key: p[key] for key in p if key != "weight"} for p in again.pop("principles")] == data.pop("principles")
     assert again == data
     assert (tmp_path / "out.yaml").read_text().startswith("# why\n")
@@ -104,7 +104,7 @@ def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, te
     path = tmp_path_factory.mktemp("w") / "c.yaml"
     text = f"x{text} {' '.join(['word'] * 30)}"
     write(path, {"name": "n", "version": 1, "principles": [{"id": "a", "text": text}]}, "c")
-    assert load(path).principles[0].text == text
+    assert load_constitution(path).principles[0].text == text
 
 
 def test_an_existing_file_stays(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_an_existing_file_stays(tmp_path: Path) -> None:
         write(out, data, "c")
     assert out.read_text() == "mine"
     write(out, data, "c", overwrite=True)
-    assert len(load(out).principles) == 2
+    assert len(load_constitution(out).principles) == 2
 
 
 def test_what_would_not_load_is_not_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from rlaif.constitution import Constitution, Example, Principle
-from rlaif.constitution.load import SCHEMA, load
+from rlaif.constitution.load import SCHEMA, load_constitution
 from rlaif.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def write(folder: Path, **files: str) -> Path:
 def test_every_key(tmp_path: Path) -> None:
     path = write(tmp_path, c=FULL)
     turns = tuple({"role": role, "content": text} for role, text in (("user", "u"), ("assistant", "v"), ("user", "x")))
-    assert load(path) == Constitution(
+    assert load_constitution(path) == Constitution(
         name="full",
         version=2,
         description="All keys.",
@@ -72,19 +72,19 @@ def test_every_key(tmp_path: Path) -> None:
             Principle(id="plain", text="The response is kind."),
         ),
     )
-    assert load(path).sources == (path,)
+    assert load_constitution(path).sources == (path,)
 
 
 def test_resolved_is_a_constitution_of_the_same_meaning(tmp_path: Path) -> None:
-    constitution = load(write(tmp_path, c=FULL))
+    constitution = load_constitution(write(tmp_path, c=FULL))
     again = write(tmp_path, again=json.dumps(constitution.resolved()))  # JSON is YAML
-    assert load(again) == constitution
-    assert load(again).digest == constitution.digest
+    assert load_constitution(again) == constitution
+    assert load_constitution(again).digest == constitution.digest
 
 
 def test_digest_is_about_meaning_not_layout(tmp_path: Path) -> None:
-    one = load(write(tmp_path, a="name: x\nversion: 1\nprinciples: [{id: a, text: t}]\n"))
-    two = load(
+    one = load_constitution(write(tmp_path, a="name: x\nversion: 1\nprinciples: [{id: a, text: t}]\n"))
+    two = load_constitution(
         write(tmp_path, b="# why\nversion: 9\nname: y\naggregate: weighted\nprinciples:\n- text: t\n  id: a\n  weight: 1\n")
     )
     assert one.digest == two.digest
@@ -92,7 +92,7 @@ def test_digest_is_about_meaning_not_layout(tmp_path: Path) -> None:
 
 def test_a_bom_is_no_problem(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"\xef\xbb\xbfname: x\nversion: 1\nprinciples: [{id: a, text: t}]\n")
-    assert load(tmp_path / "c.yaml").name == "x"
+    assert load_constitution(tmp_path / "c.yaml").name == "x"
 
 
 BASE = """\
@@ -110,7 +110,7 @@ def test_extends_overrides_in_place_and_inherits(tmp_path: Path) -> None:
     child = "name: child\nversion: 1\nextends: base.yaml\nprinciples:\n"
     child += "  - {id: c, text: child c}\n  - {id: a, weight: 5, gate: null, when: null}\n"
     path = write(tmp_path, child=child, base=BASE)
-    constitution = load(path)
+    constitution = load_constitution(path)
     assert (constitution.name, constitution.version) == ("child", 1)
     assert (constitution.description, constitution.aggregate) == ("The base.", "worst")
     assert constitution.principles == (
@@ -127,7 +127,7 @@ def test_extends_chains_and_is_relative_to_its_own_file(tmp_path: Path) -> None:
     write(tmp_path, middle="name: m\nversion: 1\nextends: deep/base.yaml\naggregate: sampled\n")
     (tmp_path / "top").mkdir()
     top = write(tmp_path / "top", top="name: t\nversion: 1\nextends: ../middle.yaml\nprinciples: [{id: b, text: top b}]\n")
-    constitution = load(top)
+    constitution = load_constitution(top)
     assert [principle.text for principle in constitution.principles] == ["base a", "top b"]
     assert constitution.aggregate == "sampled"
     assert len(constitution.sources) == 3
@@ -196,7 +196,7 @@ def test_the_schema_is_a_schema_and_describes_every_key() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped(path: Path) -> None:
-    constitution = load(path)
+    constitution = load_constitution(path)
     assert constitution.description
     raw = YAML(typ="safe", pure=True).load(path)
     assert {principle["id"] for principle in raw["principles"]} <= {principle.id for principle in constitution.principles}
@@ -240,7 +240,7 @@ def test_whatever_the_file_holds_it_loads_or_is_a_usage_error(content: bytes) ->
         path = Path(folder) / "c.yaml"
         path.write_bytes(content)
         try:
-            constitution = load(path)
+            constitution = load_constitution(path)
         except UsageError as error:
             assert all(f"{path}:" in line or f"{folder}/" in line for line in str(error).splitlines())
         else:

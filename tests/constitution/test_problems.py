@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.constitution.load import load
+from rlaif.constitution.load import load_constitution
 from rlaif.constitution.read import MAX_BYTES
 from rlaif.errors import UsageError
 
@@ -188,6 +188,6 @@ def test_a_value_that_holds_itself(problems: Problems) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     (tmp_path / "helpful.yaml").write_text("name: x\n")
     with pytest.raises(UsageError, match=r"helpfull\.yaml: no such file; did you mean helpful\.yaml\?"):
-        load(tmp_path / "helpfull.yaml")
+        load_constitution(tmp_path / "helpfull.yaml")
     with pytest.raises(UsageError, match="a folder; allowed: a YAML file"):
-        load(tmp_path)
+        load_constitution(tmp_path)

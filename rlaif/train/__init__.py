@@ -1,0 +1,1 @@
+"""Training from a dataset: pure losses, rows and tokens, and one loop on ``transformers.Trainer``."""
