@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-KILLS = 20
 CONSTITUTION = """
 name: resume
 version: 1
@@ -56,17 +55,17 @@ def run_and_kill(arguments: list[str], after: float, progress: Path) -> bool:
     return process.returncode != 0
 
 
-def check_same_bytes(folder: Path, critic: str, longest: float) -> None:
+def check_same_bytes(folder: Path, critic: str, times: int, longest: float) -> None:
     subprocess.run(command(folder, critic, "calm", "calm.sqlite"), check=True, capture_output=True)
     arguments = command(folder, critic, "killed", "killed.sqlite")
     rng, kills = random.Random(1), 0
-    for _ in range(KILLS):
+    for _ in range(times):
         if not run_and_kill(arguments, rng.uniform(0, longest), folder / "killed.sqlite-wal"):
             for path in folder.glob("killed*sqlite*"):  # finished before it was killed: start over, kills so far count
                 path.unlink()
             continue
         kills += 1
-    assert kills >= KILLS // 2
+    assert kills >= times // 2
     subprocess.run(arguments, check=True, capture_output=True)
     for name in ("preferences.jsonl", "failures.jsonl"):
         assert (folder / "killed" / name).read_bytes() == (folder / "calm" / name).read_bytes()
@@ -79,9 +78,9 @@ def test_killed_twenty_times_with_a_slow_script(tmp_path):
         "delay: 0.05\n"
         "rules: [{when: 'please', choose: {A: 0.7, B: 0.2}}, {fail: too_long, rate: 0.05}, {choose: {A: 0.4, B: 0.5}}]"
     )
-    check_same_bytes(tmp_path, f"script:{tmp_path / 's.yaml'}", longest=0.3)
+    check_same_bytes(tmp_path, f"script:{tmp_path / 's.yaml'}", times=20, longest=0.3)
 
 
-def test_killed_twenty_times_with_a_model(tmp_path):
-    write_rows(tmp_path, 700)
-    check_same_bytes(tmp_path, "lab", longest=2.0)
+def test_killed_six_times_with_a_model(tmp_path):
+    write_rows(tmp_path, 500)
+    check_same_bytes(tmp_path, "lab", times=6, longest=2.0)

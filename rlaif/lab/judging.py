@@ -59,7 +59,7 @@ class Fallibility:
     """How a bad judge departs from gold. position: added to the logit of A. blunt: factor on the logits. flips: share of
     labels that are simply wrong."""
 
-    position: float = 1.25
+    position: float = 1.4
     blunt: float = 0.32
     flips: float = 0.08
 
