@@ -23,12 +23,12 @@ from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
-from rlaif.data.run_folder import RunFolder, without_secrets
+from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
 from rlaif.engines import open_engine
 from rlaif.engines.base import Engine, Sampling
 from rlaif.engines.open import Backend, Dtype
-from rlaif.errors import RunFailed, UsageError
+from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label import Counts, Labeller, Sink
 from rlaif.report.page import write_report

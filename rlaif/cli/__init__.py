@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from rlaif.errors import RunFailed, UsageError
+from rlaif.errors import RunFailed, UsageError, without_secrets
 
 app = typer.Typer(
     name="rlaif",
@@ -26,12 +26,13 @@ def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceba
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, lab, label, report
+    from rlaif.cli import constitution, lab, label, report, train
 
     app.add_typer(constitution.app, name="constitution")
     app.add_typer(lab.app, name="lab")
     app.command("label")(label.label)
     app.command("report")(report.report)
+    app.command("train")(train.train)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -39,7 +40,7 @@ def main() -> None:
     except (UsageError, RunFailed) as error:
         if debug:
             raise
-        print(f"rlaif: {error}", file=sys.stderr)
+        print(f"rlaif: {without_secrets(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         print("rlaif: stopped; the same command continues", file=sys.stderr)

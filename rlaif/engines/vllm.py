@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -68,18 +68,20 @@ class VllmEngine:
             said = self._encoder.text(output.outputs[0].token_ids[:1])
             return exact_choice(labels, given, said, len(item.ids), item.cut)
 
-        answers = await self._ask(prompts, 1, params)
+        answers = await self._ask(prompts, 1, lambda item: params)
         return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
-        params = self._params(
-            n=sampling.n,
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=sampling.seed,
-            logprobs=0,
-        )
+        def params(item: Encoded) -> Any:
+            return self._params(
+                n=sampling.n,
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=sampling.seed_for(item.ids),
+                logprobs=0,
+            )
+
         answers = await self._ask(prompts, sampling.max_tokens, params)
         return [answer if isinstance(answer, Failure) else [_read(one) for one in answer[1].outputs] for answer in answers]
 
@@ -87,7 +89,9 @@ class VllmEngine:
         self._reader.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
 
-    async def _ask(self, prompts: Sequence[Prompt], room: int, params: Any) -> list[tuple[Encoded, Any] | Failure]:
+    async def _ask(
+        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any]
+    ) -> list[tuple[Encoded, Any] | Failure]:
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
 
@@ -96,11 +100,14 @@ class VllmEngine:
         encoded = await loop.run_in_executor(
             self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
         )
-        fitting = [{"prompt_token_ids": item.ids} for item in encoded if isinstance(item, Encoded)]
-        if not fitting:
-            return [item for item in encoded if isinstance(item, Failure)]
-        found = await loop.run_in_executor(self._worker, lambda: self._llm.generate(fitting, params, use_tqdm=False))
-        outputs = iter(found)
+        fitting = [item for item in encoded if isinstance(item, Encoded)]
+        inputs = [{"prompt_token_ids": item.ids} for item in fitting]
+        shapes = [params(item) for item in fitting]
+        outputs = iter(
+            await loop.run_in_executor(self._worker, lambda: self._llm.generate(inputs, shapes, use_tqdm=False))
+            if inputs
+            else ()
+        )
         return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
 
 

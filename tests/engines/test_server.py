@@ -209,6 +209,13 @@ def test_the_key_is_sent_and_never_part_of_the_identity(monkeypatch):
     assert "secret" not in engine.identity and "127.0.0.1" not in engine.identity
 
 
+def test_a_password_in_a_url_reaches_the_server_and_no_failure():
+    with serving(lambda *_: (500, {}, {})) as (url, posts):
+        (failure,) = ask(ServerEngine([url.replace("://", "://me:secret@")]), "hi")
+    assert posts[0][2]["authorization"].startswith("Basic ")
+    assert "500" in failure.detail and "secret" not in failure.detail
+
+
 def test_texts_are_generated_by_message():
     def reply(path, body, n):
         return 200, {}, {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}] * body["n"]}

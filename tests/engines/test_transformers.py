@@ -83,6 +83,12 @@ def test_greedy_samples_take_the_likeliest_token(engine, folder):
         assert sample.token_ids[0] == int(direct(folder, prompt)[2].argmax())
 
 
+def test_prompts_in_different_batches_do_not_share_their_luck(folder):
+    alone = TransformersEngine(str(folder), batch_tokens=1)  # every prompt is a batch of its own
+    drawn = asyncio.run(alone.generate(prompts(6), Sampling(12)))
+    assert len({sample.token_ids for (sample,) in drawn}) == 6
+
+
 def test_sampling_leaves_the_callers_random_numbers_alone(engine):
     torch.manual_seed(5)
     expected = torch.rand(1)
