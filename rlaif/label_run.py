@@ -62,6 +62,7 @@ class LabelConfig:
     context: int | None = None
     tokenizer: str | None = None
     trust_remote_code: bool = False
+    gpu_memory: float | None = None
     policy: str | None = None
     samples: int = 2
     temperature: float = 1.0
@@ -170,7 +171,9 @@ def _read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
 
 
 def _open_engines(config: LabelConfig, template: Template) -> tuple[Engine, Policy | None]:
+    two = config.policy is not None and config.policy != config.critic
     options: dict[str, Any] = {
+        "gpu_memory": config.gpu_memory or (0.45 if two else 0.9),
         "backend": config.engine,
         "dtype": config.dtype,
         "context": config.context,
@@ -181,8 +184,7 @@ def _open_engines(config: LabelConfig, template: Template) -> tuple[Engine, Poli
     if config.policy is None:
         return engine, None
     sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed)
-    same = config.policy == config.critic
-    return engine, Policy(engine if same else open_engine(config.policy, **options), sampling)
+    return engine, Policy(open_engine(config.policy, **options) if two else engine, sampling)
 
 
 def _judge(config: LabelConfig, constitution: Constitution, template: Template, engine: Engine) -> Judge:

@@ -56,6 +56,12 @@ def label(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.", rich_help_panel=CRITIC)
     ] = False,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05, max=1, help="Share of the GPU for vLLM; 0.9, or 0.45 each beside a policy.", rich_help_panel=CRITIC
+        ),
+    ] = None,
     min_mass: Annotated[
         float, typer.Option(min=0, max=1, help="Least probability on the labels; below, no verdict.", rich_help_panel=CRITIC)
     ] = 0.1,
@@ -104,6 +110,7 @@ def label(
         context=context,
         tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
+        gpu_memory=gpu_memory,
         policy=policy,
         samples=samples,
         temperature=temperature,

@@ -22,6 +22,7 @@ def open_engine(
     context: int | None = None,
     tokenizer: str | None = None,
     trust_remote_code: bool = False,
+    gpu_memory: float = 0.9,
 ) -> Engine:
     """The engine that ``spec`` names.
 
@@ -32,6 +33,7 @@ def open_engine(
     context: tokens of prompt and answer together, where less than the model's own limit is wanted.
     tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none``
         to send messages whatever the server is.
+    gpu_memory: share of the GPU's memory that vLLM may take, in (0, 1].
 
     Raises UsageError when the spec names nothing usable.
     """
@@ -49,7 +51,7 @@ def open_engine(
     if backend == "vllm" or (backend == "auto" and find_spec("vllm") is not None and _gpu()):
         from rlaif.engines.vllm import VllmEngine
 
-        return VllmEngine(model, dtype=dtype, context=context, trust_remote_code=trust_remote_code)
+        return VllmEngine(model, dtype=dtype, context=context, trust_remote_code=trust_remote_code, gpu_memory=gpu_memory)
     from rlaif.engines.transformers import TransformersEngine
 
     return TransformersEngine(model, dtype=dtype, context=context, trust_remote_code=trust_remote_code)

@@ -23,7 +23,15 @@ class VllmEngine:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, model: str, *, dtype: str = "auto", context: int | None = None, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str = "auto",
+        context: int | None = None,
+        trust_remote_code: bool = False,
+        gpu_memory: float = 0.9,
+    ) -> None:
         source, name = resolve(model, trust_remote_code)
         import torch
 
@@ -33,7 +41,8 @@ class VllmEngine:
         import vllm
 
         chosen = "float32" if dtype == "auto" and cpu else dtype
-        on_cpu: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 1 << 29} if cpu else {}
+        # On a CPU, blocks of the default 128 tokens would keep shorter shared prefixes out of the cache.
+        small: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 1 << 29}
         self._params = vllm.SamplingParams
         self._llm = vllm.LLM(
             model=source,
@@ -43,7 +52,7 @@ class VllmEngine:
             enable_prefix_caching=True,
             load_format="safetensors",
             disable_log_stats=True,
-            **on_cpu,
+            **(small if cpu else {"gpu_memory_utilization": gpu_memory}),
         )
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
