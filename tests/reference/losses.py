@@ -17,7 +17,7 @@ def mixed(loss: Callable[[float, float], float], chosen: float, rejected: float,
 
 
 def bradley_terry(rc: float, rr: float, p: float, margin: float = 0.0, centre: float = 0.0) -> float:
-    return mixed(lambda w, l: -math.log(sigma(w - l - margin)), rc, rr, p) + centre * (rc + rr) ** 2
+    return mixed(lambda win, lose: -math.log(sigma(win - lose - margin)), rc, rr, p) + centre * (rc + rr) ** 2
 
 
 def plackett_luce(scores: Sequence[float]) -> float:
@@ -50,8 +50,8 @@ def geometric_dpo(c: float, r: float, rc: float, rr: float, p: float, beta: floa
 
 
 def robust_dpo(c: float, r: float, rc: float, rr: float, p: float, beta: float, flip_rate: float) -> float:
-    def clean(w: float, l: float, rw: float, rl: float) -> float:
-        right, wrong = dpo(w, l, rw, rl, 1.0, beta), dpo(l, w, rl, rw, 1.0, beta)
+    def clean(win: float, lose: float, ref_win: float, ref_lose: float) -> float:
+        right, wrong = dpo(win, lose, ref_win, ref_lose, 1.0, beta), dpo(lose, win, ref_lose, ref_win, 1.0, beta)
         return ((1 - flip_rate) * right - flip_rate * wrong) / (1 - 2 * flip_rate)
 
     return p * clean(c, r, rc, rr) + (1 - p) * clean(r, c, rr, rc)
@@ -61,7 +61,7 @@ def ipo(c: float, r: float, rc: float, rr: float, p: float, tau: float, lengths:
     """The sampled loss of the paper, less the variance of the label, which no policy can remove."""
     better, worse = (c - rc) / lengths[0], (r - rr) / lengths[1]
     target = 1 / (2 * tau)
-    sampled = mixed(lambda w, l: (w - l - target) ** 2, better, worse, p)
+    sampled = mixed(lambda win, lose: (win - lose - target) ** 2, better, worse, p)
     return sampled - (p * target**2 + (1 - p) * target**2 - (p * target - (1 - p) * target) ** 2)
 
 
@@ -89,7 +89,7 @@ def odds(logprob: float) -> float:
 
 
 def orpo(c: float, r: float, p: float, weight: float) -> float:
-    return mixed(lambda w, l: -w - weight * math.log(sigma(math.log(odds(w) / odds(l)))), c, r, p)
+    return mixed(lambda win, lose: -win - weight * math.log(sigma(math.log(odds(win) / odds(lose)))), c, r, p)
 
 
 def cpo(c: float, r: float, nll_c: float, nll_r: float, p: float, beta: float, alpha: float) -> float:
@@ -98,4 +98,4 @@ def cpo(c: float, r: float, nll_c: float, nll_r: float, p: float, beta: float, a
 
 
 def simpo(c: float, r: float, p: float, beta: float, gamma: float) -> float:
-    return mixed(lambda w, l: -math.log(sigma(beta * w - beta * l - gamma)), c, r, p)
+    return mixed(lambda win, lose: -math.log(sigma(beta * win - beta * lose - gamma)), c, r, p)

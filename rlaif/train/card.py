@@ -1,0 +1,67 @@
+"""The model card: what a trained model is, what of, and how to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TITLES: Mapping[str, str] = {
+    "sft": "supervised fine-tuning",
+    "reward": "a reward model",
+    "dpo": "direct preference optimisation",
+    "ipo": "identity preference optimisation",
+    "kto": "Kahneman–Tversky optimisation",
+    "orpo": "odds-ratio preference optimisation",
+    "cpo": "contrastive preference optimisation",
+    "simpo": "simple preference optimisation",
+}
+
+
+def model_card(run: Mapping[str, Any]) -> str:
+    """The card's Markdown. run: the content of ``run.json``."""
+    data, method = run["data"], run["method"]
+    head = "transformers\npipeline_tag: " + ("text-classification" if method == "reward" else "text-generation")
+    config = run["config"]
+    settings = {**config["settings"], "learning_rate": run["learning_rate"]}
+    settings |= {name: config[name] for name in ("labels", "epochs", "max_steps", "batch_size", "schedule", "lora", "seed")}
+    parts = [
+        f"---\nlibrary_name: {head}\ntags:\n- rlaif\n- {method}\n---",
+        f"# {_code(run['base'])} after {TITLES[method]}",
+        f"Trained by `rlaif train {method}` on {data['used']:,} examples of {_code(run['source'])} "
+        f"(content {_code(data['digest'])}); {data['held_out']:,} more were held out, {data['failed']:,} could not be used.",
+        _labels(run),
+        "## Metrics",
+        _table("metric", run["metrics"]),
+        "## Settings",
+        _table("setting", settings),
+        "## Make it again",
+        f"```bash\n{run['command'].replace('```', '')}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _labels(run: Mapping[str, Any]) -> str:
+    labelled = run.get("labelled_by")
+    if not labelled:
+        return "The labels came with the data."
+    constitution = labelled["constitution"]
+    return (
+        f"The labels are opinions of the critic {_code(labelled['critic'])} by the constitution "
+        f"{_code(constitution.get('name'))} (digest {_code(constitution.get('digest'))}), not people's."
+    )
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {key} | {value:.6g} |" if isinstance(value, float) else f"| {key} | {_cell(value)} |"
+        for key, value in values.items()
+    ]
+    return "\n".join([f"| {name} | |", "|---|---|", *rows])
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _code(value: Any) -> str:
+    return "`" + " ".join(str(value).split()).replace("`", "'") + "`"

@@ -1,0 +1,70 @@
+"""A run's data: the source's examples in tokens, the held-out ones apart, and a failure for each row that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlaif.data.rows import BadRow
+from rlaif.engines.base import Failure, FailureReason
+from rlaif.errors import UsageError
+from rlaif.train.batches import hold_out, mismatched
+from rlaif.train.config import TrainConfig
+from rlaif.train.items import Encoder, Item, digest
+from rlaif.train.models import Base
+from rlaif.train.rows import Example, check_examples, read_examples
+
+
+@dataclass
+class Data:
+    """examples: what the items were made of. failures: entries of ``failures.jsonl``. digest: of all that training sees."""
+
+    items: list[Item] = field(default_factory=list)
+    held_out: list[Item] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    digest: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` says of the data."""
+        tokens = sum(len(sequence.ids) for item in self.items for sequence in item.sequences)
+        counts = {"failed": len(self.failures), "used": len(self.items), "held_out": len(self.held_out)}
+        return {"digest": self.digest, **counts, "tokens": tokens}
+
+
+def read_data(config: TrainConfig, base: Base) -> Data:
+    """Read and encode the whole source; training goes over it more than once, in orders of its own.
+
+    Raises UsageError where the source cannot be read; ``check`` says whether what was read can be trained on.
+    """
+    data, encoder = Data(), Encoder(base.tokenizer, base.context)
+    for example in read_examples(config.source, config.method, config.labels, config.limit):
+        if isinstance(example, BadRow):
+            data.failures.append(_failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail)))
+            continue
+        try:
+            items = encoder.items(example)
+        except UsageError as error:  # of the chat template: one conversation that it refuses is no reason to stop
+            items = Failure(FailureReason.BAD_ROW, str(error))
+        if isinstance(items, Failure):
+            data.failures.append(_failure(example.number, example.id, items))
+            continue
+        data.examples.append(example)
+        data.items += items
+    data.digest = digest(data.items)
+    return data
+
+
+def split(data: Data, config: TrainConfig, base: Base) -> None:
+    """Set the held-out items apart, and give kto its mismatched completions on each side.
+
+    Raises UsageError where nothing can be learnt from the data, or nothing held out.
+    """
+    check_examples(data.examples, config.method, config.source)
+    data.items, data.held_out = hold_out(data.items, config.eval_fraction, config.seed)
+    if config.method == "kto":
+        data.items, data.held_out = (mismatched(part, base.context, config.seed) for part in (data.items, data.held_out))
+
+
+def _failure(number: int, name: str | None, failure: Failure) -> dict[str, Any]:
+    return {"row": number, "id": name, "reason": str(failure.reason), "detail": failure.detail}

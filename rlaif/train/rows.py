@@ -1,0 +1,160 @@
+"""Training examples from rows: what each method reads of a label run's folder or of any file of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rlaif.data import formats
+from rlaif.data.exports import EXPORTS, read_records
+from rlaif.data.read import read_rows
+from rlaif.data.rows import BadRow, Row, Turn
+from rlaif.data.shapes import BadRecordError, to_row
+from rlaif.errors import UsageError
+from rlaif.train.config import Labels, Method
+
+UNPAIRED = frozenset(("sft", "kto"))
+EXPORTED: Mapping[str, str] = {"sft": "sft", "kto": "unpaired"}
+"""The form of a label run that a method learns from, where that is not its pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """responses: (chosen, rejected), or one completion. p: the probability that chosen is better, or that the completion
+    is desirable. margin: the row's own ``margin``, 0 without one. Plain text has an empty prompt."""
+
+    number: int
+    id: str
+    prompt: tuple[Turn, ...]
+    responses: tuple[str, ...]
+    p: float = 1.0
+    margin: float = 0.0
+
+
+def read_examples(source: str, method: Method, labels: Labels, limit: int | None = None) -> Iterator[Example | BadRow]:
+    """Stream the source's rows as ``method`` reads them, bad ones marked and passed on.
+
+    Pairs give preference methods one example each; ``kto`` takes them apart, and ``sft`` keeps the better response. Rows with
+    ``prompt``, ``completion`` (and ``label``, ``p`` for ``kto``) are read as they are; ``sft`` also reads rows of ``text``.
+    labels: ``hard`` rounds p to 0 or 1 and leaves out exact ties.
+
+    Raises UsageError where ``read_rows`` does.
+    """
+    found = (example for row in _rows(source, method, limit) for example in _examples(row, method))
+    if labels == "soft":
+        return found
+    return (_hardened(example) for example in found if isinstance(example, BadRow) or example.p != 0.5)
+
+
+def _rows(source: str, method: Method, limit: int | None) -> Iterator[Row | BadRow | Example]:
+    path = Path(source)
+    if method in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
+        # One completion per response, by all of its comparisons, not one per pair that it was in.
+        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl"))
+        yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)
+    elif method == "sft" and path.is_file() and _holds_text(path):
+        yield from islice(map(_text_example, formats.records(path)), limit)
+    else:
+        yield from read_rows(source, limit)
+
+
+def _holds_text(path: Path) -> bool:
+    first = next((record[1] for record in formats.records(path) if not isinstance(record, BadRow)), None)
+    return isinstance(first, Mapping) and "text" in first and "prompt" not in first
+
+
+def _text_example(record: BadRow | tuple[int, Any]) -> Example | BadRow:
+    if isinstance(record, BadRow):
+        return record
+    number, columns = record
+    text = columns.get("text") if isinstance(columns, Mapping) else None
+    if not isinstance(text, str) or not text.strip():
+        return BadRow(number, "text: must be a text that is not empty")
+    return Example(number, str(columns.get("id", number)), (), (text,))
+
+
+def _examples(row: Row | BadRow | Example, method: Method) -> Iterator[Example | BadRow]:
+    if isinstance(row, BadRow | Example):
+        yield row
+        return
+    try:
+        if "completion" in row.extra and not row.responses:
+            if method not in UNPAIRED:
+                raise BadRecordError(f"a single completion; {method} needs pairs: prompt, chosen, rejected")
+            yield _completion(row, method)
+            return
+        pair = _pair(row)
+    except BadRecordError as error:
+        yield BadRow(row.number, str(error))
+        return
+    if method == "kto":
+        for text, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
+            yield Example(row.number, row.id, row.conversation, (text,), p)
+    elif method == "sft":
+        yield Example(row.number, row.id, row.conversation, (pair.responses[pair.p < 0.5],))
+    else:
+        yield pair
+
+
+def _pair(row: Row) -> Example:
+    if row.preferred is None or len(row.responses) != 2:
+        raise BadRecordError("no preference between two responses; label the rows first (rlaif label)")
+    texts = tuple(_text(name, response.turns) for name, response in zip(("chosen", "rejected"), row.responses, strict=True))
+    if texts[0] == texts[1]:
+        raise BadRecordError("chosen and rejected are the same text")
+    p, margin = _probability(row, "p_chosen", 1.0), row.extra.get("margin", 0.0)
+    if isinstance(margin, bool) or not isinstance(margin, int | float):
+        raise BadRecordError(f"margin: must be a number, found {margin!r}")
+    return Example(row.number, row.id, row.conversation, texts, p, float(margin))
+
+
+def _completion(row: Row, method: Method) -> Example:
+    said = row.extra["completion"]
+    turns = (Turn(role="assistant", content=said),) if isinstance(said, str) else said
+    if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) and "content" in turn for turn in turns):
+        raise BadRecordError("completion: must be a text or a list of messages")
+    text = _text("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
+    if method == "sft":
+        return Example(row.number, row.id, row.conversation, (text,))
+    label = row.extra.get("label")
+    if not isinstance(label, bool):
+        raise BadRecordError(f"label: must be true or false (is the completion desirable?), found {label!r}")
+    return Example(row.number, row.id, row.conversation, (text,), _probability(row, "p", float(label)))
+
+
+def _text(name: str, turns: tuple[Turn, ...]) -> str:
+    if len(turns) != 1 or turns[0]["role"] != "assistant":
+        raise BadRecordError(f"{name}: must be one assistant turn to train on, found {len(turns)} turns")
+    text = turns[0]["content"]
+    if not isinstance(text, str) or not text:
+        raise BadRecordError(f"{name}: an empty response")
+    return text
+
+
+def _probability(row: Row, column: str, default: float) -> float:
+    p = row.extra.get(column, default)
+    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+        raise BadRecordError(f"{column}: must be a number between 0 and 1, found {p!r}")
+    return float(p)
+
+
+def _hardened(example: Example | BadRow) -> Example | BadRow:
+    if isinstance(example, BadRow):
+        return example
+    hard = float(example.p > 0.5)
+    return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
+
+
+def check_examples(examples: list[Example], method: Method, source: str) -> None:
+    """Raise UsageError where there is nothing to learn: no example, or one class only."""
+    if not examples:
+        raise UsageError(f"{source}: no row that {method} can use; failures.jsonl in --out says why, row by row")
+    ps = [example.p for example in examples]
+    if method == "kto" and (min(ps) >= 0.5 or max(ps) <= 0.5):
+        which = "desirable" if max(ps) > 0.5 else "undesirable"
+        raise UsageError(f"{source}: every completion is {which}; kto needs desirable and undesirable ones")
+    if method not in UNPAIRED and all(p == 0.5 for p in ps):
+        raise UsageError(f"{source}: every pair is an exact tie (p_chosen .5), so there is nothing to learn")

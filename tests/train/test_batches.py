@@ -1,0 +1,75 @@
+"""Order, padding, hold-out and mismatches, on items of random lengths."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlaif.errors import UsageError
+from rlaif.train.batches import LengthGrouped, collate, hold_out, mismatched
+from rlaif.train.items import Item, Tokens
+
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=90)
+
+
+def item(prompt, *sizes, p=1.0):
+    """prompt: a number that stands for the prompt; sizes: tokens of each response."""
+    return Item(tuple(Tokens([100, prompt, *[7 + size] * size], 2) for size in sizes), p)
+
+
+@given(lengths, st.integers(1, 9), st.integers(0, 3))
+def test_every_row_comes_once_an_epoch_and_epochs_repeat(sizes, batch, epoch):
+    sampler = LengthGrouped(sizes, batch, seed=1)
+    sampler.set_epoch(epoch)
+    order = list(sampler)
+    assert sorted(order) == list(range(len(sizes)))
+    again = LengthGrouped(sizes, batch, seed=1)
+    again.set_epoch(epoch)
+    assert list(again) == order
+
+
+def test_batches_hold_rows_of_like_length_in_an_order_that_changes():
+    sizes = [number % 40 for number in range(400)]
+    sampler = LengthGrouped(sizes, 8, seed=0)
+    first = list(sampler)
+    padding = sum(max(part) * 8 - sum(part) for part in ([sizes[i] for i in first[s : s + 8]] for s in range(0, 400, 8)))
+    assert padding < 0.1 * sum(sizes)
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6))
+def test_a_batch_holds_every_token_where_its_masks_say(sizes):
+    items = [item(number, *pair) for number, pair in enumerate(sizes)]
+    batch = collate(items, pad=0)
+    sequences = [one.sequences[place] for place in (0, 1) for one in items]
+    for row, tokens in enumerate(sequences):
+        assert batch.ids[row][batch.attention[row] == 1].tolist() == tokens.ids
+        assert batch.ids[row][batch.response[row]].tolist() == tokens.ids[tokens.start :]
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=40), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_no_prompt_is_on_both_sides(prompts, fraction, seed):
+    items = [item(prompt, 3, 4) for prompt in prompts]
+    if len(set(prompts)) == 1:
+        with pytest.raises(UsageError, match="share one prompt"):
+            hold_out(items, fraction, seed)
+        return
+    training, held = hold_out(items, fraction, seed)
+    assert training
+    assert held
+    assert not {one.prompt for one in training} & {one.prompt for one in held}
+    assert len(training) + len(held) == len(items)
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=25), st.integers(0, 3))
+def test_a_mismatch_is_this_prompt_with_anothers_completion(prompts, seed):
+    items = [item(prompt, 1 + number) for number, prompt in enumerate(prompts)]
+    owner = {one.sequences[0].ids[-1]: one.prompt for one in items}
+    for before, after in zip(items, mismatched(items, context=1000, seed=seed), strict=True):
+        right, wrong = after.sequences
+        assert right == before.sequences[0]
+        assert tuple(wrong.ids[: wrong.start]) == before.prompt
+        if len(set(prompts)) > 1:
+            assert owner[wrong.ids[-1]] != before.prompt

@@ -1,0 +1,116 @@
+"""What each method reads, and what it says of rows that it cannot use."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlaif.data.rows import BadRow
+from rlaif.errors import UsageError
+from rlaif.train.rows import check_examples, read_examples
+from tests.reference.fake_run import preference, write_run
+
+GOOD = {"prompt": "hi", "chosen": "good", "rejected": "bad"}
+
+
+def read(source, method="dpo", labels="soft"):
+    return list(read_examples(source, method, labels))
+
+
+def test_a_human_label_is_certain_and_a_critics_is_what_it_says(write):
+    human, critic, against = read(write([GOOD, {**GOOD, "p_chosen": 0.7, "margin": 0.4}, {**GOOD, "p_chosen": 0.2}]))
+    assert (human.p, human.margin, human.responses) == (1.0, 0.0, ("good", "bad"))
+    assert (critic.p, critic.margin) == (0.7, 0.4)
+    assert against.p == 0.2
+
+
+def test_hh_style_conversations_are_read(write):
+    first, second = ("\n\nHuman: hi\n\nAssistant: good", "\n\nHuman: hi\n\nAssistant: bad")
+    (example,) = read(write([{"chosen": first, "rejected": second}]))
+    assert example.responses == ("good", "bad")
+    assert example.prompt[0]["content"] == "hi"
+
+
+def test_hard_labels_round_and_leave_ties_out(write):
+    source = write([{**GOOD, "p_chosen": p} for p in (0.5, 0.51, 0.1)])
+    assert [example.p for example in read(source, labels="hard")] == [1.0, 0.0]
+
+
+def test_sft_keeps_the_better_response(write):
+    examples = read(write([GOOD, {**GOOD, "p_chosen": 0.3}]), "sft")
+    assert [example.responses for example in examples] == [("good",), ("bad",)]
+
+
+def test_kto_takes_pairs_apart(write):
+    examples = read(write([{**GOOD, "p_chosen": 0.7}]), "kto")
+    assert [(example.responses, example.p) for example in examples] == [(("good",), 0.7), (("bad",), pytest.approx(0.3))]
+
+
+def test_completions_are_read_with_their_labels(write):
+    rows = [{"prompt": "hi", "completion": text, "label": label} for text, label in (("a", True), ("b", False))]
+    rows.append({"prompt": "hi", "completion": [{"role": "assistant", "content": "c"}], "label": True, "p": 0.8})
+    source = write(rows)
+    assert [(example.responses[0], example.p) for example in read(source, "kto")] == [("a", 1.0), ("b", 0.0), ("c", 0.8)]
+    assert [example.responses[0] for example in read(source, "sft")] == ["a", "b", "c"]
+
+
+def test_plain_text_is_for_sft(write):
+    good, bad = read(write([{"text": "Once upon a time."}, {"text": None}]), "sft")
+    assert (good.prompt, good.responses) == ((), ("Once upon a time.",))
+    assert isinstance(bad, BadRow)
+
+
+def test_a_label_runs_folder_is_read_by_every_method(tmp_path):
+    import random
+
+    draw = random.Random(0)
+    records = [preference(number, draw) for number in range(1, 9)]
+    folder = str(write_run(tmp_path / "labelled", records))
+    assert [example.p for example in read(folder)] == [record["p_chosen"] for record in records]
+    unpaired = read(folder, "kto")
+    assert len(unpaired) == 2 * sum(record["p_chosen"] != 0.5 for record in records)
+    best = read(folder, "sft")
+    assert [example.responses[0] for example in best] == [record["chosen"][0]["content"] for record in records]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({**GOOD, "p_chosen": 1.2}, "p_chosen: must be a number between 0 and 1"),
+        ({**GOOD, "p_chosen": -0.1}, "p_chosen"),
+        ({**GOOD, "p_chosen": None}, "p_chosen"),
+        ({**GOOD, "p_chosen": "0.7"}, "p_chosen"),
+        ({**GOOD, "p_chosen": True}, "p_chosen"),
+        ({**GOOD, "margin": "big"}, "margin"),
+        ({**GOOD, "rejected": "good"}, "the same text"),
+        ({**GOOD, "rejected": ""}, "empty"),
+        ({"prompt": "hi", "responses": ["a", "b"]}, "label the rows first"),
+        ({"prompt": "hi", "completion": "a"}, "needs pairs"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_listed_and_passed(write, row, said):
+    bad, good = read(write([row, GOOD]))
+    assert isinstance(bad, BadRow)
+    assert said in bad.detail
+    assert bad.number == 1
+    assert good.responses == ("good", "bad")
+
+
+@pytest.mark.parametrize("label", [None, "yes", 1])
+def test_kto_wants_true_or_false(write, label):
+    (bad,) = read(write([{"prompt": "hi", "completion": "a", "label": label}]), "kto")
+    assert "true or false" in bad.detail
+
+
+@pytest.mark.parametrize(
+    ("rows", "method", "said"),
+    [
+        ([], "dpo", "no row that dpo can use"),
+        ([{**GOOD, "p_chosen": 0.5}] * 2, "reward", "exact tie"),
+        ([{"prompt": "hi", "completion": "a", "label": True}] * 2, "kto", "every completion is desirable"),
+        ([{"prompt": "hi", "completion": "a", "label": False}] * 2, "kto", "every completion is undesirable"),
+    ],
+)
+def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
+    examples = read(write(rows), method) if rows else []
+    with pytest.raises(UsageError, match=said):
+        check_examples(examples, method, "rows.jsonl")
