@@ -97,10 +97,10 @@ class PromptEncoder:
                 if owner.setdefault(token, choice) != choice:
                     raise UsageError(
                         f"the labels {owner[token]!r} and {choice!r} begin with the same token {self.text([token])!r} "
-                        "under the critic's tokenizer; use labels that differ in their first token (letters, or digits up to 9)"
+                        "under the model's tokenizer; use labels that differ in their first token (letters, or digits up to 9)"
                     )
             if not ids:
-                raise UsageError(f"the label {choice!r} has no token under the critic's tokenizer")
+                raise UsageError(f"the label {choice!r} has no token under the model's tokenizer")
         return labels
 
     def text(self, ids: Sequence[int]) -> str:
@@ -137,7 +137,7 @@ class PromptEncoder:
         rendered = self._chat(messages)
         pieces = rendered.split(hole)
         if len(pieces) != 1 + sum(text is None for _, texts in key for text in texts):
-            raise UsageError("the critic's chat template drops or repeats message content; it cannot carry a judge prompt")
+            raise UsageError("the model's chat template drops or repeats message content, so it cannot carry this prompt")
         return [self._encode_trusted(piece) for piece in pieces]
 
     def _chat(self, messages: list[dict[str, str]]) -> str:
@@ -148,7 +148,7 @@ class PromptEncoder:
             return str(self._tokenizer.apply_chat_template(messages, **options))
         except Exception as error:  # the template is a program of the model's author; the usual refusal is of a system turn
             if messages[0]["role"] != "system" or len(messages) < 2:
-                raise UsageError(f"the critic's chat template refuses the prompt: {error}") from error
+                raise UsageError(f"the model's chat template refuses the prompt: {error}") from error
             joined = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
             return self._chat([joined, *messages[2:]])
 
