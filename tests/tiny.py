@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -40,8 +41,8 @@ def piece_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
-def save_model(folder: Path, seed: int = 0) -> Path:
-    """A random Qwen3 with the byte tokenizer, saved as a Hugging Face folder."""
+def save_model(folder: Path, seed: int = 0, **options: Any) -> Path:
+    """A random Qwen3 with the byte tokenizer, saved as a Hugging Face folder. options: of its configuration."""
     tokenizer = byte_tokenizer()
     torch.manual_seed(seed)
     config = Qwen3Config(
@@ -57,6 +58,7 @@ def save_model(folder: Path, seed: int = 0) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
+        **options,
     )
     Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LogitsProcessor, LogitsProcessorList
+from transformers.cache_utils import DynamicLayer
 from transformers.utils.logging import disable_progress_bar
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
+from rlaif.engines.groups import Group, batches, by_shared_prefix, each_alone
 from rlaif.engines.identity import resolve
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
@@ -50,6 +52,10 @@ class TransformersEngine:
         )
         self._model.to(self._device).eval()
         self._encoder = PromptEncoder(self._tokenizer)
+        cache = self._forward(*self._pad([[0]]), None).past_key_values
+        plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
+        # After a shared prefix comes padding, which a sliding window or a recurrent state would count as text.
+        self._arrange = by_shared_prefix if plain else each_alone
         own: int = getattr(self._model.config, "max_position_embeddings", None) or context or 4096
         self._context = min(own, context or own)
         self._batch_tokens = batch_tokens
@@ -65,17 +71,23 @@ class TransformersEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
-        return await self._answer(prompts, 1, lambda batch: self._choose(batch, labels))
+        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels))
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
-        return await self._answer(prompts, sampling.max_tokens, lambda batch: self._generate(batch, sampling))
+        return await self._answer(prompts, sampling.max_tokens, each_alone, lambda groups: self._generate(groups, sampling))
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
 
-    async def _answer(self, prompts: Sequence[Prompt], room: int, ask: Callable[[list[Encoded]], list[T]]) -> list[T | Failure]:
-        """Encode, leave ``room`` tokens for the answer, ask in batches, and put the answers back in order.
+    async def _answer(
+        self,
+        prompts: Sequence[Prompt],
+        room: int,
+        arrange: Callable[[Sequence[Encoded | Failure]], list[list[Group]]],
+        ask: Callable[[list[Group]], list[T]],
+    ) -> list[T | Failure]:
+        """Encode, leave ``room`` tokens for the answer, ask in batches of groups, and put the answers back in order.
 
         One call's prompts are encoded beside the call before, so that the model does not wait for it.
         """
@@ -85,29 +97,19 @@ class TransformersEngine:
         encoded = await loop.run_in_executor(
             self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
         )
-        return await loop.run_in_executor(self._worker, lambda: self._ask(encoded, room, ask))
 
-    def _ask(self, encoded: list[Encoded | Failure], room: int, ask: Callable[[list[Encoded]], list[T]]) -> list[T | Failure]:
-        answers: list[T | Failure | None] = [item if isinstance(item, Failure) else None for item in encoded]
-        fitting = [(index, item) for index, item in enumerate(encoded) if isinstance(item, Encoded)]
-        for batch in self._batches(fitting, room):
-            found = self._with_memory([item for _, item in batch], ask)
-            for (index, _), answer in zip(batch, found, strict=True):
-                answers[index] = answer
-        return answers  # type: ignore[return-value]  # every None was replaced
+        def work() -> list[T | Failure]:
+            answers: list[T | Failure | None] = [item if isinstance(item, Failure) else None for item in encoded]
+            for groups in arrange(encoded):
+                for batch in batches(groups, room, self._batch_tokens):
+                    places = [place for group in batch for place, _ in group.members]
+                    for place, answer in zip(places, self._with_memory(batch, ask), strict=True):
+                        answers[place] = answer
+            return answers  # type: ignore[return-value]  # every None was replaced
 
-    def _batches(self, items: list[tuple[int, Encoded]], room: int) -> Iterator[list[tuple[int, Encoded]]]:
-        batch: list[tuple[int, Encoded]] = []
-        for item in sorted(items, key=lambda item: -len(item[1].ids)):  # the longest first: memory trouble shows at once
-            longest = len((batch or [item])[0][1].ids) + room
-            if batch and longest * (len(batch) + 1) > self._batch_tokens:
-                yield batch
-                batch = []
-            batch.append(item)
-        if batch:
-            yield batch
+        return await loop.run_in_executor(self._worker, work)
 
-    def _with_memory(self, batch: list[Encoded], ask: Callable[[list[Encoded]], list[T]]) -> list[T]:
+    def _with_memory(self, batch: list[Group], ask: Callable[[list[Group]], list[T]]) -> list[T]:
         """Ask, and where the GPU's memory does not hold the batch, ask for its halves."""
         try:
             return ask(batch)
@@ -118,42 +120,62 @@ class TransformersEngine:
         half = len(batch) // 2
         return self._with_memory(batch[:half], ask) + self._with_memory(batch[half:], ask)
 
-    def _pad(self, batch: list[Encoded]) -> tuple[Tensor, Tensor]:
+    def _pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Left-padded ids and attention mask, both [B, T]. Any id does for padding: the mask hides it."""
-        width = max(len(item.ids) for item in batch)
-        ids = torch.zeros(len(batch), width, dtype=torch.long)
+        width = max(map(len, sequences))
+        ids = torch.zeros(len(sequences), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for row, item in enumerate(batch):
-            ids[row, width - len(item.ids) :] = torch.tensor(item.ids)
-            mask[row, width - len(item.ids) :] = 1
+        for row, sequence in enumerate(sequences):
+            ids[row, width - len(sequence) :] = torch.tensor(sequence)
+            mask[row, width - len(sequence) :] = 1
         return ids.to(self._device), mask.to(self._device)
 
     @torch.inference_mode()
-    def _choose(self, batch: list[Encoded], labels: list[list[int]]) -> list[Choice]:
-        ids, mask = self._pad(batch)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits = self._model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
-        ).logits
-        logprobs = logits[:, -1].float().log_softmax(-1)  # [B, V]
-        per_choice = torch.stack([logprobs[:, tokens].logsumexp(-1) for tokens in labels], -1).double()  # [B, C]
+    def _choose(self, groups: list[Group], labels: list[list[int]]) -> list[Choice]:
+        items = [item for group in groups for _, item in group.members]
+        logprobs = self._next_token(groups)
+        per_choice = torch.stack([logprobs[:, tokens].logsumexp(-1) for tokens in labels], -1).double()  # [N, C]
         masses = per_choice.exp().sum(-1).clamp(max=1.0).tolist()
         said = logprobs.argmax(-1).tolist()
         return [
             Choice(tuple(row), mass, self._encoder.text([token]), len(item.ids), item.cut)
-            for row, mass, token, item in zip(per_choice.tolist(), masses, said, batch, strict=True)
+            for row, mass, token, item in zip(per_choice.tolist(), masses, said, items, strict=True)
         ]
 
+    def _next_token(self, groups: list[Group]) -> Tensor:
+        """Log-probabilities [N, V] of what follows each prompt of the groups, all of which share a prefix or none does.
+
+        A shared prefix goes through the model once; its keys and values are then repeated for the group's members.
+        """
+        ids, mask = self._pad([item.ids[len(group.prefix) :] for group in groups for _, item in group.members])
+        past: Any = None
+        if groups[0].prefix:
+            prefix_ids, prefix_mask = self._pad([group.prefix for group in groups])
+            past = self._forward(prefix_ids, prefix_mask, None).past_key_values
+            owner = torch.tensor([row for row, group in enumerate(groups) for _ in group.members], device=self._device)
+            past.batch_select_indices(owner)
+            mask = torch.cat([prefix_mask[owner], mask], dim=1)
+        logits: Tensor = self._forward(ids, mask, past).logits[:, -1]
+        return logits.float().log_softmax(-1)
+
     @torch.inference_mode()
-    def _generate(self, batch: list[Encoded], sampling: Sampling) -> list[list[Generation]]:
-        ids, mask = self._pad(batch)
+    def _forward(self, ids: Tensor, mask: Tensor, past: Any) -> Any:
+        """One pass over ids [B, T] after ``past``, with mask [B, past + T]; logits for the last position alone."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        return self._model(**inputs, past_key_values=past, use_cache=True, logits_to_keep=1)
+
+    @torch.inference_mode()
+    def _generate(self, groups: list[Group], sampling: Sampling) -> list[list[Generation]]:
+        prompts = [item.ids for group in groups for _, item in group.members]
+        ids, mask = self._pad(prompts)
         recorder = _LogprobRecorder()
         drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
             drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         ends = _end_tokens(self._model, self._tokenizer)
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(sampling.seed_for([item.ids for item in batch]))
+            torch.manual_seed(sampling.seed_for(prompts))
             output = self._model.generate(
                 input_ids=ids,
                 attention_mask=mask,

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segment
+from rlaif.engines.tokens import PromptEncoder
 from rlaif.engines.transformers import TransformersEngine
 from rlaif.errors import UsageError
 from tests.tiny import save_model
@@ -58,6 +59,48 @@ def test_batches_do_not_change_answers(engine, folder):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
     assert asyncio.run(engine.choose(asked, ["A", "B"])) == together
     assert asyncio.run(engine.choose([], ["A", "B"])) == []
+
+
+def judged(n):
+    """Prompts about ``n`` samples by four principles each, of several lengths; neighbours share all but their ends."""
+    return [
+        (
+            Message(
+                "user", (Segment("Q:\n", True), Segment("hello " * (60 + 20 * i), False), Segment(f"\n{wording} A or B?", True))
+            ),
+        )
+        for i in range(n)
+        for wording in ("Kind?", "Shorter?", "Safe", "")
+    ]
+
+
+def test_a_shared_prefix_is_computed_once_and_changes_nothing(engine, folder, monkeypatch):
+    asked, passes = judged(6), []
+    forward = TransformersEngine._forward
+    monkeypatch.setattr(
+        TransformersEngine,
+        "_forward",
+        lambda self, ids, mask, past: passes.append(ids.numel()) or forward(self, ids, mask, past),
+    )
+    answers = asyncio.run(engine.choose(asked, ["A", "B"]))
+    whole = sum(answer.prompt_tokens for answer in answers)
+    assert sum(passes) < 0.6 * whole
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder))
+    labels = encoder.label_ids(["A", "B"])
+    for prompt, answer in zip(asked, answers, strict=True):
+        with torch.no_grad():
+            logprobs = model(torch.tensor([encoder.encode(prompt).ids])).logits[0, -1].log_softmax(-1)
+        assert answer.logprobs == pytest.approx([logprobs[tokens].logsumexp(0).item() for tokens in labels], abs=1e-5)
+
+
+def test_models_that_would_count_the_padding_share_nothing(tmp_path):
+    sliding = TransformersEngine(str(save_model(tmp_path, use_sliding_window=True, sliding_window=16, max_window_layers=0)))
+    asked = judged(3)
+    together = asyncio.run(sliding.choose(asked, ["A", "B"]))
+    alone = [asyncio.run(sliding.choose([prompt], ["A", "B"]))[0] for prompt in asked]
+    for one, other in zip(together, alone, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
 
 
 def test_log_probabilities_of_samples_are_those_of_a_forward_pass(engine, folder):
