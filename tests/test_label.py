@@ -90,6 +90,8 @@ def test_rows_become_preferences_with_soft_labels(project):
     assert short["gap"] == pytest.approx(0.6 / 0.9 - 0.3 / 0.9, abs=1e-6)
     assert first["p_chosen"] == pytest.approx((kind["p"] + 2 * 0.5 + 0.5) / 4, abs=1e-6)
     assert first["margin"] == pytest.approx(2 * first["p_chosen"] - 1, abs=1e-6)
+    second = project.read("preferences.jsonl")[1]
+    assert second["chosen_index"] == 1 and second["principles"][0]["p"] == pytest.approx(kind["p"], abs=1e-6)
     assert first["note"] == 7 and first["tags"] == ["risky"]
     assert last["gold"] == [{"id": "overall", "margin": 1.0}]
 
@@ -148,6 +150,7 @@ def test_an_added_row_and_a_moved_row_ask_only_what_is_new(project):
 
 
 def test_equal_samples_are_asked_once(project):
+    project.script("delay: 0.05\n" + SCRIPT)  # the first is still under way when the later chunks are planned
     project.rows([ROWS[0]] * 2000)
     counts = project.label()
     assert counts["asked"] == 6
@@ -271,6 +274,17 @@ def test_sampled_mode_asks_one_principle_per_pair(project):
     assert project.label(aggregate="sampled")["asked"] == 0
 
 
+def test_sampled_scores_of_one_row_are_by_one_principle(project):
+    project.rows([{"prompt": f"p{i}", "responses": ["a", "b", "c"]} for i in range(60)])
+    project.script("rules: [{choose: {'5': 1.0}}]")
+    project.label(mode="score", aggregate="sampled")
+    drawn = {}
+    for record in project.read("scores.jsonl"):
+        drawn.setdefault(record["row"], set()).add(record["principles"][0]["id"])
+    assert all(len(names) == 1 for names in drawn.values())
+    assert set.union(*drawn.values()) == {"kind", "short"}
+
+
 def test_score_mode_scores_responses_and_prefers_by_them(project):
     high, low = "{'8': 0.5, '9': 0.5}", "{'1': 0.9}"
     project.script(f"rules: [{{when: '(?s)<response>.{{0,2}}good', choose: {high}}}, {{choose: {low}}}]")
@@ -293,6 +307,14 @@ def test_prompts_alone_are_answered_by_a_policy(project):
     assert counts["rows_out"] == 15
     assert project.read("preferences.jsonl")[0]["chosen"] == [{"role": "assistant", "content": "Sure."}]
     assert project.label(policy=f"script:{project.folder / 's.yaml'}", samples=3)["asked"] == 0
+
+
+def test_rows_that_have_responses_keep_them_beside_a_policy(project):
+    project.rows([{"prompt": "x", "responses": ["mine", "own"]}, {"prompt": "y"}])
+    project.script(SCRIPT.replace("{A: 0.6, B: 0.3}}", "{A: 0.6, B: 0.3}, generate: Sure.}"))
+    project.label(policy=f"script:{project.folder / 's.yaml'}")
+    said = [{record[side][0]["content"] for side in ("chosen", "rejected")} for record in project.read("preferences.jsonl")]
+    assert said == [{"mine", "own"}, {"Sure."}]
 
 
 def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(project):

@@ -8,8 +8,8 @@ from rlaif.engines.tokens import Encoded
 PROMPT = st.builds(
     lambda sample, tail: Encoded([*sample, *tail], ((0, len(sample)),) if sample else ()),
     st.sampled_from([[], [1], [1, 2, 3], [1, 2, 4], [5] * 9]),
-    st.lists(st.integers(6, 9), min_size=1, max_size=5),
-)
+    st.lists(st.integers(6, 9), max_size=5),
+).filter(lambda encoded: encoded.ids)
 CALL = st.lists(PROMPT | st.just(Failure(FailureReason.TOO_LONG)), max_size=12)
 
 

@@ -76,6 +76,15 @@ def test_content_survives_as_text(text):
     assert encoder("bytes").text(encoded.ids[begin:end]) == text
 
 
+def test_a_special_spelling_does_not_change_how_the_text_around_it_is_encoded():
+    def content(text):
+        encoded = encoder("bytes").encode(prompt("q", text, "b"))
+        begin, end = encoded.untrusted[1]
+        return encoded.ids[begin:end]
+
+    assert content("hello world <think> hello")[: len(content("hello world"))] == content("hello world")
+
+
 def test_clean_text_is_what_the_chat_template_gives():
     tokenizer = byte_tokenizer()
     messages = [
