@@ -1,31 +1,31 @@
-"""The progress bar of a labelling run."""
+"""The progress bars of long commands, on stderr: a spinner until the work begins, then a bar."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from rlaif.label import Counts
+if TYPE_CHECKING:
+    from rlaif.label import Counts
 
 
-class LabelProgress:
-    """A context manager: rows done and to do, rates, tokens, answers from the store, failures, time left; on stderr."""
+class RunProgress:
+    """A context manager: what is being done, how much is done and to do, time left, the latest figures."""
 
-    def __init__(self, console: Console) -> None:
-        self._loading = console.status("opening the critic")
+    def __init__(self, console: Console, opening: str) -> None:
+        self._loading = console.status(opening)
         self._bar = Progress(
+            TextColumn("{task.description}"),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             TextColumn("{task.fields[figures]}"),
             console=console,
         )
-        self._task = self._bar.add_task("label", total=None, figures="…")
-        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._loading.start()
@@ -35,12 +35,22 @@ class LabelProgress:
         self._loading.stop()
         self._bar.stop()
 
+    def _begin(self, name: str, total: int | None, done: int = 0) -> TaskID:
+        self._loading.stop()
+        self._bar.start()
+        return self._bar.add_task(name, total=total, completed=done, figures="")
+
+
+class LabelProgress(RunProgress):
+    """Rows done and to do, rates, tokens, answers from the store, failures."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, "opening the critic")
+
     def start(self, total: int | None) -> None:
         """The engine is ready. total: rows to come, None when unknown."""
-        self._loading.stop()
         self._started = time.monotonic()
-        self._bar.reset(self._task, total=total)
-        self._bar.start()
+        self._task = self._begin("label", total)
 
     def update(self, counts: Counts) -> None:
         seconds = max(1e-9, time.monotonic() - self._started)
@@ -49,3 +59,23 @@ class LabelProgress:
             f"{counts.prompt_tokens / 1e3:.0f}k tokens · {counts.cached} cached · {counts.failed} failed"
         )
         self._bar.update(self._task, completed=counts.rows_in, figures=figures)
+
+
+class TrainProgress(RunProgress):
+    """Steps done and to do of each stage, and the run's metrics."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, "opening data and model")
+
+    def stage(self, name: str, total: int, done: int) -> None:
+        """The next thing begins."""
+        self._task = self._begin(name, total, done)
+
+    def update(self, done: int, figures: dict[str, float]) -> None:
+        """figures: the run's latest metrics by name."""
+        shown = [
+            f"{name.replace('_', ' ')} {figures[name]:.3g}"
+            for name in ("loss", "margin", "accuracy", "eval_loss")
+            if name in figures
+        ]
+        self._bar.update(self._task, completed=done, figures=" · ".join(shown))

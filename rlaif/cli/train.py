@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
 
@@ -133,6 +132,8 @@ def train(
     )
     from rich.console import Console
 
+    from rlaif.cli.progress import TrainProgress
+
     with TrainProgress(Console(stderr=True)) as bar:
         from transformers.utils.logging import set_verbosity_error
 
@@ -142,47 +143,6 @@ def train(
         set_verbosity_error()  # its notes on loading and saving would tear the bar
         run = run_train(config, Progress(bar.stage, bar.update))
     _print_result(out, run)
-
-
-class TrainProgress:
-    """A context manager: what is being done, steps done and to do, the latest figures, time left; on stderr."""
-
-    def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._loading = console.status("opening data and model")
-        self._bar = Progress(
-            TextColumn("{task.description:9}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[figures]}"),
-            console=console,
-        )
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        self._loading.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._loading.stop()
-        self._bar.stop()
-
-    def stage(self, name: str, total: int, done: int) -> None:
-        """The next thing begins."""
-        self._loading.stop()
-        self._bar.start()
-        self._task = self._bar.add_task(name, total=total, completed=done, figures="")
-
-    def update(self, done: int, figures: dict[str, float]) -> None:
-        """figures: the run's latest metrics by name."""
-        shown = [
-            f"{name.replace('_', ' ')} {figures[name]:.3g}"
-            for name in ("loss", "margin", "accuracy", "eval_loss")
-            if name in figures
-        ]
-        self._bar.update(self._task, completed=done, figures=" · ".join(shown))
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:

@@ -2,34 +2,23 @@
 
 import gzip
 import json
-import sys
 
 import pytest
-
-from rlaif import cli
 
 CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: kind, text: The response is kind.}\n"
 GOOD = [{"prompt": "hi", "responses": ["a", "b"]}, {"prompt": "ho", "responses": ["c", "d"]}]
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, rlaif):
     """Run ``rlaif label`` on files made here; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text(CONSTITUTION)
     (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.7, B: 0.2}}]")
     write(tmp_path / "rows.jsonl", GOOD)
 
     def call(*arguments, source="rows.jsonl", constitution="c.yaml", critic="script:s.yaml"):
-        given = ["rlaif", "label", source, "--constitution", constitution, "--critic", critic, "--out", "run", *arguments]
-        monkeypatch.setattr(sys, "argv", given)
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        given = ["label", source, "--constitution", constitution, "--critic", critic, "--out", "run", *arguments]
+        return rlaif(*given)
 
     return call
 

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
-from rlaif import cli
 from tests.cli.test_startup import test_help_imports_nothing_heavy as check_help
 
 GOOD = [{"prompt": f"What is {n}?", "chosen": "A number, friend.", "rejected": "Go away.", "p_chosen": 0.9} for n in range(4)]
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, rlaif):
     """Run ``rlaif train`` in a folder of its own; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
 
     def call(*arguments, method="dpo", rows=GOOD, model="lab:policy"):
         source = rows if isinstance(rows, str) else "rows.jsonl"
         if not isinstance(rows, str):
             (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        given = ["rlaif", "train", method, source, "--model", model, "--out", "run", "--batch-size", "4", *arguments]
-        monkeypatch.setattr(sys, "argv", given)
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        given = ["train", method, source, "--model", model, "--out", "run", "--batch-size", "4", *arguments]
+        return rlaif(*given)
 
     return call
 
