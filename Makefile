@@ -26,9 +26,15 @@ install-vllm: .venv/installed-vllm
 demo: install
 	$(BIN)/rlaif lab rows --from policy --n 150 --out runs/demo-rows.jsonl
 	$(BIN)/rlaif label runs/demo-rows.jsonl --constitution constitutions/lab.yaml --critic lab --out runs/demo
+	$(BIN)/rlaif lab rows --prompts-only --split train --n 2000 --out runs/demo-prompts.jsonl
+	$(BIN)/rlaif train ppo runs/demo-prompts.jsonl --model lab:policy --reward critic --critic lab \
+		--constitution constitutions/lab.yaml --max-tokens 96 --batch-size 96 --steps 30 --epochs 2 --minibatches 2 \
+		--learning-rate 1e-3 --eval-prompts 32 --eval-every 15 --out runs/demo-ppo
+	$(BIN)/rlaif lab gold lab:policy runs/demo-ppo
 
+# One process per core, each with one thread; a file's tests stay together, because they share what is costly to make.
 test: install
-	$(BIN)/python -m pytest -m "not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm" -n auto --dist loadfile
 
 test-vllm: install-vllm
 	$(BIN)/python -m pytest -m vllm

@@ -21,6 +21,7 @@ _PUBLIC = {
     "open_engine": "rlaif.engines",
     "read_rows": "rlaif.data.read",
     "run_label": "rlaif.label_run",
+    "run_rl": "rlaif.rl.run",
 }
 __all__ = sorted(_PUBLIC)
 

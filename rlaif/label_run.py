@@ -4,70 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rlaif.constitution import Constitution
-from rlaif.constitution.load import load_constitution
-from rlaif.constitution.types import Aggregate
-from rlaif.critic.compare import Orders
-from rlaif.critic.judge import Judge, in_cache_order
-from rlaif.critic.pairs import check_pairs
+from rlaif.critic.ask import Critic
+from rlaif.critic.judge import in_cache_order
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import Mode, Template, load_template
-from rlaif.critic.verdict import MIN_MASS
+from rlaif.critic.templates import Template
 from rlaif.data.card import card
-from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.exports import write_export
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
-from rlaif.engines import open_engine
-from rlaif.engines.base import Engine, Sampling
-from rlaif.engines.open import Backend, Dtype
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.engines.base import Engine
+from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label import Counts, Labeller, Sink
+from rlaif.label_setup import LabelConfig, draw_canaries, make_judge, mixed_rows, open_engines, read_inputs
 from rlaif.report.page import write_report
 from rlaif.sample import Policy
 
+__all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
+
 TOKEN_SAMPLE = 500
 """Prompts that a dry run tokenizes to estimate the whole."""
-
-
-@dataclass(frozen=True)
-class LabelConfig:
-    """What the user asked for; the fields are the flags of ``rlaif label``."""
-
-    source: str
-    constitution: Path
-    critic: str
-    out: Path
-    mode: Mode = "compare"
-    store: Path = Path("runs/verdicts.sqlite")
-    prompts: Path | None = None
-    pairs: str = "all"
-    orders: Orders = "both"
-    aggregate: Aggregate | None = None
-    limit: int | None = None
-    seed: int = 0
-    min_mass: float = MIN_MASS
-    max_failure_rate: float = 0.2
-    export: tuple[str, ...] = ()
-    engine: Backend = "auto"
-    dtype: Dtype = "auto"
-    context: int | None = None
-    tokenizer: str | None = None
-    trust_remote_code: bool = False
-    gpu_memory: float | None = None
-    policy: str | None = None
-    samples: int = 2
-    temperature: float = 1.0
-    max_tokens: int = 256
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,23 +64,27 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues.
     """
     progress = progress or Progress()
-    constitution, template = _read_inputs(config)
+    constitution, template = read_inputs(config)
     rows = read_rows(config.source, config.limit)
     what = {"kind": "label", "source": config.source, "mode": config.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite))
-        engine, policy = _open_engines(config, template)
+        canaries = draw_canaries(config, constitution)
+        engines, policy = open_engines(config, template)
         store = stack.enter_context(VerdictStore(config.store))
-        judge = _judge(config, constitution, template, engine)
-        labeller = Labeller(engine, judge, store, config.pairs, policy, config.max_failure_rate)
-        facts = _facts(config, constitution, template, engine, policy)
+        first, *others = (
+            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
+        )
+        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
+        facts = _facts(config, constitution, template, engines, policy)
         folder.write("running", facts)
-        progress.start(_total(config))
+        total = _total(config)
+        progress.start(total)
         counts, stopped = Counts(), None
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as failures:
             try:
-                _stream(labeller, rows, config.out, failures, counts, progress)
+                _stream(labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, bool(canaries))
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
@@ -131,14 +100,15 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
 
 def dry_run(config: LabelConfig) -> DryRun:
     """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted)."""
-    constitution, template = _read_inputs(config)
-    engine, _ = _open_engines(replace(config, policy=None), template)
-    judge = _judge(config, constitution, template, engine)
+    constitution, template = read_inputs(config)
+    engines, _ = open_engines(replace(config, policy=None), template)
+    engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
     totals = dict.fromkeys(("rows", "bad_rows", "verdicts", "questions", "cached", "unsampled"), 0)
     lengths: list[int] = []
     shown = ""
     with VerdictStore(config.store) as store:
-        labeller = Labeller(engine, judge, store, config.pairs)
+        jury = tuple(Critic(other, make_judge(config, constitution, template, other.identity), store) for other in engines[1:])
+        labeller = Labeller(engine, judge, store, config.pairs, jury=jury)
         for row in read_rows(config.source, config.limit):
             totals["rows"] += 1
             if config.policy and isinstance(row, Row) and not row.responses:
@@ -148,7 +118,7 @@ def dry_run(config: LabelConfig) -> DryRun:
             if isinstance(item, BadRow):
                 totals["bad_rows"] += 1
                 continue
-            for _, asked in item.subjects:
+            for asked in (asked for subject in item.subjects for asked in subject.by_critic):
                 questions = in_cache_order(asked)
                 totals["verdicts"] += len(asked)
                 totals["questions"] += len(questions)
@@ -157,39 +127,10 @@ def dry_run(config: LabelConfig) -> DryRun:
                     prompt = judge.prompt(question)
                     lengths.append(engine.count_tokens(prompt))
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
-    asyncio.run(engine.close())
+    for one in engines:
+        asyncio.run(one.close())
     mean = sum(lengths) / max(1, len(lengths))
     return DryRun(**totals, tokens=round(mean * (totals["questions"] - totals["cached"])), prompt=shown)
-
-
-def _read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
-    check_pairs(config.pairs)
-    unknown = set(config.export) - set(EXPORTS)
-    if unknown:
-        raise UsageError(f"--export {unknown.pop()}: expected one of {', '.join(EXPORTS)}")
-    return load_constitution(config.constitution), load_template(config.mode, config.prompts)
-
-
-def _open_engines(config: LabelConfig, template: Template) -> tuple[Engine, Policy | None]:
-    two = config.policy is not None and config.policy != config.critic
-    options: dict[str, Any] = {
-        "gpu_memory": config.gpu_memory or (0.45 if two else 0.9),
-        "backend": config.engine,
-        "dtype": config.dtype,
-        "context": config.context,
-        "trust_remote_code": config.trust_remote_code,
-    }
-    engine = open_engine(config.critic, tokenizer=config.tokenizer, **options)
-    engine.check_choices(template.choices)
-    if config.policy is None:
-        return engine, None
-    sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed)
-    return engine, Policy(open_engine(config.policy, **options) if two else engine, sampling)
-
-
-def _judge(config: LabelConfig, constitution: Constitution, template: Template, engine: Engine) -> Judge:
-    how = config.aggregate or constitution.aggregate
-    return Judge(constitution, template, engine.identity, how, config.orders, config.min_mass, config.seed)
 
 
 def _stream(
@@ -199,6 +140,7 @@ def _stream(
     failures: JsonlWriter,
     counts: Counts,
     progress: Progress,
+    mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
     started = time.monotonic()
@@ -207,6 +149,8 @@ def _stream(
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
         scoring = labeller.judge.template.mode == "score"
         scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if scoring else None
+        (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
+        canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
         def chunk_done(so_far: Counts) -> None:
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
@@ -214,9 +158,10 @@ def _stream(
 
         async def work() -> None:
             try:
-                await labeller.run(rows, Sink(preferences, failures, scores, chunk_done), counts)
+                await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
             finally:
-                await labeller.engine.close()
+                for critic in labeller.critics:
+                    await critic.engine.close()
                 if labeller.policy:
                     await labeller.policy.engine.close()
 
@@ -240,7 +185,7 @@ def _describe(folder: Path, run: dict[str, Any]) -> None:
 
 
 def _facts(
-    config: LabelConfig, constitution: Constitution, template: Template, engine: Engine, policy: Policy | None
+    config: LabelConfig, constitution: Constitution, template: Template, engines: Sequence[Engine], policy: Policy | None
 ) -> dict[str, Any]:
     shown = {
         name: without_secrets(str(value)) if isinstance(value, str | Path) else value for name, value in asdict(config).items()
@@ -249,9 +194,9 @@ def _facts(
         "config": shown,
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
         "template": {"mode": template.mode, "version": template.version, "digest": template.digest},
-        "critic": engine.identity,
+        "critic": " + ".join(engine.identity for engine in engines),
         "policy": policy.engine.identity if policy else None,
-        "notes": list(engine.notes),
+        "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
         "seed": config.seed,
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.engines.base import Engine, Failure, Message, Prompt, Sampling, Segment
+from rlaif.errors import UsageError
 
 GROUP = 512
 """Responses asked of the policy in one call."""
@@ -20,6 +21,13 @@ class Policy:
 
     engine: Engine
     sampling: Sampling
+
+    def __post_init__(self) -> None:
+        if self.sampling.temperature == 0 and self.sampling.n > 1:
+            raise UsageError(
+                f"temperature 0 is greedy, so all {self.sampling.n} responses to a prompt would be the same; "
+                "sample 1, or give a temperature above 0"
+            )
 
 
 async def with_responses(

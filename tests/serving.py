@@ -16,7 +16,7 @@ import httpx
 
 
 @contextmanager
-def vllm_server(model: str, log: Path, *options: str) -> Iterator[str]:
+def vllm_server(model: str, log: Path, *options: str, **environment: str) -> Iterator[str]:
     """The server's URL, once it is healthy. It runs with one thread and a small cache; the CPU is shared."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -33,7 +33,11 @@ def vllm_server(model: str, log: Path, *options: str) -> Iterator[str]:
     }
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **settings}, start_new_session=True
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings, **environment},
+            start_new_session=True,
         )
         try:
             url = f"http://127.0.0.1:{port}"

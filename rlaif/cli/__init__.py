@@ -26,13 +26,15 @@ def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceba
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, lab, label, report, train
+    from rlaif.cli import constitution, evaluate, lab, label, report, sample, train
 
     app.add_typer(constitution.app, name="constitution")
+    app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(lab.app, name="lab")
+    app.add_typer(train.app, name="train")
     app.command("label")(label.label)
     app.command("report")(report.report)
-    app.command("train")(train.train)
+    app.command("sample")(sample.sample)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -40,6 +42,8 @@ def main() -> None:
     except (UsageError, RunFailed) as error:
         if debug:
             raise
+        if isinstance(error, UsageError) and os.environ.get("RANK", "0") != "0":
+            sys.exit()  # of several processes that were launched as one run, the first says what all of them found
         print(f"rlaif: {without_secrets(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:

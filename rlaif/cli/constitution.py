@@ -1,4 +1,4 @@
-"""``rlaif constitution``: check, show and import constitutions."""
+"""``rlaif constitution``: check, show, import, test, compare and fit constitutions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlaif.constitution.types import Constitution, Principle
     from rlaif.data.rows import Row
 
-app = typer.Typer(help="Check, show and import constitutions.", no_args_is_help=True)
+app = typer.Typer(help="Check, show, import, test, compare and fit constitutions.", no_args_is_help=True)
 
 
 class Mode(StrEnum):
@@ -23,6 +23,7 @@ class Mode(StrEnum):
 
     COMPARE = "compare"
     SCORE = "score"
+    RANK = "rank"
 
 
 @app.command()
@@ -67,7 +68,7 @@ def show(
 
     constitution, template = load_constitution(file), load_template(mode.value, prompts)
     shown = _principle(file, constitution, principle)
-    needed = 2 if mode is Mode.COMPARE else 1
+    needed = 1 if mode is Mode.SCORE else 2
     sample = _first_row(row, needed) if row else _sample_row()
     responses = [response.turns for response in sample.responses[:needed]]
 
@@ -106,6 +107,143 @@ def import_(
     typer.echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
     if imported.left_out:
         typer.echo(f"left out: {', '.join(imported.left_out)}")
+
+
+@app.command()
+def test(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A constitution (YAML).")],
+    critic: Annotated[list[str], typer.Option("--critic", help="As for rlaif label; repeat for a jury.")],
+    mode: Annotated[Mode, typer.Option("--mode", help="The critic's question.")] = Mode.COMPARE,
+    shots: Annotated[int, typer.Option("--shots", min=0, help="Show so many of a principle's other examples first.")] = 0,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Have the critic reason first.")] = False,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", metavar="DIR", help="Prompt templates (else the shipped ones).")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="auto, transformers or vllm.")] = "auto",
+    store: Annotated[Path, typer.Option("--store", help="The verdict store.")] = Path("runs/verdicts.sqlite"),
+) -> None:
+    """Ask a critic about every principle's examples, in both orders. Exit code 1 where it gets one wrong."""
+    from rlaif.label_examples import judge_examples
+    from rlaif.label_run import LabelConfig
+
+    first, *jury = critic
+    records = judge_examples(
+        LabelConfig(
+            source="",
+            constitution=file,
+            critic=first,
+            jury=tuple(jury),
+            out=Path(),
+            mode=mode.value,
+            shots=shots,
+            reasons=reasons,
+            prompts=prompts,
+            engine=engine,  # type: ignore[arg-type]  # open_engine takes any other word for auto
+            store=store,
+        )
+    )
+    for record in records:
+        if record["failure"]:
+            typer.echo(f"{record['id']}: no verdict ({record['failure']})")
+        elif not record["right"]:
+            typer.echo(f"{record['id']}: wrong, the worse response wins by {-record['margin']:.2f}")
+    judged = [record for record in records if record["failure"] is None]
+    right = sum(record["right"] for record in judged)
+    typer.echo(f"{file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
+    if right < len(judged) or not judged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A constitution (YAML).")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="What became of it (YAML).")],
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="FOLDER", help="A label run by A: count what B would ask again of it.")
+    ] = None,
+    runs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--runs", metavar="FOLDER FOLDER", help="Label runs by A and by B: show which pairs turned over."),
+    ] = None,
+    show: Annotated[int, typer.Option("--show", min=0, help="Print at most so many of these pairs.")] = 10,
+) -> None:
+    """Say which principles differ, what it costs to label anew, and which preferences turn over."""
+    from rlaif.constitution.diff import differences
+    from rlaif.constitution.load import load_constitution
+
+    old, new = load_constitution(before), load_constitution(after)
+    found = list(differences(old, new))
+    for change in found:
+        asked = f" (asked anew in {', '.join(change.modes)})" if change.modes else ""
+        typer.echo(f"{change.principle or 'constitution'}: {_told(change.what, change.before, change.after)}{asked}")
+    if not found:
+        typer.echo("no difference that could change a preference")
+    if run:
+        from rlaif.label_diff import cost
+
+        price = cost(run, old, new)
+        by_principle = ", ".join(f"{name} {number:,}" for name, number in price.again.items()) or "none"
+        again = sum(price.again.values())
+        typer.echo(f"{run}: {again:,} of {price.verdicts:,} verdicts to ask again ({by_principle}), in {price.calls:,} calls")
+    if runs:
+        from rlaif.label_diff import flips
+
+        shared, turned, verdicts = flips(*runs)
+        typer.echo(f"{len(turned):,} of {shared:,} preferences turned over")
+        for name, number in verdicts.items():
+            typer.echo(f"  {name}: {number:,} verdicts")
+        for flip in turned[:show]:
+            said = " ".join(flip.record["prompt"][-1]["content"].split())[:80] if flip.record["prompt"] else ""
+            typer.echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {ascii(said)[1:-1]}")
+
+
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The constitution (YAML) whose weights are set.")],
+    run: Annotated[Path, typer.Option("--run", metavar="FOLDER", help="A label run over rows with known preferences.")],
+    held_out: Annotated[float, typer.Option("--held-out", min=0.05, max=0.95, help="Share of rows to measure on.")] = 0.3,
+    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the weights would be.")] = False,
+) -> None:
+    """Fit the weights to known preferences, from a run's stored verdicts, and write them into the file.
+
+    The file is left alone, with exit code 1, where the fitted weights agree less with the held-out preferences than its own
+    weights or equal ones do.
+    """
+    from rlaif.constitution.load import load_constitution
+    from rlaif.constitution.write import write_weights
+    from rlaif.errors import RunFailed, UsageError
+    from rlaif.evaluate.table import interval
+    from rlaif.evaluate.weights import fit_run
+
+    constitution = load_constitution(file)
+    if constitution.aggregate == "worst":
+        raise UsageError(f"{file}: aggregate is worst, in which weights play no part")
+    before = {principle.id: principle.weight for principle in constitution.principles}
+    found = fit_run(run, constitution, held_out, seed)
+    after = dict(zip(before, found.weights, strict=True))
+    for name, weight in after.items():
+        typer.echo(f"{name}: {before[name]:g} -> {weight:g}")
+    typer.echo(f"fitted on {found.fitted_on:,} pairs; agreement with {found.held_out:,} others (95% interval):")
+    for which, share in (("before", found.before), ("equal weights", found.equal), ("fitted", found.after)):
+        typer.echo(f"  {which:13} {interval(share)}")
+    if found.after.value < max(found.before.value, found.equal.value):
+        raise RunFailed(f"the fitted weights agree less than others do; {file} is as it was")
+    if not dry_run:
+        write_weights(file, after)
+        typer.echo(f"written to {file}")
+
+
+def _told(what: str, before: object, after: object) -> str:
+    if what in ("added", "removed"):
+        return f"{what}: {after or before}"
+    if what == "examples":
+        return "examples differ"
+    return f"{what}: {_value(before)} -> {_value(after)}"
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _count(principles: Sized) -> str:

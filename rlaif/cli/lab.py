@@ -107,3 +107,37 @@ def rows(
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     part.replace(out)
     print(f"{n} rows are in {out}")
+
+
+@app.command()
+def gold(
+    models: Annotated[list[str], typer.Argument(help="Models to compare: lab:policy, runs/NAME, paths.", metavar="MODEL...")],
+    constitution: Annotated[Path, typer.Option(help="Whose weights the total is by.")] = Path("constitutions/lab.yaml"),
+    n: Annotated[int, typer.Option(min=1, help="Prompts to answer, the same for each model.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of prompts and replies.")] = 1000,
+    split: Annotated[SplitName, typer.Option(help="Which prompts.")] = SplitName.HELDOUT,
+) -> None:
+    """Print the mean gold scores of models' replies to the lab's prompts, by principle and in all."""
+    import asyncio
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from rlaif.constitution.load import load_constitution
+    from rlaif.engines import open_engine
+    from rlaif.errors import UsageError
+    from rlaif.lab.gold import PRINCIPLES
+    from rlaif.lab.policy import mean_gold, sampled_rows
+
+    weights = {item.id: item.weight for item in load_constitution(constitution).principles if item.id in PRINCIPLES}
+    if not any(weights.values()):
+        raise UsageError(f"{constitution}: none of the lab's principles ({', '.join(PRINCIPLES)}) has a weight in it")
+    engines = [open_engine(model, backend="transformers") for model in models]
+    means = [mean_gold(asyncio.run(sampled_rows(engine, n, seed, split.value, 1))) for engine in engines]
+    table = Table("gold", *models)
+    for name in weights:
+        table.add_row(name, *(f"{mean[name]:.3f}" for mean in means))
+    totals = (sum(weight * mean[name] for name, weight in weights.items()) / sum(weights.values()) for mean in means)
+    table.add_section()
+    table.add_row("total, by weight", *(f"{total:.3f}" for total in totals))
+    Console(soft_wrap=True).print(table)

@@ -22,16 +22,24 @@ def label(
     source: Annotated[str, typer.Argument(help="JSONL, JSON, CSV or Parquet (plain or gzipped), or a datasets name.")],
     constitution: Annotated[Path, typer.Option(help="The principles, in YAML.", rich_help_panel=INPUT)],
     critic: Annotated[
-        str,
+        list[str],
         typer.Option(
-            help="A model's path or hub id, http://… base URLs (comma-separated, #model to name one), lab, or script:FILE.",
+            help="A model's path or hub id, http://… base URLs (comma-separated, #model to name one), lab, or script:FILE. "
+            "Repeat for a jury: the mean of its critics judges.",
             rich_help_panel=CRITIC,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The run's folder.", rich_help_panel=OUTPUT)],
-    mode: Annotated[Mode, typer.Option(help="compare pairs, or score single responses.", rich_help_panel=INPUT)] = "compare",
+    mode: Annotated[
+        Mode, typer.Option(help="compare pairs, score single responses, or rank all of a row's.", rich_help_panel=INPUT)
+    ] = "compare",
     pairs: Annotated[
-        str, typer.Option(help="Of a row's responses: all, adjacent, or N drawn pairs.", rich_help_panel=INPUT)
+        str,
+        typer.Option(
+            help="Of a row's responses: all, adjacent, N drawn pairs, or in rounds that look at the results so far, "
+            "swiss or active (at most half of all pairs, for 8 responses).",
+            rich_help_panel=INPUT,
+        ),
     ] = "all",
     aggregate: Annotated[
         Aggregate | None,
@@ -68,6 +76,26 @@ def label(
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Past this share of failed verdicts, stop.", rich_help_panel=CRITIC)
     ] = 0.2,
+    shots: Annotated[
+        int, typer.Option(min=0, help="Show so many of a principle's examples before each question.", rich_help_panel=CRITIC)
+    ] = 0,
+    reasons: Annotated[
+        bool, typer.Option("--reasons", help="Have the critic reason first, then compare.", rich_help_panel=CRITIC)
+    ] = False,
+    reasons_tokens: Annotated[int, typer.Option(min=1, help="Longest rationale.", rich_help_panel=CRITIC)] = 512,
+    clamp: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="With --reasons: the least and greatest p, such as .4 .6.", rich_help_panel=CRITIC),
+    ] = None,
+    votes: Annotated[
+        int, typer.Option(min=1, help="With --reasons: sample so many rationales, take the mean.", rich_help_panel=CRITIC)
+    ] = 1,
+    votes_temperature: Annotated[
+        float, typer.Option(min=0, help="Of sampled rationales; a single one is greedy.", rich_help_panel=CRITIC)
+    ] = 0.7,
+    canaries: Annotated[
+        int, typer.Option(min=0, help="Mix in so many of the constitution's examples, as a test.", rich_help_panel=CRITIC)
+    ] = 0,
     store: Annotated[Path, typer.Option(help="The verdict store.", rich_help_panel=OUTPUT)] = Path("runs/verdicts.sqlite"),
     export: Annotated[
         list[str] | None,
@@ -97,7 +125,15 @@ def label(
     config = LabelConfig(
         source=source,
         constitution=constitution,
-        critic=critic,
+        critic=critic[0],
+        jury=tuple(critic[1:]),
+        shots=shots,
+        reasons=reasons,
+        reasons_tokens=reasons_tokens,
+        clamp=clamp,
+        votes=votes,
+        votes_temperature=votes_temperature,
+        canaries=canaries,
         out=out,
         store=store,
         prompts=prompts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 if TYPE_CHECKING:
     from rlaif.label import Counts
+    from rlaif.sample_run import SampleCounts
 
 
 class RunProgress:
@@ -61,11 +63,29 @@ class LabelProgress(RunProgress):
         self._bar.update(self._task, completed=counts.rows_in, figures=figures)
 
 
-class TrainProgress(RunProgress):
-    """Steps done and to do of each stage, and the run's metrics."""
+class SampleProgress(RunProgress):
+    """Rows done and to do, and failures."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(console, "opening the model")
+
+    def start(self, total: int | None) -> None:
+        """The engine is ready. total: rows to come, None when unknown."""
+        self._started = time.monotonic()
+        self._task = self._begin("sample", total)
+
+    def update(self, counts: SampleCounts) -> None:
+        seconds = max(1e-9, time.monotonic() - self._started)
+        figures = f"{counts.rows_in / seconds:.1f} rows/s · {counts.rows_failed} failed"
+        self._bar.update(self._task, completed=counts.rows_in, figures=figures)
+
+
+class TrainProgress(RunProgress):
+    """Steps done and to do of each stage, and the run's metrics: those of the names in ``shown``."""
+
+    def __init__(self, console: Console, shown: Sequence[str] = ("loss", "margin", "accuracy", "eval_loss")) -> None:
         super().__init__(console, "opening data and model")
+        self._shown = shown
 
     def stage(self, name: str, total: int, done: int) -> None:
         """The next thing begins."""
@@ -73,9 +93,5 @@ class TrainProgress(RunProgress):
 
     def update(self, done: int, figures: dict[str, float]) -> None:
         """figures: the run's latest metrics by name."""
-        shown = [
-            f"{name.replace('_', ' ')} {figures[name]:.3g}"
-            for name in ("loss", "margin", "accuracy", "eval_loss")
-            if name in figures
-        ]
+        shown = [f"{name.replace('_', ' ')} {figures[name]:.3g}" for name in self._shown if name in figures]
         self._bar.update(self._task, completed=done, figures=" · ".join(shown))

@@ -68,10 +68,13 @@ class Source:
         return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def read(path: Path, content: bytes) -> Source:
-    """Parse one file. Raises UsageError, with the position, for what is not YAML at all; lesser problems are collected."""
+def read(path: Path, content: bytes, kind: str = "constitution", least: str = "name, version and principles") -> Source:
+    """Parse one file. kind: what it should be; least: what it must hold; both for messages.
+
+    Raises UsageError, with the position, for what is not YAML at all; lesser problems are collected.
+    """
     if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}:1:1: larger than {MAX_BYTES:,} bytes; this is no constitution")
+        raise UsageError(f"{path}:1:1: larger than {MAX_BYTES:,} bytes; this is no {kind}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -79,15 +82,15 @@ def read(path: Path, content: bytes) -> Source:
         raise UsageError(
             f"{path}:{mark.line}:{mark.column}: not UTF-8: byte 0x{content[error.start]:02x}; save it as UTF-8"
         ) from None
-    root = _compose(path, text)
+    root = _compose(path, text, kind)
     if root is None:
-        raise UsageError(f"{path}:1:1: empty; a constitution has at least name, version and principles")
+        raise UsageError(f"{path}:1:1: empty; a {kind} has at least {least}")
     source = Source(path)
     _Builder(source).run(root)
     return source
 
 
-def _compose(path: Path, text: str) -> Node | None:
+def _compose(path: Path, text: str, kind: str) -> Node | None:
     """The parsed tree. The parser runs on whatever the file holds and may fail in ways that it does not document."""
     try:
         with warnings.catch_warnings():
@@ -95,7 +98,7 @@ def _compose(path: Path, text: str) -> Node | None:
             root: Node | None = YAML(typ="safe", pure=True).compose(text)
             return root
     except RecursionError:
-        raise UsageError(f"{path}:1:1: nested too deeply; this is no constitution") from None
+        raise UsageError(f"{path}:1:1: nested too deeply; this is no {kind}") from None
     except Exception as error:
         place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         mark = Mark(place.line + 1, place.column + 1) if place else _at(text[: getattr(error, "position", 0)])

@@ -1,6 +1,7 @@
 """From one principle's verdicts to one number for the pair or the response. Pure functions.
 
-A missing value (None: the verdict failed) is left out; when every value is missing, so is the result.
+A missing value (None: the verdict failed) is left out; when every value is missing, so is the result. Swapping the two
+responses of a pair turns every result p into 1 − p, and the order of the principles never matters.
 """
 
 from __future__ import annotations
@@ -23,21 +24,12 @@ class Opinion(NamedTuple):
 def preference(opinions: Sequence[Opinion], how: Aggregate) -> float | None:
     """Probability in [0, 1] that the first response is better, all principles considered.
 
-    Gates come first: among the principles that are as sure as their gate asks (either way), the weighted mean decides
-    alone. Otherwise ``weighted`` (and ``sampled``, where one principle was asked) is the mean of p by weight; ``worst`` is
-    m / (m + 1 − M) with m = min p and M = max p: each response is judged by its weakest principle. Swapping the responses
-    gives 1 − p.
+    Gates come first: ``decisive`` opinions decide alone, by ``weighted``. Otherwise all do, by ``weighted`` (which is also
+    ``sampled``, where ``draw`` chose the one principle that was asked) or by ``worst``. Monotone in every p, but for a p
+    that opens a gate: what it then overrules may have been surer than itself.
     """
-    known = [(item.value, item.weight, item.gate) for item in opinions if item.value is not None]
-    gated = [(p, weight) for p, weight, gate in known if gate is not None and max(p, 1.0 - p) >= gate]
-    if gated:
-        return _mean(gated)
-    if how == "worst" and known:
-        weakest_first = min(p for p, _, _ in known)
-        weakest_second = 1.0 - max(p for p, _, _ in known)
-        both = weakest_first + weakest_second
-        return weakest_first / both if both > 0 else 0.5  # each is certainly worse on something: a true tie
-    return _mean([(p, weight) for p, weight, _ in known])
+    sure = decisive(opinions)
+    return worst(opinions) if how == "worst" and not sure else weighted(sure or opinions)
 
 
 def reward(opinions: Sequence[Opinion], how: Aggregate) -> float | None:
@@ -46,13 +38,44 @@ def reward(opinions: Sequence[Opinion], how: Aggregate) -> float | None:
     A gate fires here when its principle is that sure that the response is *bad*, (1 − score)/2 ≥ gate, and then decides
     alone: a veto, not a pass. Otherwise the mean by weight, or the minimum for ``worst``.
     """
-    known = [(item.value, item.weight, item.gate) for item in opinions if item.value is not None]
-    gated = [(value, weight) for value, weight, gate in known if gate is not None and (1.0 - value) / 2 >= gate]
-    if gated:
-        return _mean(gated)
-    if how == "worst" and known:
-        return min(value for value, _, _ in known)
-    return _mean([(value, weight) for value, weight, _ in known])
+    vetoes = [
+        item for item in opinions if item.value is not None and item.gate is not None and (1.0 - item.value) / 2 >= item.gate
+    ]
+    if how == "worst" and not vetoes:
+        return min((item.value for item in opinions if item.value is not None), default=None)
+    return weighted(vetoes or opinions)
+
+
+def weighted(opinions: Sequence[Opinion]) -> float | None:
+    """Σ wᵢ pᵢ / Σ wᵢ over the opinions that are there; their plain mean where all their weights are 0."""
+    known = [(item.value, item.weight) for item in opinions if item.value is not None]
+    if not known:
+        return None
+    total = sum(weight for _, weight in known)
+    if total == 0:
+        return sum(value for value, _ in known) / len(known)
+    return sum(value * weight for value, weight in known) / total
+
+
+def worst(opinions: Sequence[Opinion]) -> float | None:
+    """m / (m + 1 − M) with m = min p and M = max p: each response is judged by its weakest principle. Weights play no part.
+
+    ½ where m = 0 and M = 1: each of the two is certainly worse on something.
+    """
+    known = [item.value for item in opinions if item.value is not None]
+    if not known:
+        return None
+    first, second = min(known), 1.0 - max(known)
+    return first / (first + second) if first + second > 0 else 0.5
+
+
+def decisive(opinions: Sequence[Opinion]) -> list[Opinion]:
+    """The opinions on a pair whose gate is open: as sure as it asks, either way, max(p, 1 − p) ≥ gate."""
+    return [
+        item
+        for item in opinions
+        if item.value is not None and item.gate is not None and max(item.value, 1.0 - item.value) >= item.gate
+    ]
 
 
 def draw(weights: Sequence[float], *seed: object) -> int:
@@ -67,13 +90,3 @@ def draw(weights: Sequence[float], *seed: object) -> int:
         if mark < 0:
             return index
     return max(index for index, weight in enumerate(weights) if weight > 0)
-
-
-def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
-    """Mean by weight; where all weights are 0, the plain mean."""
-    if not weighted:
-        return None
-    total = sum(weight for _, weight in weighted)
-    if total == 0:
-        return sum(value for value, _ in weighted) / len(weighted)
-    return sum(value * weight for value, weight in weighted) / total

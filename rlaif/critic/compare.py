@@ -19,11 +19,16 @@ ORDERS: dict[Orders, tuple[bool, ...]] = {"both": (False, True), "ab": (False,),
 
 
 def comparison(
-    answers: Sequence[Choice | Failure], orders: Orders = "both", min_mass: float = MIN_MASS
+    answers: Sequence[Choice | Failure],
+    orders: Orders = "both",
+    min_mass: float = MIN_MASS,
+    clamp: tuple[float, float] = (0.0, 1.0),
 ) -> Comparison | Failure:
     """The verdict from the critic's answers, one per order.
 
     An order that failed fails the comparison: half of it would be the position-biased verdict that both orders are for.
+    clamp: the least and the greatest p of an order, which sum to 1; reasoned labels are too sure of themselves, and Bai et
+    al. 2022 §4.3 keep them within .4 and .6.
     """
     choices: list[Choice] = []
     for answer in answers:
@@ -32,7 +37,7 @@ def comparison(
             return checked
         choices.append(checked)
     seen = [
-        1.0 - first_label(choice) if swapped else first_label(choice)
+        min(clamp[1], max(clamp[0], 1.0 - first_label(choice) if swapped else first_label(choice)))
         for choice, swapped in zip(choices, ORDERS[orders], strict=True)
     ]
     return Comparison(
@@ -41,6 +46,28 @@ def comparison(
         mass=min(choice.mass for choice in choices),
         raw=tuple(choice.raw for choice in choices),
         cut=max(choice.cut_tokens for choice in choices),
+    )
+
+
+def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failure:
+    """One verdict from several on the same pair (votes, or critics of a jury): the mean of those that are there.
+
+    The first failure where none is.
+    """
+    if len(comparisons) == 1:
+        return comparisons[0]
+    there = [one for one in comparisons if isinstance(one, Comparison)]
+    if not there:
+        return next(one for one in comparisons if isinstance(one, Failure))
+    gaps = [one.gap for one in there if one.gap is not None]
+    masses = [one.mass for one in there if one.mass is not None]
+    return Comparison(
+        p=sum(one.p for one in there) / len(there),
+        gap=sum(gaps) / len(gaps) if gaps else None,
+        mass=min(masses, default=None),
+        raw=tuple(text for one in there for text in one.raw),
+        cut=max(one.cut for one in there),
+        rationales=tuple(text for one in there for text in one.rationales),
     )
 
 

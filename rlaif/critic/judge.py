@@ -1,34 +1,41 @@
 """A judge asks the critic what a constitution wants to know, and reads the answers: build, call, parse.
 
 Building and parsing are here and pure; the call is the engine's. What is asked about one sample is a list of ``Asked``,
-one per principle that applies, each with the questions (one per order) that its verdict needs.
+one per principle that applies, each with the questions (one per order, and per vote) that its verdict needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rlaif.constitution.types import Aggregate, Constitution, Principle
 from rlaif.critic.aggregate import draw
-from rlaif.critic.compare import ORDERS, Orders, comparison
+from rlaif.critic.compare import ORDERS, Orders, averaged, comparison
+from rlaif.critic.examples import shots
+from rlaif.critic.rank import ranking, reply_pattern, reply_tokens
 from rlaif.critic.score import score
-from rlaif.critic.store import key
-from rlaif.critic.templates import Template
-from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Score
+from rlaif.critic.store import Answer, key
+from rlaif.critic.templates import Shot, Template
+from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Ranking, Rationale, Score
 from rlaif.data.rows import Row, Turn
-from rlaif.engines.base import Choice, Prompt
+from rlaif.engines.base import Choice, Prompt, Sampling
+
+REASONS = Sampling(max_tokens=512, temperature=0.0)
+"""How a rationale is drawn unless the user says otherwise: greedily, as in Lee et al. 2023 §2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call to the critic. ``key`` names everything that could change its answer."""
+    """One call to the critic. ``key`` names everything that could change its answer. vote: which of several rationales."""
 
     key: bytes
     wording: str
     conversation: tuple[Turn, ...]
     responses: tuple[tuple[Turn, ...], ...]
+    shots: tuple[Shot, ...] = ()
+    vote: int = 0
 
 
 class Asked(NamedTuple):
@@ -40,7 +47,11 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """identity: the engine's. aggregate: the constitution's own, or what the user put in its place."""
+    """identity: the engine's. aggregate: the constitution's own, or what the user put in its place.
+
+    shots: worked examples shown before each comparison, from the principle's own. reasons: how rationales are drawn, with a
+    template that asks for them. votes: rationales per order; the verdict is the mean of theirs. clamp: see ``comparison``.
+    """
 
     constitution: Constitution
     template: Template
@@ -49,27 +60,62 @@ class Judge:
     orders: Orders = "both"
     min_mass: float = MIN_MASS
     seed: int = 0
+    shots: int = 0
+    reasons: Sampling = REASONS
+    votes: int = 1
+    clamp: tuple[float, float] = (0.0, 1.0)
 
-    def ask(self, row: Row, subject: tuple[int, ...]) -> list[Asked]:
-        """Questions about ``subject``: indices of two of the row's responses to compare, or of the one to score."""
-        principles = self._principles(row, subject)
+    def ask(self, row: Row, subject: tuple[int, ...], principles: Sequence[Principle] | None = None) -> list[Asked]:
+        """Questions about ``subject``: indices of two of the row's responses to compare, of one to score, or of all to rank.
+
+        principles: what to ask about instead of all that applies.
+        """
         responses = tuple(row.responses[index].turns for index in subject)
         samples = []
-        for swapped in ORDERS[self.orders] if len(subject) == 2 else (False,):
+        for swapped in ORDERS[self.orders] if len(subject) > 1 else (False,):
             shown = responses[::-1] if swapped else responses
             samples.append((shown, key(row.conversation, shown).hex()))
-        return [
-            Asked(principle, tuple(self._question(principle, row.conversation, shown, digest) for shown, digest in samples))
-            for principle in principles
+        asked = []
+        for principle in self._principles(row, subject) if principles is None else principles:
+            examples = shots(principle, self.template.choices, self.shots, row.conversation)
+            once = [self._question(principle, row.conversation, shown, digest, examples) for shown, digest in samples]
+            asked.append(Asked(principle, tuple(self._vote(one, vote) for vote in range(self.votes) for one in once)))
+        return asked
+
+    def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
+        """What the critic reads; with a rationale of its own, what it reads after having given it."""
+        return self.template.render(question.wording, question.conversation, question.responses, question.shots, rationale)
+
+    def drawing(self, question: Question) -> Sampling:
+        """How the text that answers the question is generated: a rationale, or a ranking."""
+        if self.template.mode == "rank":
+            n = len(question.responses)
+            return Sampling(max_tokens=reply_tokens(n), temperature=0.0, pattern=reply_pattern(n))
+        return replace(self.reasons, seed=self.reasons.seed + question.vote)
+
+    def verdict(
+        self, answers: Sequence[Answer], rationales: Sequence[str | None] = (), listed: int = 0
+    ) -> Comparison | Score | Ranking | Failure:
+        """The verdict from the answers to one ``Asked``.
+
+        rationales: the reasons that each answer followed, None where it followed none. listed: how many responses a ranking
+            is of.
+        """
+        if self.template.mode == "rank":
+            return ranking([answer for answer in answers if not isinstance(answer, Choice)], listed, self.orders)
+        choices = [answer for answer in answers if not isinstance(answer, list)]
+        if self.template.mode == "score":
+            return score(choices[0], self.min_mass)
+        once = len(ORDERS[self.orders])
+        votes = [
+            comparison(choices[start : start + once], self.orders, self.min_mass, self.clamp)
+            for start in range(0, len(choices), once)
         ]
-
-    def prompt(self, question: Question) -> Prompt:
-        return self.template.render(question.wording, question.conversation, question.responses)
-
-    def verdict(self, answers: Sequence[Choice | Failure]) -> Comparison | Score | Failure:
-        if self.template.mode == "compare":
-            return comparison(answers, self.orders, self.min_mass)
-        return score(answers[0], self.min_mass)
+        found = averaged(votes)
+        if isinstance(found, Failure) or not any(rationales):
+            return found
+        told = zip(ORDERS[self.orders] * self.votes, rationales, strict=True)
+        return replace(found, rationales=tuple(Rationale(swapped, text) for swapped, text in told if text is not None))
 
     def _principles(self, row: Row, subject: tuple[int, ...]) -> list[Principle]:
         applying = [principle for principle in self.constitution.principles if principle.applies(row.extra)]
@@ -80,11 +126,24 @@ class Judge:
         return [applying[draw([principle.weight for principle in applying], self.seed, row.id, of)]]
 
     def _question(
-        self, principle: Principle, conversation: tuple[Turn, ...], shown: tuple[tuple[Turn, ...], ...], digest: str
+        self,
+        principle: Principle,
+        conversation: tuple[Turn, ...],
+        shown: tuple[tuple[Turn, ...], ...],
+        digest: str,
+        examples: tuple[Shot, ...],
     ) -> Question:
         wording = self.template.wording(principle.text, principle.wordings.get(self.template.mode))
-        name = key(self.identity, self.template.digest, wording, digest)
-        return Question(name, wording, conversation, shown)
+        more = [["shots", examples]] if examples else []
+        name = key(self.identity, self.template.digest, wording, digest, *more)
+        return Question(name, wording, conversation, shown, examples)
+
+    def _vote(self, question: Question, vote: int) -> Question:
+        """The question once more, for another rationale. Greedy ones are all alike, and whatever the seed."""
+        if not self.template.then:
+            return question
+        drawn = (self.reasons.temperature, self.reasons.top_p, self.reasons.seed, vote) if self.reasons.temperature else ()
+        return replace(question, key=key(question.key.hex(), "reasons", self.reasons.max_tokens, drawn), vote=vote)
 
 
 def in_cache_order(asked: Sequence[Asked]) -> list[Question]:

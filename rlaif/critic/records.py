@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlaif.constitution.types import Constitution, Principle
-from rlaif.critic.verdict import Comparison, Failure, Score
+from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
 from rlaif.data.rows import Response, Row
 
 DIGITS = 6
@@ -38,7 +38,7 @@ def preference_record(
         "p_chosen": p_chosen,
         "margin": round(2.0 * p_chosen - 1.0, DIGITS),
         "principles": [_compared(principle, verdict, first_wins) for principle, verdict in judged],
-        "rationale": None,
+        "rationale": _rationale(judged, first_wins),
         "critic": critic,
         "row": row.number,
         "chosen_index": chosen,
@@ -65,15 +65,53 @@ def score_record(row: Row, index: int, value: float, judged: Judged, critic: str
     }
 
 
+def failure_record(
+    number: int,
+    name: str | None,
+    principle: str | None,
+    subject: tuple[int, ...] | None,
+    reason: FailureReason,
+    detail: str,
+    critic: str | None = None,
+) -> dict[str, Any]:
+    """What is missing, and why. critic: which one of a jury; None where there is but one."""
+    where = {"row": number, "id": name, "principle": principle, "pair": list(subject) if subject else None}
+    return {**where, "reason": str(reason), "detail": detail, **({"critic": critic} if critic else {})}
+
+
+def canary_record(principle: Principle, name: str, won: float | None, verdict: Comparison | Failure) -> dict[str, Any]:
+    """What the critic said of a known row. won: by how much the better response won, in [-1, 1]; None: no verdict."""
+    return {
+        "id": name,
+        "principle": principle.id,
+        "margin": None if won is None else round(won, DIGITS),
+        "right": None if won is None else won > 0,
+        "failure": str(verdict.reason) if isinstance(verdict, Failure) else None,
+    }
+
+
 def _compared(principle: Principle, verdict: Comparison | Score | Failure, first_wins: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": principle.id, "p": None, "gap": None, "weight": principle.weight, "mass": None, "cut": 0}
     if isinstance(verdict, Comparison):
         entry["p"] = round(verdict.p if first_wins else 1.0 - verdict.p, DIGITS)
         entry["gap"] = None if verdict.gap is None else round(verdict.gap, DIGITS)
-        entry["mass"] = round(verdict.mass, DIGITS)
+        entry["mass"] = None if verdict.mass is None else round(verdict.mass, DIGITS)
         entry["cut"] = verdict.cut
     entry["failure"] = str(verdict.reason) if isinstance(verdict, Failure) else None
+    jury = verdict.jury if isinstance(verdict, Comparison) else ()
+    entry["jury"] = [None if p is None else round(p if first_wins else 1.0 - p, DIGITS) for p in jury] or None
     return entry
+
+
+def _rationale(judged: Judged, first_wins: bool) -> str | None:
+    """All reasons in one text, each under the principle's id and which response was A."""
+    parts = [
+        f"{principle.id} (A is {'chosen' if reason.swapped != first_wins else 'rejected'}): {reason.text.strip()}"
+        for principle, verdict in judged
+        if isinstance(verdict, Comparison)
+        for reason in verdict.rationales
+    ]
+    return "\n\n".join(parts) or None
 
 
 def _scored(principle: Principle, verdict: Comparison | Score | Failure) -> dict[str, Any]:
@@ -81,6 +119,8 @@ def _scored(principle: Principle, verdict: Comparison | Score | Failure) -> dict
     if isinstance(verdict, Score):
         entry |= {"score": round(verdict.score, DIGITS), "mass": round(verdict.mass, DIGITS), "cut": verdict.cut}
     entry["failure"] = str(verdict.reason) if isinstance(verdict, Failure) else None
+    jury = verdict.jury if isinstance(verdict, Score) else ()
+    entry["jury"] = [None if value is None else round(value, DIGITS) for value in jury] or None
     return entry
 
 

@@ -14,16 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 
-Mode = Literal["compare", "score"]
-SLOTS: Mapping[str, frozenset[str]] = {
-    "compare": frozenset({"conversation", "response_a", "response_b", "principle"}),
+Mode = Literal["compare", "score", "rank"]
+File = Literal["compare", "score", "rank", "reasons"]
+"""``reasons`` is how ``compare`` is asked when the critic is to reason first."""
+_COMPARED = frozenset({"conversation", "response_a", "response_b", "principle"})
+SLOTS: Mapping[File, frozenset[str]] = {
+    "compare": _COMPARED,
     "score": frozenset({"conversation", "response", "principle"}),
+    "rank": frozenset({"conversation", "responses", "principle"}),
+    "reasons": _COMPARED,
 }
 TURN_TAGS = ("system", "user", "assistant", "tool")
 """Roles of a conversation's turns; each turn is fenced by a tag of that name."""
@@ -32,24 +37,37 @@ _SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"</?([A-Za-z]\w*)>")
 
 
+class Shot(NamedTuple):
+    """A worked example, shown before the sample. label: the choice that is right."""
+
+    conversation: Sequence[Turn]
+    responses: Sequence[Sequence[Turn]]
+    label: str
+
+
 @dataclass(frozen=True)
 class Template:
-    """A parsed prompt file. ``render`` is pure; ``digest`` changes with anything that could change a rendered prompt."""
+    """A parsed prompt file. ``render`` is pure; ``digest`` changes with anything that could change a rendered prompt.
+
+    then: the messages that follow a rationale and ask for the label; empty where the label is asked for at once.
+    """
 
     mode: Mode
     version: int
     choices: tuple[str, ...]
     principle: str
     messages: tuple[tuple[Role, str], ...]
+    then: tuple[tuple[Role, str], ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        content = [self.mode, self.version, self.choices, self.principle, self.messages]
+        content = [self.mode, self.version, self.choices, self.principle, self.messages, *([self.then] if self.then else [])]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
     @cached_property
     def _fence(self) -> re.Pattern[str]:
         tags = {tag for _, content in self.messages for tag in _TAG.findall(content)} | set(TURN_TAGS)
+        tags |= {r"response_\d+"} if self.mode == "rank" else set()
         return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(tags))})\b)", re.IGNORECASE)
 
     def defuse(self, text: str) -> str:
@@ -60,20 +78,52 @@ class Template:
         """What stands in the principle slot: the principle's own wording for this mode, or the template's around its text."""
         return own if own is not None else _SLOT.sub(lambda slot: text, self.principle)
 
-    def render(self, wording: str, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]) -> Prompt:
+    def render(
+        self,
+        wording: str,
+        conversation: Sequence[Turn],
+        responses: Sequence[Sequence[Turn]],
+        shots: Sequence[Shot] = (),
+        rationale: str | None = None,
+    ) -> Prompt:
         """The critic's prompt for one sample and one principle.
 
-        responses: two for ``compare`` (first is A), one for ``score``; each a list of turns, nearly always one.
+        responses: two for ``compare`` (first is A), one for ``score``, two or more for ``rank`` (numbered from 1); each a
+            list of turns, nearly always one.
+        shots: worked examples by the same principle; they come from the constitution, so they are trusted.
+        rationale: what the critic has said to ``messages``; with it the prompt goes on to ``then``. Not trusted.
         """
-        names = ("response_a", "response_b") if self.mode == "compare" else ("response",)
+        slots = self._slots(wording, conversation, responses)
+        opening = next((at for at, (role, _) in enumerate(self.messages) if role != "system"), 0)
+        prompt = _filled(self.messages[:opening], slots)
+        for shot in shots:
+            shown = {name: _trusted(held) for name, held in self._slots(wording, shot.conversation, shot.responses).items()}
+            prompt += [*_filled(self.messages[opening:], shown), Message("assistant", (Segment(shot.label, True),))]
+        prompt += _filled(self.messages[opening:], slots)
+        if rationale is not None:
+            prompt += _filled(self.then, {"rationale": (Segment(self.defuse(rationale), False),)})
+        return tuple(prompt)
+
+    def _slots(
+        self, wording: str, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]
+    ) -> dict[str, tuple[Segment, ...]]:
         slots: dict[str, tuple[Segment, ...]] = {
             "principle": (Segment(wording, True),),
             "conversation": self._turns(conversation),
         }
-        for name, response in zip(names, responses, strict=True):
-            alone = len(response) == 1 and response[0]["role"] == "assistant"
-            slots[name] = (Segment(self.defuse(response[0]["content"]), False),) if alone else self._turns(response)
-        return tuple(Message(role, _fill(content, slots)) for role, content in self.messages)
+        if self.mode == "rank":
+            numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
+            return {**slots, "responses": tuple(segment for one in numbered for segment in one)}
+        names = ("response_a", "response_b") if self.mode == "compare" else ("response",)
+        return {**slots, **{name: self._response(response) for name, response in zip(names, responses, strict=True)}}
+
+    def _response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
+        alone = len(response) == 1 and response[0]["role"] == "assistant"
+        return (Segment(self.defuse(response[0]["content"]), False),) if alone else self._turns(response)
+
+    def _numbered(self, number: int, response: Sequence[Turn]) -> tuple[Segment, ...]:
+        start, end = f"<response_{number}>\n", f"\n</response_{number}>"
+        return (Segment(start if number == 1 else f"\n{start}", True), *self._response(response), Segment(end, True))
 
     def _turns(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
         segments: list[Segment] = []
@@ -85,6 +135,14 @@ class Template:
                 Segment(f"\n</{tag}>", True),
             ]
         return tuple(segments)
+
+
+def _trusted(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    return tuple(Segment(segment.text, True) for segment in segments)
+
+
+def _filled(messages: Sequence[tuple[Role, str]], slots: Mapping[str, tuple[Segment, ...]]) -> list[Message]:
+    return [Message(role, _fill(content, slots)) for role, content in messages]
 
 
 def _fill(content: str, slots: Mapping[str, tuple[Segment, ...]]) -> tuple[Segment, ...]:
@@ -105,58 +163,66 @@ def default_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "prompts"
 
 
-def load_template(mode: Mode, folder: Path | None = None) -> Template:
-    """Read ``folder/MODE.yaml``.
+def load_template(name: File, folder: Path | None = None) -> Template:
+    """Read ``folder/NAME.yaml``.
 
     Raises UsageError naming the file (and the line where YAML knows it) for anything that is not a usable template.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = (folder or default_folder()) / f"{mode}.yaml"
+    path = (folder or default_folder()) / f"{name}.yaml"
     try:
         raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {mode}.yaml") from None
+        raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {name}.yaml") from None
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    return _parse(path, mode, raw)
+    return _parse(path, name, raw)
 
 
-def _parse(path: Path, mode: Mode, raw: Any) -> Template:
-    keys = {"mode", "version", "choices", "principle", "messages"}
+def _parse(path: Path, name: File, raw: Any) -> Template:
+    keys = {"mode", "version", "principle", "messages"} | ({"choices"} if name != "rank" else set())
+    keys |= {"then"} if name == "reasons" else set()
     if not isinstance(raw, dict) or raw.keys() != keys:
         found = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise UsageError(f"{path}: a template has exactly the keys {', '.join(sorted(keys))}; found {found}")
-    if raw["mode"] != mode:
-        raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {mode} template")
+        raise UsageError(f"{path}: a {name} template has exactly the keys {', '.join(sorted(keys))}; found {found}")
+    if raw["mode"] != name:
+        raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {name} template")
     if not isinstance(raw["version"], int) or not isinstance(raw["principle"], str):
         raise UsageError(f"{path}: version must be a whole number and principle a text")
-    choices = raw["choices"]
+    if _SLOT.findall(raw["principle"]) != ["text"]:
+        raise UsageError(f"{path}: principle must hold the slot {{{{ text }}}} once and no other")
+    return Template(
+        mode="compare" if name == "reasons" else name,
+        version=raw["version"],
+        choices=_choices(path, name, raw["choices"]) if name != "rank" else (),
+        principle=raw["principle"],
+        messages=_messages(path, "messages", raw["messages"], SLOTS[name]),
+        then=_messages(path, "then", raw["then"], frozenset({"rationale"})) if name == "reasons" else (),
+    )
+
+
+def _choices(path: Path, name: File, choices: Any) -> tuple[str, ...]:
     if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, str) and c.strip() for c in choices):
         raise UsageError(f"{path}: choices must be two or more texts (quote numbers), found {choices!r}")
     if len(set(choices)) < len(choices):
         raise UsageError(f"{path}: choices repeat a label: {choices!r}")
-    if mode == "compare" and len(choices) != 2:
-        raise UsageError(f"{path}: compare takes two choices, first and second response, found {choices!r}")
-    if _SLOT.findall(raw["principle"]) != ["text"]:
-        raise UsageError(f"{path}: principle must hold the slot {{{{ text }}}} once and no other")
-    messages = raw["messages"]
+    if name != "score" and len(choices) != 2:
+        raise UsageError(f"{path}: {name} takes two choices, first and second response, found {choices!r}")
+    return tuple(choices)
+
+
+def _messages(path: Path, key: str, messages: Any, slots: frozenset[str]) -> tuple[tuple[Role, str], ...]:
     if not isinstance(messages, list) or not messages:
-        raise UsageError(f"{path}: messages must be a list of role and content")
+        raise UsageError(f"{path}: {key} must be a list of role and content")
     for number, message in enumerate(messages, 1):
         good = isinstance(message, dict) and message.keys() == {"role", "content"} and isinstance(message["content"], str)
         if not good or message["role"] not in get_args(Role):
-            raise UsageError(f"{path}: message {number} needs role ({', '.join(get_args(Role))}) and content (a text)")
+            raise UsageError(f"{path}: {key}: message {number} needs role ({', '.join(get_args(Role))}) and content (a text)")
     used = [slot for message in messages for slot in _SLOT.findall(message["content"])]
-    if sorted(used) != sorted(SLOTS[mode]):
-        raise UsageError(f"{path}: a {mode} template holds each of the slots {sorted(SLOTS[mode])} once, found {sorted(used)}")
-    return Template(
-        mode=mode,
-        version=raw["version"],
-        choices=tuple(choices),
-        principle=raw["principle"],
-        messages=tuple((message["role"], message["content"]) for message in messages),
-    )
+    if sorted(used) != sorted(slots):
+        raise UsageError(f"{path}: {key} hold each of the slots {sorted(slots)} once, found {sorted(used)}")
+    return tuple((message["role"], message["content"]) for message in messages)

@@ -14,7 +14,7 @@ _COLUMNS = {
     "margin": "2 · `p_chosen` − 1.",
     "principles": "Per principle: `p` that `chosen` is better (null: no verdict, `failure` says why), `gap` between the two "
     "orders (P(better when shown first) − P(better when shown last); null when asked once), `weight`, label `mass`, "
-    "tokens `cut` to fit the critic's context.",
+    "tokens `cut` to fit the critic's context, `jury` (each critic's `p`, where there were several).",
     "rationale": "The critic's reasons, where it was asked for them.",
     "critic": "The model that judged.",
     "id, row, chosen_index, rejected_index": "Where the pair comes from: the source row (counted from 1) and its responses.",

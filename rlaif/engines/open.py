@@ -27,7 +27,7 @@ def open_engine(
     """The engine that ``spec`` names.
 
     spec: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``lab``, ``lab:fallible`` or
-        ``lab:policy``; otherwise a local path or hub id.
+        ``lab:policy``; the folder of a training run; otherwise a local path or hub id.
     backend: for paths and hub ids. ``auto`` is vLLM where it is installed and a GPU is present, else transformers.
     dtype: ``auto`` is float32 on a CPU and the checkpoint's own on a GPU.
     context: tokens of prompt and answer together, where less than the model's own limit is wanted.
@@ -45,7 +45,7 @@ def open_engine(
         from rlaif.engines.server import ServerEngine
 
         return ServerEngine(spec.split(","), tokenizer=tokenizer, context=context)
-    model = lab_model(spec) or spec
+    model = model_path(spec)
     if backend == "vllm" and find_spec("vllm") is None:
         raise UsageError("--engine vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
     if backend == "vllm" or (backend == "auto" and find_spec("vllm") is not None and _gpu()):
@@ -55,6 +55,13 @@ def open_engine(
     from rlaif.engines.transformers import TransformersEngine
 
     return TransformersEngine(model, dtype=dtype, context=context, trust_remote_code=trust_remote_code)
+
+
+def model_path(spec: str) -> str:
+    """Where the model that ``spec`` names is: a lab model's folder, that in a training run's folder, or ``spec`` itself."""
+    trained = Path(spec) / "model"
+    is_run = (trained / "config.json").is_file() and not (Path(spec) / "config.json").is_file()
+    return lab_model(spec) or (str(trained) if is_run else spec)
 
 
 def lab_model(spec: str) -> str | None:

@@ -38,10 +38,10 @@ class ServerEngine:
 
     def __init__(self, urls: Sequence[str], *, tokenizer: str | None = None, context: int | None = None) -> None:
         key = os.environ.get("RLAIF_API_KEY") or os.environ.get("OPENAI_API_KEY")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         bases = [_base(url) for url in urls]
         asked = [self._ask_model(base, name) for base, name in bases]
-        self._urls = [base for base, _ in bases]
+        self.urls = [base for base, _ in bases]
         self._model: str = asked[0]["id"]
         identities = {_identity(card) for card in asked}
         if len(identities) > 1:
@@ -60,7 +60,7 @@ class ServerEngine:
             )
         )
         self.identity = f"{identities.pop()} {way} context={self._context}"
-        self._in_flight = IN_FLIGHT[way] * len(self._urls)
+        self._in_flight = IN_FLIGHT[way] * len(self.urls)
         self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, asyncio.Semaphore] | None = None
         self._turn = 0
 
@@ -99,12 +99,14 @@ class ServerEngine:
         return [item if isinstance(item, Failure) else read(item[0][0], item[1], item[2]) for item in answers]
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
-        body = {
+        body: dict[str, Any] = {
             "n": sampling.n,
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
         }
+        if sampling.pattern and self._vllm:
+            body["structured_outputs"] = {"regex": sampling.pattern}
 
         async def draw(prompt: Prompt) -> list[Generation] | Failure:
             own = {**body, "seed": sampling.seed_for(prompt)}
@@ -131,7 +133,7 @@ class ServerEngine:
         fitting = [(index, item) for index, item in enumerate(encoded) if not isinstance(item, Failure)]
 
         async def ask(group: list[tuple[int, Any]]) -> None:
-            reply = await self._post("completions", {"prompt": [item.ids for _, item in group], **body})
+            reply = await self.post("completions", {"prompt": [item.ids for _, item in group], **body})
             if isinstance(reply, Failure) and len(group) > 1:
                 await asyncio.gather(*(ask([one]) for one in group))  # one bad prompt must not take the others with it
                 return
@@ -147,7 +149,7 @@ class ServerEngine:
 
     async def _choose_by_message(self, prompt: Prompt, choices: Sequence[str]) -> Choice | Failure:
         body = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
-        reply = await self._post("chat/completions", {"messages": _messages(prompt), **self._extra(), **body})
+        reply = await self.post("chat/completions", {"messages": _messages(prompt), **self._extra(), **body})
         if isinstance(reply, Failure):
             return reply
         choice = reply["choices"][0]
@@ -155,12 +157,12 @@ class ServerEngine:
             return Failure(FailureReason.REFUSED, str(choice["message"].get("refusal") or "content filter"))
         content = (choice.get("logprobs") or {}).get("content")
         if not content:
-            raise RunFailed(f"{self._urls[0]} gives no log-probabilities; a critic needs them (logprobs, top_logprobs)")
+            raise RunFailed(f"{self.urls[0]} gives no log-probabilities; a critic needs them (logprobs, top_logprobs)")
         tokens = (reply.get("usage") or {}).get("prompt_tokens", 0)
         return listed_choice(choices, content[0]["top_logprobs"], content[0]["token"], tokens)
 
     async def _generate_by_message(self, prompt: Prompt, body: dict[str, Any]) -> list[Generation] | Failure:
-        reply = await self._post("chat/completions", {"messages": _messages(prompt), **self._extra(), **body})
+        reply = await self.post("chat/completions", {"messages": _messages(prompt), **self._extra(), **body})
         if isinstance(reply, Failure):
             return reply
         return [_generation({**choice, "text": choice["message"]["content"] or ""}) for choice in reply["choices"]]
@@ -168,14 +170,14 @@ class ServerEngine:
     def _extra(self) -> dict[str, Any]:
         return {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
 
-    async def _post(self, path: str, body: dict[str, Any]) -> Any | Failure:
+    async def post(self, path: str, body: dict[str, Any]) -> Any | Failure:
         """One request, retried over all servers. A Failure concerns this request alone; RunFailed, all of them."""
         client, slots = self._connected()
         async with slots:
             problem, reached = "", False
             first, self._turn = self._turn, self._turn + 1
             for attempt, pause in enumerate((*RETRY_AFTER, None)):
-                url = self._urls[(first + attempt) % len(self._urls)]  # each try at another server: one may be dead
+                url = self.urls[(first + attempt) % len(self.urls)]  # each try at another server: one may be dead
                 wait = pause
                 try:
                     response = await client.post(f"{url}/{path}", json={"model": self._model, **body})
@@ -203,13 +205,13 @@ class ServerEngine:
         """A client and its slots that belong to the running event loop: neither can move to another."""
         loop = asyncio.get_running_loop()
         if self._connection is None or self._connection[0] is not loop:
-            client = httpx.AsyncClient(headers=self._headers, timeout=httpx.Timeout(600, connect=10))
+            client = httpx.AsyncClient(headers=self.headers, timeout=httpx.Timeout(600, connect=10))
             self._connection = (loop, client, asyncio.Semaphore(self._in_flight))
         return self._connection[1], self._connection[2]
 
     def _ask_model(self, base: str, name: str) -> dict[str, Any]:
         try:
-            response = httpx.get(f"{base}/models", headers=self._headers, timeout=10)
+            response = httpx.get(f"{base}/models", headers=self.headers, timeout=10)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise RunFailed(f"{base}: no server answers there ({error}); is it running, and is the URL right?") from None
         try:
@@ -239,15 +241,15 @@ class ServerEngine:
                 raise UsageError(f"--tokenizer {source}: {str(error).splitlines()[0]}") from None
             return None
         probe = "Is <this> 12 tokens, or 13?\n  naïve 漢字"
-        url = self._urls[0].removesuffix("/v1") + "/tokenize"
+        url = self.urls[0].removesuffix("/v1") + "/tokenize"
         body = {"model": self._model, "prompt": probe, "add_special_tokens": False}
         try:
-            theirs = httpx.post(url, json=body, headers=self._headers, timeout=10).json().get("tokens")
+            theirs = httpx.post(url, json=body, headers=self.headers, timeout=10).json().get("tokens")
         except (httpx.TransportError, ValueError, AttributeError):
             theirs = None
         if theirs != tokenizer.encode(probe, add_special_tokens=False):
             if required:
-                raise UsageError(f"--tokenizer {source} does not tokenize as the server at {self._urls[0]} does")
+                raise UsageError(f"--tokenizer {source} does not tokenize as the server at {self.urls[0]} does")
             return None
         return PromptEncoder(tokenizer)
 

@@ -173,7 +173,7 @@ class TransformersEngine:
         drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
             drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        ends = _end_tokens(self._model, self._tokenizer)
+        ends = end_tokens(self._model, self._tokenizer)
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(sampling.seed_for(prompts))
             output = self._model.generate(
@@ -220,7 +220,8 @@ class _LogprobRecorder(LogitsProcessor):
             self._taken.append(self._previous.gather(-1, ids[:, -1:]).squeeze(-1))
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer, by the model's generation settings and by its tokenizer."""
     ends = model.generation_config.eos_token_id
     found = [ends] if isinstance(ends, int) else list(ends or [])
     return found if tokenizer.eos_token_id is None else sorted({*found, tokenizer.eos_token_id})

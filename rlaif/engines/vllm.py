@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.identity import resolve
@@ -33,27 +33,11 @@ class VllmEngine:
         gpu_memory: float = 0.9,
     ) -> None:
         source, name = resolve(model, trust_remote_code)
-        import torch
-
-        cpu = not torch.cuda.is_available()
-        if cpu:
-            _polite_cpu()
+        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory)
         import vllm
 
-        chosen = "float32" if dtype == "auto" and cpu else dtype
-        # On a CPU, blocks of the default 128 tokens would keep shorter shared prefixes out of the cache.
-        small: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 1 << 29}
         self._params = vllm.SamplingParams
-        self._llm = vllm.LLM(
-            model=source,
-            dtype=chosen,
-            max_model_len=context,
-            trust_remote_code=trust_remote_code,
-            enable_prefix_caching=True,
-            load_format="safetensors",
-            disable_log_stats=True,
-            **(small if cpu else {"gpu_memory_utilization": gpu_memory}),
-        )
+        self._structured = vllm.sampling_params.StructuredOutputsParams
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
         self._context: int = settings.max_model_len
@@ -81,6 +65,8 @@ class VllmEngine:
         return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
+        held = self._structured(regex=sampling.pattern) if sampling.pattern else None
+
         def params(item: Encoded) -> Any:
             return self._params(
                 n=sampling.n,
@@ -89,6 +75,7 @@ class VllmEngine:
                 top_p=sampling.top_p,
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
+                structured_outputs=held,
             )
 
         answers = await self._ask(prompts, sampling.max_tokens, params)
@@ -120,9 +107,38 @@ class VllmEngine:
         return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
 
 
+def open_llm(source: str, dtype: str, context: int | None, trust_remote_code: bool, gpu_memory: float, **options: Any) -> Any:
+    """A ``vllm.LLM`` with settings that suit this machine. options: of ``vllm.LLM``, besides."""
+    import torch
+
+    cpu = not torch.cuda.is_available()
+    if cpu:
+        _polite_cpu()
+    import vllm
+
+    # On a CPU, blocks of the default 128 tokens would keep shorter shared prefixes out of the cache.
+    small: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": 1 << 29}
+    return vllm.LLM(
+        model=source,
+        dtype="float32" if dtype == "auto" and cpu else dtype,
+        max_model_len=context,
+        trust_remote_code=trust_remote_code,
+        enable_prefix_caching=True,
+        load_format="safetensors",
+        disable_log_stats=True,
+        **(small if cpu else {"gpu_memory_utilization": gpu_memory}),
+        **options,
+    )
+
+
+def sampled_logprobs(output: Any) -> tuple[float, ...]:
+    """The log-probability of each token of one of vLLM's outputs."""
+    return tuple(position[token].logprob for token, position in zip(output.token_ids, output.logprobs or [], strict=False))
+
+
 def _read(output: Any) -> Generation:
-    logprobs = tuple(position[token].logprob for token, position in zip(output.token_ids, output.logprobs or [], strict=False))
-    return Generation(output.text, tuple(output.token_ids), logprobs, "length" if output.finish_reason == "length" else "stop")
+    finish: Literal["length", "stop"] = "length" if output.finish_reason == "length" else "stop"
+    return Generation(output.text, tuple(output.token_ids), sampled_logprobs(output), finish)
 
 
 def _polite_cpu() -> None:

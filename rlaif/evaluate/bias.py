@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,21 @@ def listed(chosen: Sequence[Turn], rejected: Sequence[Turn]) -> bool | None:
     """Whether the chosen response holds a list (two items or more); None where both or neither do."""
     lists = [any(len(_LIST_ITEM.findall(turn["content"])) > 1 for turn in turns) for turns in (chosen, rejected)]
     return None if lists[0] == lists[1] else lists[0]
+
+
+def cycles(p: Mapping[tuple[int, int], float]) -> tuple[int, int]:
+    """(how many run in a circle, how many there are) of the triples of responses of which all three pairs were compared.
+
+    p: by pair (i, j), the probability that i is better. In a circle each of the three beats one and loses to one, so that
+    no order of them agrees with the critic. Triples with an undecided pair are not counted.
+    """
+    better = {pair: value > 0.5 for pair, value in p.items() if value != 0.5}
+    better |= {(j, i): not first for (i, j), first in better.items()}
+    among = sorted({index for pair in better for index in pair})
+    triples = [
+        (a, b, c) for a, b, c in itertools.combinations(among, 3) if (a, b) in better and (b, c) in better and (a, c) in better
+    ]
+    return sum(better[a, b] == better[b, c] != better[a, c] for a, b, c in triples), len(triples)
 
 
 def co_moments(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -25,7 +25,8 @@ class Judgement:
 
     verdicts, failed: of pairs, or of single responses in score mode. mass: Σ of label mass over ``massed`` verdicts.
     table, bins: against gold, see ``agreement`` and ``calibration``. moments: of scores against gold scores. spread: a
-    histogram of p, the probability that the chosen response is better.
+    histogram of p, the probability that the chosen response is better. judged_by_many: verdicts by two critics or more;
+    unanimous: those on which all prefer the same response; apart: Σ standard deviation of their p.
     """
 
     id: str
@@ -38,6 +39,22 @@ class Judgement:
     bins: Reliability = field(default_factory=lambda: Reliability(*np.zeros((3, BINS))))
     moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     spread: NDArray[np.int64] = field(default_factory=lambda: np.zeros(SPREAD, dtype=np.int64))
+    unanimous: int = 0
+    judged_by_many: int = 0
+    apart: float = 0.0
+
+    @property
+    def disagreement(self) -> float:
+        """Mean standard deviation of the critics' p of a jury, in [0, ½]; NaN without one."""
+        return self.apart / self.judged_by_many if self.judged_by_many else float("nan")
+
+    def add_jury(self, ps: Sequence[float | None] | None) -> None:
+        """Take in what each critic of a jury said of one pair; those without a verdict are left out."""
+        known = [p for p in ps or () if p is not None]
+        if len(known) > 1:
+            self.judged_by_many += 1
+            self.unanimous += min(known) > 0.5 or max(known) < 0.5
+            self.apart += float(np.std(known))
 
     @property
     def failure_rate(self) -> float:
@@ -60,7 +77,8 @@ class Judgement:
 @dataclass
 class Quality:
     """longer, listed: (times the longer / the one with a list was chosen, pairs in which just one was).
-    reasons: failures by reason. redundancy: [K, K] in the order of ``principles``."""
+    reasons: failures by reason. redundancy: [K, K] in the order of ``principles``. cycles: (triples of a row's responses
+    whose preferences run in a circle, triples compared in full). canaries: (known rows judged right, judged at all)."""
 
     run: Mapping[str, Any]
     overall: Judgement
@@ -69,6 +87,38 @@ class Quality:
     longer: tuple[int, int]
     listed: tuple[int, int]
     redundancy: NDArray[np.float64]
+    cycles: tuple[int, int] = (0, 0)
+
+    @property
+    def canaries(self) -> tuple[int, int]:
+        return self.counts.get("canaries_right", 0), self.counts.get("canaries", 0)
+
+    @property
+    def speed(self) -> float:
+        """Verdicts per second of labelling, without the store's share; NaN where it answered all, or nobody took the time."""
+        seconds = self.run.get("timings", {}).get("label_seconds", 0.0)
+        asked, cached = self.counts.get("asked", 0), self.counts.get("cached", 0)
+        return self.counts.get("verdicts", 0) * asked / (asked + cached) / seconds if asked and seconds else float("nan")
+
+    @property
+    def tokens(self) -> float:
+        """Tokens read and written per verdict; NaN where the engine does not count them."""
+        counted = self.counts.get("prompt_tokens", 0) + self.counts.get("completion_tokens", 0)
+        return counted / self.counts["verdicts"] if counted and self.counts.get("verdicts") else float("nan")
+
+    @property
+    def most_alike(self) -> tuple[str, str, float] | None:
+        """The two principles whose verdicts are most correlated, and how much; None where there are no two."""
+        below = np.tril(np.nan_to_num(self.redundancy, nan=-np.inf), -1) + np.triu(np.full_like(self.redundancy, -np.inf))
+        if not below.size or below.max() == -np.inf:
+            return None
+        at, other = np.unravel_index(int(below.argmax()), below.shape)
+        return self.principles[other].id, self.principles[at].id, float(below.max())
+
+    @property
+    def jury(self) -> tuple[int, int]:
+        """(verdicts on which all of a jury's critics prefer the same response, verdicts by two or more of them)."""
+        return sum(one.unanimous for one in self.principles), sum(one.judged_by_many for one in self.principles)
 
     @property
     def counts(self) -> Mapping[str, int]:

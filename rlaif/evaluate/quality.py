@@ -48,6 +48,7 @@ def quality(run_folder: Path) -> Quality:
         longer=(reader.longer[True], reader.longer.total()),
         listed=(reader.listed[True], reader.listed.total()),
         redundancy=bias.redundancy(reader.sums),
+        cycles=reader.close_row(),
     )
 
 
@@ -72,6 +73,15 @@ class _Reader:
         self.listed: Counter[bool] = Counter()
         self.sums = np.zeros((3, 0, 0))
         self.from_scores = False
+        self.row: tuple[int, dict[tuple[int, int], float]] = (0, {})
+        self.cycles = (0, 0)
+
+    def close_row(self, following: int = 0) -> tuple[int, int]:
+        """Count the cycles of the row that has just ended, and begin the next. Records of one row are adjacent."""
+        circular, triples = bias.cycles(self.row[1])
+        self.cycles = self.cycles[0] + circular, self.cycles[1] + triples
+        self.row = following, {}
+        return self.cycles
 
     def judgement(self, name: str) -> Judgement:
         if name not in self.principles:
@@ -86,11 +96,15 @@ class _Reader:
         p, gap, gold = (np.full((len(records), len(columns) + 1), np.nan) for _ in range(3))
         for row, record in enumerate(records):
             p[row, -1] = record["p_chosen"]
+            if record["row"] != self.row[0]:
+                self.close_row(record["row"])
+            self.row[1][record["chosen_index"], record["rejected_index"]] = record["p_chosen"]
             for entry in record["principles"]:
                 at = columns[entry["id"]]
                 p[row, at] = _number(entry["p"])
                 gap[row, at] = _number(entry["gap"])
                 self._count(self.principles[entry["id"]], entry["p"], entry["mass"])
+                self.principles[entry["id"]].add_jury(entry.get("jury"))
             for label in record["gold"]:
                 at = -1 if label["id"] == OVERALL else columns.get(label["id"], -2)
                 if at != -2:

@@ -26,6 +26,7 @@ def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
         "flips",
         "flips to first",
         "gap",
+        "jury apart",
         "agrees with gold",
         "κ",
         "ECE",
@@ -52,6 +53,12 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
         ("agrees with gold", interval(agreement.accuracy(quality.overall.table))),
         ("longer one chosen", interval(agreement.wilson(*quality.longer))),
         ("one with a list chosen", interval(agreement.wilson(*quality.listed))),
+        ("triples in a circle", interval(agreement.wilson(*quality.cycles))),
+        ("jury of one mind", interval(agreement.wilson(*quality.jury))),
+        ("canaries right", interval(agreement.wilson(*quality.canaries)) + _of(quality.canaries[1])),
+        ("most alike", "{} and {}, r {:+.2f}".format(*quality.most_alike) if quality.most_alike else NONE),
+        ("verdicts per second", NONE if math.isnan(quality.speed) else f"{quality.speed:,.0f}"),
+        ("tokens per verdict", NONE if math.isnan(quality.tokens) else f"{quality.tokens:,.0f}"),
     ]
     return [(name, value) for name, value in facts if value != NONE]
 
@@ -100,11 +107,16 @@ def _row(one: Judgement) -> list[str]:
         percent(one.position.flip_rate.value),
         percent(one.position.primacy_share.value),
         _decimal(one.position.mean_gap, sign=True),
+        _decimal(one.disagreement),
         interval(agreement.accuracy(one.table)),
         _decimal(agreement.kappa(one.table)),
         _decimal(calibration.ece(one.bins)),
         _decimal(agreement.correlation(one.moments)),
     ]
+
+
+def _of(n: int) -> str:
+    return f" of {n:,}" if n else ""
 
 
 def _decimal(number: float, sign: bool = False) -> str:

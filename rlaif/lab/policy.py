@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from statistics import fmean
 from typing import Any
 
 from rlaif.engines.base import Engine, Failure, Message, Sampling, Segment
 from rlaif.errors import RunFailed
-from rlaif.lab.gold import gold
+from rlaif.lab.gold import PRINCIPLES, gold
 from rlaif.lab.world import Split, rows
 
 BATCH = 64
@@ -27,6 +28,12 @@ async def sampled_rows(engine: Engine, n: int, seed: int, split: Split, response
             answers = [{"text": one.text, "gold": gold(row["prompt"], one.text), "finish": one.finish} for one in drawn]
             found.append({**row, "responses": answers})
     return found
+
+
+def mean_gold(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean gold scores, by principle, of all responses of rows that ``sampled_rows`` made."""
+    scores = [response["gold"] for row in rows for response in row["responses"]]
+    return {name: fmean(score[name] for score in scores) for name in PRINCIPLES}
 
 
 def _chunks(stream: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from rlaif.evaluate import calibration
 from rlaif.evaluate.judgement import SPREAD, Judgement
+from rlaif.evaluate.overoptimisation import Curve, Floats
 
 _INK = "#010203"
 """Drawn in this colour, which becomes ``currentColor``: one picture for the light page and the dark one."""
-_BLUE, _GREY = "#3b82c4", "#8a8f98"
+_BLUE, _ORANGE, _GREY = "#3b82c4", "#d9822b", "#8a8f98"
 
 
 def reliability_plot(judgement: Judgement, name: str) -> str | None:
@@ -38,6 +42,23 @@ def histogram(judgement: Judgement) -> str | None:
     axes.bar([0.5 + at * width for at in range(len(counts))], counts, width=width * 0.9, align="edge", color=_BLUE)
     axes.set(xlim=(0.5, 1.0), xlabel="p_chosen", ylabel="preferences")
     return _svg(figure, "histogram")
+
+
+def gao_plot(points: Mapping[str, tuple[Floats, Floats, Curve]], stops: Sequence[float] = ()) -> str:
+    """Rewards against √KL, each with its fitted curve and, dotted, the curve's peak. points: name to d [N], reward [N], curve.
+    stops: the d at which runs were ended."""
+    figure, axes = _figure()
+    for (name, (d, reward, curve)), colour in zip(points.items(), (_BLUE, _ORANGE, _GREY), strict=False):
+        along = np.linspace(0, float(np.nanmax(d)), 200)
+        axes.plot(d, reward, ".", color=colour, markersize=4, alpha=0.6)
+        axes.plot(along, curve.at(along), color=colour, linewidth=1.5, label=name)
+        if curve.peak <= along[-1]:
+            axes.axvline(curve.peak, color=colour, linestyle=":", linewidth=1)
+    for at in stops:
+        axes.axvline(at, ymax=0.06, color=_INK, linewidth=1)
+    axes.set(xlabel="√KL from the initial policy", ylabel="reward gained")
+    axes.legend(frameon=False, labelcolor=_INK)
+    return _svg(figure, "gao")
 
 
 def _figure() -> tuple[Any, Any]:

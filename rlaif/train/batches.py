@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +25,9 @@ class Batch(NamedTuple):
     """S sequences of each of B rows, the first of every row, then the second.
 
     ids, attention, response: [S·B, T], right-padded; response is true on the responses' tokens. p, margin: [B].
-    reference: [S·B], empty without a reference.
+    reference: [S·B], empty without a reference. weights: [B, M], M = 0 where rows weigh alike. positions: [N, T] where
+    sequences are packed into N rows, else empty. baseline: kto's z₀, a scalar; empty where it is not known, or not wanted.
+    counted: rows that count, B, or 0 where a row only fills a pass in which this process has nothing to do.
     """
 
     ids: Tensor
@@ -33,22 +36,54 @@ class Batch(NamedTuple):
     p: Tensor
     margin: Tensor
     reference: Tensor
+    weights: Tensor
+    positions: Tensor
+    baseline: Tensor
+    counted: int
 
 
 def collate(items: Sequence[Item], pad: int) -> Batch:
     """Stack items of the same number of sequences. pad: any id will do where the attention mask is heeded."""
-    sequences = [item.sequences[place] for place in range(len(items[0].sequences)) for item in items]
-    width = max(len(tokens.ids) for tokens in sequences)
-    ids = torch.full((len(sequences), width), pad, dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    response = torch.zeros_like(ids, dtype=torch.bool)
-    for row, tokens in enumerate(sequences):
-        ids[row, : len(tokens.ids)] = torch.tensor(tokens.ids)
-        attention[row, : len(tokens.ids)] = 1
-        response[row, tokens.start : len(tokens.ids)] = True
+    rows = [[item.sequences[place]] for place in range(len(items[0].sequences)) for item in items]
+    ids, attention, response, _ = _stack(rows, pad)
     reference = [item.reference[place] for place in range(len(items[0].reference)) for item in items]
     p, margin = torch.tensor([item.p for item in items]), torch.tensor([item.margin for item in items])
-    return Batch(ids, attention, response, p, margin, torch.tensor(reference))
+    weights = torch.tensor([item.weights for item in items])
+    none = torch.tensor([])
+    return Batch(ids, attention, response, p, margin, torch.tensor(reference), weights, none, none, len(items))
+
+
+def pack(items: Sequence[Item], pad: int, context: int) -> Batch:
+    """Items of one sequence each, laid end to end in as few rows of at most ``context`` tokens as first-fit finds. Positions
+    begin anew with each, by which a model keeps them apart."""
+    rows: list[list[Tokens]] = []
+    for item in sorted(items, key=lambda item: -item.length):
+        row = next((row for row in rows if sum(len(tokens.ids) for tokens in row) + item.length <= context), None)
+        if row is None:
+            rows.append(row := [])
+        row.append(item.sequences[0])
+    ids, attention, response, positions = _stack(rows, pad)
+    return collate(items, pad)._replace(ids=ids, attention=attention, response=response, positions=positions)
+
+
+def _stack(rows: Sequence[Sequence[Tokens]], pad: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(ids, attention, response, positions), [N, T] each, of rows that hold one sequence after another."""
+    width = max(sum(len(tokens.ids) for tokens in row) for row in rows)
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    attention, positions = torch.zeros_like(ids), torch.zeros_like(ids)
+    response = torch.zeros_like(ids, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        start = 0
+        for tokens in row:
+            end = start + len(tokens.ids)
+            ids[number, start:end] = torch.tensor(tokens.ids)
+            attention[number, start:end] = 1
+            positions[number, start:end] = torch.arange(len(tokens.ids))
+            response[number, start + tokens.start : end] = True
+            for begin, stop in tokens.others:
+                response[number, start + begin : min(start + stop, end)] = False
+            start = end
+    return ids, attention, response, positions
 
 
 class LengthGrouped(Sampler[int]):
@@ -77,6 +112,41 @@ class LengthGrouped(Sampler[int]):
         yield from order[whole:]  # the one that is not full stays last, or every batch after it would be shifted
 
 
+class MicroBatches(Sampler[list[int]]):
+    """What one of several processes gives to its model at a time, one forward pass after another.
+
+    The rows of an optimiser step are the same for any number of processes, and are dealt out evenly. Every process makes as
+    many passes as the others; one for which there is no row is empty.
+    """
+
+    def __init__(self, order: LengthGrouped, batch_size: int, micro_batch: int, process: int = 0, processes: int = 1) -> None:
+        self.batch_sampler = order  # the name by which the Trainer looks for what has an epoch
+        self._batch_size, self._micro_batch = batch_size, micro_batch
+        self._process, self._processes = process, processes
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.batch_sampler), self._batch_size)
+        return whole * self._passes(self._batch_size) + self._passes(rest)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(self.batch_sampler)
+        for start in range(0, len(order), self._batch_size):
+            yield from deal(order[start : start + self._batch_size], self._micro_batch, self._process, self._processes)
+
+    def _passes(self, rows: int) -> int:
+        return math.ceil(rows / (self._micro_batch * self._processes))
+
+
+def deal(rows: Sequence[int], micro_batch: int, process: int, processes: int) -> list[list[int]]:
+    """This process's part of the rows, in forward passes of at most ``micro_batch`` rows; as many passes as any other's."""
+    many = processes * math.ceil(len(rows) / (micro_batch * processes))
+    parts = [list(rows[len(rows) * place // many : len(rows) * (place + 1) // many]) for place in range(many)]
+    return parts[process::processes]
+
+
 def hold_out(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """(training items, held-out items): ``fraction`` of the prompts, so that no prompt is on both sides."""
     if not fraction:
@@ -101,11 +171,11 @@ def mismatched(items: Sequence[Item], context: int, seed: int) -> list[Item]:
         item = items[index]
         others = (items[order[(place + step) % len(order)]] for step in range(1, min(TRIES, len(order))))
         other = next((one for one in others if one.prompt != item.prompt), item).sequences[0]
-        prompt = list(item.prompt)
-        wrong = Tokens((prompt + other.ids[other.start :])[:context], len(prompt))
+        wrong = other.after(list(item.prompt), context)
         found[index] = replace(item, sequences=(item.sequences[0], wrong))
     return [found[index] for index in range(len(items))]
 
 
 def to_device(batch: Batch, device: Any) -> Batch:
-    return Batch(*(tensor.to(device) for tensor in batch))
+    moved: Any = (value.to(device) if isinstance(value, Tensor) else value for value in batch)
+    return Batch(*moved)

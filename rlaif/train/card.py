@@ -14,6 +14,7 @@ TITLES: Mapping[str, str] = {
     "orpo": "odds-ratio preference optimisation",
     "cpo": "contrastive preference optimisation",
     "simpo": "simple preference optimisation",
+    "best-of-n": "best-of-n sampling and fine-tuning",
 }
 
 
@@ -26,14 +27,14 @@ def model_card(run: Mapping[str, Any]) -> str:
     settings |= {name: config[name] for name in ("labels", "epochs", "max_steps", "batch_size", "schedule", "lora", "seed")}
     parts = [
         f"---\nlibrary_name: {head}\ntags:\n- rlaif\n- {method}\n---",
-        f"# {_code(run['base'])} after {TITLES[method]}",
-        f"Trained by `rlaif train {method}` on {data['used']:,} examples of {_code(run['source'])} "
-        f"(content {_code(data['digest'])}); {data['held_out']:,} more were held out, {data['failed']:,} could not be used.",
+        f"# {code(run['base'])} after {TITLES[method]}",
+        f"Trained by `rlaif train {method}` on {data['used']:,} examples of {code(run['source'])} "
+        f"(content {code(data['digest'])}); {data['held_out']:,} more were held out, {data['failed']:,} could not be used.",
         _labels(run),
         "## Metrics",
-        _table("metric", run["metrics"]),
+        table("metric", run["metrics"]),
         "## Settings",
-        _table("setting", settings),
+        table("setting", settings),
         "## Make it again",
         f"```bash\n{run['command'].replace('```', '')}\n```",
     ]
@@ -44,14 +45,16 @@ def _labels(run: Mapping[str, Any]) -> str:
     labelled = run.get("labelled_by")
     if not labelled:
         return "The labels came with the data."
+    if "reward_model" in labelled:
+        return f"The reward model {code(labelled['reward_model'])} ranked the responses, not people."
     constitution = labelled["constitution"]
     return (
-        f"The labels are opinions of the critic {_code(labelled['critic'])} by the constitution "
-        f"{_code(constitution.get('name'))} (digest {_code(constitution.get('digest'))}), not people's."
+        f"The labels are opinions of the critic {code(labelled['critic'])} by the constitution "
+        f"{code(constitution.get('name'))} (digest {code(constitution.get('digest'))}), not people's."
     )
 
 
-def _table(name: str, values: Mapping[str, Any]) -> str:
+def table(name: str, values: Mapping[str, Any]) -> str:
     rows = [
         f"| {key} | {value:.6g} |" if isinstance(value, float) else f"| {key} | {_cell(value)} |"
         for key, value in values.items()
@@ -63,5 +66,5 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _code(value: Any) -> str:
+def code(value: Any) -> str:
     return "`" + " ".join(str(value).split()).replace("`", "'") + "`"

@@ -12,22 +12,31 @@ from rlaif.errors import UsageError
 Method = Literal["sft", "reward", "dpo", "ipo", "kto", "orpo", "cpo", "simpo"]
 Labels = Literal["soft", "hard"]
 Schedule = Literal["linear", "cosine", "constant"]
+Quantize = Literal["none", "4bit"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Tracker = Literal["none", "tensorboard", "wandb"]
+Prediction = Literal["mean", "worst", "uncertainty"]
+"""How an ensemble's members become one score (``predict.combine``)."""
 DpoForm = Literal["soft", "geometric", "robust"]
 
 
 @dataclass(frozen=True)
 class Sft:
-    """Supervised fine-tuning has no settings of its own."""
+    """packing: lay the examples of a forward pass end to end, in place of padding."""
+
+    packing: bool = False
 
 
 @dataclass(frozen=True)
 class Reward:
-    """margin: how many times the rows' ``margin`` column the scores must differ by. centre: η of ``bradley_terry``."""
+    """margin: how many times the rows' ``margin`` column the scores must differ by. centre: η of ``bradley_terry``.
+    members: heads of an ensemble that share the model. normalise: rows whose responses, the reference policy's samples, are
+    to score 0 ± 1; None for the training rows' own."""
 
     margin: float = 0.0
     centre: float = 0.0
+    members: int = 1
+    normalise: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,9 @@ _POSITIVE = frozenset(("beta", "tau", "desirable", "undesirable"))
 class TrainConfig:
     """What the user asked for; the fields are the flags of ``rlaif train``.
 
-    batch_size: rows per optimiser step. micro_batch: rows per forward pass, a divisor of it; it changes memory, not results.
-    context: the most tokens of prompt and response; None is the model's own limit. lora: rank of the adapter, 0 for none.
+    batch_size: rows per optimiser step, over all processes. micro_batch: rows per forward pass, a divisor of it; it changes
+    memory, not results. context: the most tokens of prompt and response; None is the model's own limit. lora: rank of the
+    adapter, 0 for none. quantize: how the weights under the adapter are held.
     eval_fraction: share of the prompts held out. patience: evaluations without a better loss before stopping, 0 for never.
     save_every: steps between checkpoints (and evaluations); None is ten times a run.
     """
@@ -130,6 +140,7 @@ class TrainConfig:
     max_grad_norm: float = 1.0
     context: int | None = None
     lora: int = 0
+    quantize: Quantize = "none"
     gradient_checkpointing: bool = False
     precision: Precision = "auto"
     eval_fraction: float = 0.0
@@ -143,8 +154,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.batch_size % self.micro_batch:
             raise UsageError(f"--batch-size {self.batch_size} must be a multiple of --micro-batch {self.micro_batch}")
-        if self.method == "kto" and self.micro_batch < 2:
-            raise UsageError("--micro-batch: kto needs at least 2 rows at once, for the baseline z0")
+        if self.method == "kto" and self.batch_size < 2:
+            raise UsageError("--batch-size: kto needs at least 2 rows in a step, for the baseline z0")
+        if self.quantize != "none" and not self.lora:
+            raise UsageError(f"--quantize {self.quantize}: quantised weights cannot be trained; give --lora RANK too")
         if self.patience and not self.eval_fraction:
             raise UsageError("--patience needs held-out rows to judge by: give --eval-fraction too")
         for flag, value in (("--learning-rate", self.learning_rate), ("--epochs", self.epochs)):
@@ -172,11 +185,12 @@ def settings_of(method: str, given: Mapping[str, Any]) -> Settings:
     names = [item.name for item in fields(kind)]
     for name in given:
         if name not in names:
-            known = f"it has {', '.join(map(_flag, names))}" if names else "it has none of its own"
-            raise UsageError(f"{_flag(name)}: {method} has no such setting; {known}")
+            raise UsageError(f"{_flag(name)}: {method} has no such setting; it has {', '.join(map(_flag, names))}")
     for name, value in given.items():
         if name in _POSITIVE and not value > 0:
             raise UsageError(f"{_flag(name)} {value}: must be greater than 0")
+    if not given.get("members", 1) >= 1:
+        raise UsageError(f"--members {given['members']}: must be at least 1")
     if not 0 <= given.get("flip_rate", 0) < 0.5:
         raise UsageError(f"--flip-rate {given['flip_rate']}: must be at least 0 and less than .5")
     return kind(**given)

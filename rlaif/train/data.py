@@ -9,9 +9,10 @@ from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import UsageError
 from rlaif.train.batches import hold_out, mismatched
-from rlaif.train.config import TrainConfig
+from rlaif.train.config import Reward, TrainConfig
 from rlaif.train.items import Encoder, Item, digest
 from rlaif.train.models import Base
+from rlaif.train.reward_model import bootstrap
 from rlaif.train.rows import Example, check_examples, read_examples
 
 
@@ -56,7 +57,7 @@ def read_data(config: TrainConfig, base: Base) -> Data:
 
 
 def split(data: Data, config: TrainConfig, base: Base) -> None:
-    """Set the held-out items apart, and give kto its mismatched completions on each side.
+    """Set the held-out items apart, give kto its mismatched completions on each side, and an ensemble's members their weights.
 
     Raises UsageError where nothing can be learnt from the data, or nothing held out.
     """
@@ -64,6 +65,8 @@ def split(data: Data, config: TrainConfig, base: Base) -> None:
     data.items, data.held_out = hold_out(data.items, config.eval_fraction, config.seed)
     if config.method == "kto":
         data.items, data.held_out = (mismatched(part, base.context, config.seed) for part in (data.items, data.held_out))
+    if isinstance(config.settings, Reward):
+        data.items = bootstrap(data.items, config.settings.members, config.seed)
 
 
 def _failure(number: int, name: str | None, failure: Failure) -> dict[str, Any]:

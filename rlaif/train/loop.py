@@ -11,12 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import RunFailed
-from rlaif.train.batches import Batch, LengthGrouped, collate
+from rlaif.train.batches import Batch, LengthGrouped, MicroBatches, deal
 from rlaif.train.items import Item
+from rlaif.train.losses import kto_baseline
+from rlaif.train.models import whole
 from rlaif.train.objectives import Objective, Step
 
 
@@ -32,7 +37,9 @@ class FeedbackTrainer(Trainer):
     """A Trainer of items.
 
     A step's loss is divided by the rows of its whole batch (``per_token``: by their response tokens), so that how the batch
-    is cut into forward passes changes memory and not the result.
+    is cut into forward passes and dealt to processes changes memory and speed, and not the result.
+
+    batch_size: rows per step, over all processes. stack: items as a batch. mismatch: what kto's baseline is the mean of.
     """
 
     def __init__(
@@ -40,47 +47,56 @@ class FeedbackTrainer(Trainer):
         objective: Objective,
         items: Sequence[Item],
         held_out: Sequence[Item],
-        pad: int,
+        batch_size: int,
+        stack: Callable[[Sequence[Item]], Batch],
         per_token: bool,
+        mismatch: Callable[[Any, Batch], Tensor] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            data_collator=lambda rows: collate(rows, pad)._asdict(),
-            train_dataset=items,
-            eval_dataset=held_out or None,
-            **options,
-        )
-        self._objective, self._per_token = objective, per_token
-        self._watched: dict[str, list[float]] = defaultdict(list)
+        def collator(rows: Sequence[Item]) -> dict[str, Any]:
+            return (stack(rows) if rows else stack(items[:1])._replace(counted=0))._asdict()
+
+        super().__init__(data_collator=collator, train_dataset=items, eval_dataset=held_out or None, **options)
+        self._objective, self._per_token, self._batch_size, self._mismatch = objective, per_token, batch_size, mismatch
+        self._watched: dict[str, float] = defaultdict(float)
         # Says to the Trainer that compute_loss has divided by the batch's items, whatever the model itself takes.
         self.model_accepts_loss_kwargs = True
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
-        step = self._objective(model, Batch(**inputs))
-        for name, value in step.metrics.items():
-            self._watched[name].append(value.mean().item())
-        return step.total / (self._count(inputs) if num_items_in_batch is None else num_items_in_batch)
+        batch = Batch(**inputs)
+        step = self._objective(model, batch)
+        self._watch(self._watched, batch, step)
+        # Gradients are averaged over processes, and this process's rows are a part of the count.
+        return step.total * (bool(batch.counted) * self.accelerator.num_processes / num_items_in_batch)  # type: ignore[no-any-return]
+
+    def _run_epoch(self, *args: Any, **given: Any) -> None:
+        # A run that was stopped after its last step would be given one more by Trainer, when that is not the end of an epoch.
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **given)  # type: ignore[no-untyped-call]
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
-        if not loss.isfinite():
-            raise RunFailed(f"the loss is {loss.item()} at step {self.state.global_step + 1}; try a lower --learning-rate")
+        total = self.accelerator.reduce(loss.detach(), "mean")  # so that all processes stop, or none
+        if not total.isfinite():
+            raise RunFailed(f"the loss is {total.item()} at step {self.state.global_step + 1}; try a lower --learning-rate")
+        if self.is_deepspeed_enabled and self.accelerator.sync_gradients:  # it keeps gradients to itself, and has stepped
+            engine: Any = self.model_wrapped
+            _check_norm(torch.as_tensor(engine.get_global_grad_norm() or 0.0), self.state.global_step + 1)
         return loss
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Tensor | None:
-        if not batch_samples:
-            return None
-        return torch.tensor(sum(map(self._count, batch_samples)), device=device)
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[dict[str, Any]], Any]:
+        samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        return self._with_baseline(samples), count
 
-    def _count(self, inputs: dict[str, Any]) -> int:
-        return int(inputs["response"].sum()) if self._per_token else len(inputs["p"])
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+    def get_train_dataloader(self) -> DataLoader[Any]:
         items: Sequence[Item] = self.train_dataset  # type: ignore[assignment]
-        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGrouped([item.length for item in items], rows, self.args.seed)
+        order = LengthGrouped([item.length for item in items], self._batch_size, self.args.seed)
+        state = self.accelerator
+        own = MicroBatches(order, self._batch_size, self.args.train_batch_size, state.process_index, state.num_processes)
+        pin = self.args.dataloader_pin_memory
+        return DataLoader(items, batch_sampler=own, collate_fn=self.data_collator, pin_memory=pin)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def evaluate(
@@ -88,26 +104,87 @@ class FeedbackTrainer(Trainer):
     ) -> dict[str, float]:
         """The held-out items' mean loss and metrics, over rows (over tokens for sft)."""
         self.model.eval()  # type: ignore[union-attr]
-        loss, count, rows = 0.0, 0, 0
+        items: Any = self.eval_dataset
+        state = self.accelerator
+        own = deal(range(len(items)), self.args.eval_batch_size, state.process_index, state.num_processes)
+        samples: list[Any] = [self.data_collator([items[index] for index in rows]) for rows in own]
         sums: dict[str, float] = defaultdict(float)
-        for inputs in self.get_eval_dataloader():
+        for inputs in self._with_baseline(samples):
+            batch = self._batch(inputs)
             with self.compute_loss_context_manager():
-                step: Step = self._objective(self.model, Batch(**inputs))
-            many = len(inputs["p"])
-            loss, count, rows = loss + step.total.item(), count + self._count(inputs), rows + many
-            for name, value in step.metrics.items():
-                sums[name] += value.mean().item() * many
+                step = self._objective(self.model, batch)
+            self._watch(sums, batch, step)
+            sums["loss"] += step.total.item() * bool(batch.counted)
+            sums["count"] += self._count(inputs)
+        sums = self._over_processes(sums)
+        loss, rows = sums.pop("loss") / sums.pop("count"), sums.pop("rows")
         metrics = {f"{metric_key_prefix}_{name}": value / rows for name, value in sums.items()}
-        metrics[f"{metric_key_prefix}_loss"] = loss / count
+        metrics[f"{metric_key_prefix}_loss"] = loss
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def whole_model(self, rebuild: Callable[[], Any]) -> Any:
+        """The model as one that can be saved; None but in the main process where it is spread over several.
+
+        rebuild: makes an ordinary model of the same form, on the CPU.
+        """
+        plugin = self.accelerator.state.deepspeed_plugin
+        spread = self.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
+        if not spread and not getattr(self.model, "is_quantized", False):
+            return self.model
+        if self.is_fsdp_enabled:
+            model: Any = self.model
+            weights: Any = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        else:
+            weights = self.accelerator.get_state_dict(self.model_wrapped)
+        if not self.accelerator.is_main_process:
+            return None
+        unset_hf_deepspeed_config()  # or what is rebuilt would be spread too
+        return whole(self.model, weights, rebuild())
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._watched.items()}}
+            sums = self._over_processes(self._watched)
+            rows = sums.pop("rows")
+            logs = {**logs, **{name: value / rows for name, value in sums.items()}}
             self._watched.clear()
         super().log(logs, start_time)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Tensor | None:
+        if not batch_samples:
+            return None
+        return self.accelerator.reduce(torch.tensor(sum(map(self._count, batch_samples)), device=device), "sum")  # type: ignore[no-any-return]
+
+    def _count(self, inputs: dict[str, Any]) -> int:
+        return int(inputs["response"].sum()) * bool(inputs["counted"]) if self._per_token else inputs["counted"]
+
+    @torch.no_grad()
+    def _with_baseline(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Batches of one step, of all processes, with kto's baseline over all of them."""
+        if self._mismatch is None or not samples:
+            return samples
+        total = torch.zeros(2, device=self.args.device)
+        for inputs in samples:
+            batch = self._batch(inputs)
+            ratios = self._mismatch(self.model, batch)[: batch.counted]
+            total += torch.stack([ratios.sum(), ratios.new_tensor(batch.counted)])
+        total = self.accelerator.reduce(total, "sum")
+        baseline = kto_baseline(total[:1] / total[1:], torch.zeros_like(total[:1]))
+        return [{**inputs, "baseline": baseline} for inputs in samples]
+
+    def _batch(self, inputs: dict[str, Any]) -> Batch:
+        here: dict[str, Any] = self._prepare_inputs(inputs)
+        return Batch(**here)
+
+    def _watch(self, sums: dict[str, float], batch: Batch, step: Step) -> None:
+        for name, value in step.metrics.items():
+            sums[name] += value.mean().item() * batch.counted
+        sums["rows"] += batch.counted
+
+    def _over_processes(self, sums: dict[str, float]) -> dict[str, float]:
+        values = self.accelerator.reduce(torch.tensor([*sums.values()], dtype=torch.float64, device=self.args.device), "sum")
+        return dict(zip(sums, values.tolist(), strict=True))
 
 
 class Guard(TrainerCallback):
@@ -117,8 +194,8 @@ class Guard(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         gradients = [parameter.grad for parameter in kwargs["model"].parameters() if parameter.grad is not None]
-        if not torch.nn.utils.get_total_norm(gradients).isfinite():
-            raise RunFailed(f"the gradient is not finite at step {state.global_step + 1}; try a lower --learning-rate")
+        norm: Any = torch.nn.utils.get_total_norm(gradients)
+        _check_norm(norm.full_tensor() if hasattr(norm, "full_tensor") else norm, state.global_step + 1)
 
 
 class Record(TrainerCallback):
@@ -135,9 +212,16 @@ class Record(TrainerCallback):
         self._progress.update(state.global_step, self._last)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         self._last |= {name: value for name, value in state.log_history[-1].items() if isinstance(value, float)}
         with atomic_write(self._path) as file:
             file.writelines(dumps(_finite(entry)) + "\n" for entry in state.log_history)
+
+
+def _check_norm(norm: Tensor, step: int) -> None:
+    if not norm.isfinite():
+        raise RunFailed(f"the gradient is not finite at step {step}; try a lower --learning-rate")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -33,14 +33,19 @@ def by_row(losses: Tensor, metrics: Mapping[str, Tensor]) -> Step:
 
 
 def logprobs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(sums, lengths), [S·B] each: log-probabilities of the responses, and their numbers of tokens.
+    """(sums, lengths), [S·B] each ([N] where N rows are packed): log-probabilities of the responses, and their numbers of
+    tokens.
 
     Logits are asked for from where the batch's first response begins; prompts cost no vocabulary-wide rows.
     """
     first = int(batch.response.int().argmax(-1).min())
     keep = batch.ids.shape[1] - first + 1
-    options = {"logits_to_keep": keep} if _takes(model, "logits_to_keep") else {}
-    logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False, **options).logits
+    options: dict[str, Any] = {"logits_to_keep": keep} if _takes(model, "logits_to_keep") else {}
+    if batch.positions.numel():  # a mask beside the positions would be taken for all there is to say
+        options["position_ids"] = batch.positions
+    else:
+        options["attention_mask"] = batch.attention
+    logits = model(input_ids=batch.ids, use_cache=False, **options).logits
     return sequence_logprobs(logits[:, -keep:], batch.ids, batch.response)
 
 

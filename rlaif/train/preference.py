@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rlaif.train import losses
@@ -65,18 +64,21 @@ def _against_reference(settings: Dpo | Ipo, batch: Batch, sums: Tensor, lengths:
     return losses.dpo(*five, settings.beta)
 
 
+def mismatch(model: Any, batch: Batch) -> Tensor:
+    """[B]: the log-ratios of kto's mismatched completions, of which its baseline is made."""
+    rows = slice(len(batch.p), None)
+    sums, _ = logprobs(model, _part(batch, rows))
+    return sums - batch.reference[rows]
+
+
 def _kto(model: Any, batch: Batch, settings: Kto) -> Step:
-    """The mismatched completions go through the model too, but only for the baseline: without gradient."""
-    rows = len(batch.p)
-    right, wrong = (
-        batch._replace(ids=batch.ids[part], attention=batch.attention[part], response=batch.response[part])
-        for part in (slice(rows), slice(rows, None))
-    )
-    with torch.no_grad():
-        baseline, _ = logprobs(model, wrong)
-    policy, _ = logprobs(model, right)
-    reference, baseline_reference = batch.reference.chunk(2)
-    z0 = losses.kto_baseline(baseline, baseline_reference)
+    rows = slice(len(batch.p))
+    policy, _ = logprobs(model, _part(batch, rows))
+    reference, z0 = batch.reference[rows], batch.baseline
     values = losses.kto(policy, reference, batch.p, z0, settings.beta, settings.desirable, settings.undesirable)
     margin = (2 * batch.p - 1) * (policy - reference)
     return by_row(values, {"margin": margin, "accuracy": accuracy(policy - reference, batch.p), "z0": z0})
+
+
+def _part(batch: Batch, rows: slice) -> Batch:
+    return batch._replace(ids=batch.ids[rows], attention=batch.attention[rows], response=batch.response[rows])

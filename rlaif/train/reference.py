@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rlaif.data.write import atomic_path
 from rlaif.train.batches import collate, to_device
+from rlaif.train.distributed import on_main, processes
 from rlaif.train.items import Item
 from rlaif.train.objectives import logprobs
 
@@ -22,13 +24,15 @@ BATCH_TOKENS = 8192
 def with_reference(items: Sequence[Item], cache: Path, model: Any, pad: int, tick: Callable[[int], None]) -> list[Item]:
     """The items with ``reference`` filled in, from ``cache`` where it is there, else from ``model``.
 
-    cache: a file whose name says which data and which model. tick: called with the number of items done.
+    cache: a file whose name says which data and which model. tick: called with the number of items done. Several processes
+    compute a part each.
     """
-    values = _read(cache, len(items))
+    values = on_main(lambda: _read(cache, len(items)))
     if values is None:
         values = _compute(model, items, pad, tick)
-        with atomic_path(cache) as temporary:
-            save_file({"logprobs": values}, temporary)
+        if processes().is_main_process:
+            with atomic_path(cache) as temporary:
+                save_file({"logprobs": values}, temporary)
     return [replace(item, reference=tuple(row)) for item, row in zip(items, values.tolist(), strict=True)]
 
 
@@ -46,10 +50,10 @@ def _read(cache: Path, rows: int) -> torch.Tensor | None:
 def _compute(model: Any, items: Sequence[Item], pad: int, tick: Callable[[int], None]) -> torch.Tensor:
     """[N, S], in batches of items of like length."""
     model.eval()
-    device = next(model.parameters()).device
+    device, state = next(model.parameters()).device, processes()
     many = len(items[0].sequences)
     values = torch.zeros(len(items), many)
-    order = sorted(range(len(items)), key=lambda index: -items[index].length)
+    order = sorted(range(len(items)), key=lambda index: -items[index].length)[state.process_index :: state.num_processes]
     start = 0
     while start < len(order):
         width = items[order[start]].length
@@ -57,5 +61,5 @@ def _compute(model: Any, items: Sequence[Item], pad: int, tick: Callable[[int], 
         sums, _ = logprobs(model, to_device(collate([items[index] for index in part], pad), device))
         values[part] = sums.view(many, -1).T.cpu()
         start += len(part)
-        tick(start)
-    return values
+        tick(min(len(items), start * state.num_processes))
+    return reduce(values.to(device), "sum").cpu()  # type: ignore[no-any-return]

@@ -23,13 +23,14 @@ EXPORTED: Mapping[str, str] = {"sft": "sft", "kto": "unpaired"}
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """responses: (chosen, rejected), or one completion. p: the probability that chosen is better, or that the completion
-    is desirable. margin: the row's own ``margin``, 0 without one. Plain text has an empty prompt."""
+    """responses: (chosen, rejected), or one completion; each a text, or turns that begin and end with the assistant's. p: the
+    probability that chosen is better, or that the completion is desirable. margin: the row's own ``margin``, 0 without one.
+    Plain text has an empty prompt."""
 
     number: int
     id: str
     prompt: tuple[Turn, ...]
-    responses: tuple[str, ...]
+    responses: tuple[str | tuple[Turn, ...], ...]
     p: float = 1.0
     margin: float = 0.0
 
@@ -102,7 +103,7 @@ def _examples(row: Row | BadRow | Example, method: Method) -> Iterator[Example |
 def _pair(row: Row) -> Example:
     if row.preferred is None or len(row.responses) != 2:
         raise BadRecordError("no preference between two responses; label the rows first (rlaif label)")
-    texts = tuple(_text(name, response.turns) for name, response in zip(("chosen", "rejected"), row.responses, strict=True))
+    texts = tuple(_said(name, response.turns) for name, response in zip(("chosen", "rejected"), row.responses, strict=True))
     if texts[0] == texts[1]:
         raise BadRecordError("chosen and rejected are the same text")
     p, margin = _probability(row, "p_chosen", 1.0), row.extra.get("margin", 0.0)
@@ -116,7 +117,7 @@ def _completion(row: Row, method: Method) -> Example:
     turns = (Turn(role="assistant", content=said),) if isinstance(said, str) else said
     if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) and "content" in turn for turn in turns):
         raise BadRecordError("completion: must be a text or a list of messages")
-    text = _text("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
+    text = _said("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
     if method == "sft":
         return Example(row.number, row.id, row.conversation, (text,))
     label = row.extra.get("label")
@@ -125,13 +126,15 @@ def _completion(row: Row, method: Method) -> Example:
     return Example(row.number, row.id, row.conversation, (text,), _probability(row, "p", float(label)))
 
 
-def _text(name: str, turns: tuple[Turn, ...]) -> str:
-    if len(turns) != 1 or turns[0]["role"] != "assistant":
-        raise BadRecordError(f"{name}: must be one assistant turn to train on, found {len(turns)} turns")
-    text = turns[0]["content"]
-    if not isinstance(text, str) or not text:
-        raise BadRecordError(f"{name}: an empty response")
-    return text
+def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
+    """What is trained on: the assistant's turns. Others may stand between them, but neither before nor after."""
+    if not turns or turns[0]["role"] != "assistant" or turns[-1]["role"] != "assistant":
+        found = ", ".join(turn["role"] for turn in turns) or "no turns"
+        raise BadRecordError(f"{name}: must begin and end with an assistant turn to train on, found {found}")
+    for turn in turns:
+        if not isinstance(turn["content"], str) or (turn["role"] == "assistant" and not turn["content"]):
+            raise BadRecordError(f"{name}: an empty response")
+    return turns[0]["content"] if len(turns) == 1 else turns
 
 
 def _probability(row: Row, column: str, default: float) -> float:

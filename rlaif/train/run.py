@@ -5,97 +5,136 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
-import shutil
+import os
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, set_seed
 
-from rlaif.data.run_folder import RunFolder
+from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.train import preference, reward_model
+from rlaif.train.arguments import arguments, callbacks
+from rlaif.train.batches import collate, pack
 from rlaif.train.card import model_card
-from rlaif.train.config import NOT_THE_RUN, REFERENCE, Reward, TrainConfig
+from rlaif.train.config import NOT_THE_RUN, REFERENCE, Reward, Sft, TrainConfig
 from rlaif.train.data import Data, read_data, split
-from rlaif.train.items import digest
-from rlaif.train.loop import FeedbackTrainer, Guard, Progress, Record, last_checkpoint
-from rlaif.train.models import Base, find_base, load, save, with_adapter
+from rlaif.train.distributed import on_main, processes, together
+from rlaif.train.items import Encoder, Tokens, digest
+from rlaif.train.loop import FeedbackTrainer, Progress, last_checkpoint
+from rlaif.train.models import Base, check_packing, find_base, load, save, with_adapter
+from rlaif.train.predict import KEY
 from rlaif.train.reference import with_reference
-
-LOGS, CHECKPOINTS = 100, 10
-"""About how many entries of ``metrics.jsonl`` a run writes, and how many checkpoints (of which it keeps two)."""
-SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
 def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Train, write the model to ``config.out / "model"``, and return the content of ``run.json``.
 
-    The same call continues a run that was stopped from its last checkpoint, and leaves one that is finished as it is.
+    The same call continues a run that was stopped from its last checkpoint, and leaves one that is finished as it is. Where
+    several processes were launched, they are one run: each calls this, and the main one alone writes and raises.
 
     Raises UsageError before anything is trained when the input cannot be used, RunFailed when training cannot go on; the
     last good checkpoint then stays in ``checkpoints/``.
     """
-    progress = progress or Progress()
-    _check_tracker(config)
-    base = find_base(config.model, config.method, config.context, config.precision, config.trust_remote_code)
-    data = read_data(config, base)
+    main = processes().is_main_process
+    progress = progress if progress and main else Progress()
+    base, data = together(lambda: _read(config))
     facts = _facts(config, base, data)
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
-    with RunFolder(config.out, what, config.overwrite) as folder:
-        before = _begun(config, folder, facts)
+    folder = RunFolder(config.out, what, config.overwrite)
+    with ExitStack() as held:
+        together(lambda: held.enter_context(folder) if main else None)
+        before = on_main(lambda: _begun(config, folder, facts, data))
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
-        with JsonlWriter(config.out / "failures.jsonl") as failures:
-            for failure in data.failures:
-                failures.write(failure)
-        split(data, config, base)
+        together(lambda: split(data, config, base))
+        samples = together(lambda: _reference_samples(config, base, data))
         facts["data"] = data.facts()
-        folder.write("running", facts)
+        on_main(lambda: folder.write("running", facts))
         started = time.monotonic()
         try:
             model, metrics = _train(config, base, data, progress)
+            if samples and model is not None:
+                normalised = reward_model.normalisation(model, samples, base.pad)
+                setattr(model.config, KEY, {"context": base.context, **normalised})
         except (RunFailed, torch.OutOfMemoryError) as error:
+            if not main and isinstance(error, RunFailed):
+                raise SystemExit(0) from None  # all processes stop for it, and the main one says so
             raise _failed(config, folder, facts, error) from error
         progress.stage("save", 1, 0)
-        save(model, base, config.out / "model")
-        progress.update(1, {})
         timings = {"train_seconds": round(time.monotonic() - started, 3)}
-        run = folder.write("finished", {**facts, "metrics": metrics, "timings": timings})
-        with atomic_write(config.out / "model" / "README.md") as file:
-            file.write(model_card(run))
+        run = on_main(lambda: _saved(config, base, model, folder, {**facts, "metrics": metrics, "timings": timings}))
+        progress.update(1, {})
         return run
 
 
+def _read(config: TrainConfig) -> tuple[Base, Data]:
+    _check_installed(config)
+    base = find_base(config.model, config.method, config.context, config.precision, config.trust_remote_code)
+    return base, read_data(config, base)
+
+
 def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> tuple[Any, dict[str, float]]:
-    """The trained model (the best by held-out loss, where there is one) and its metrics."""
+    """The trained model (the best by held-out loss, where there is one; the main process's alone is whole) and its metrics."""
+    settings, stack = config.settings, partial(collate, pad=base.pad)
+    load_model = partial(
+        load,
+        base,
+        config.method,
+        low_precision=config.lora > 0,
+        members=settings.members if isinstance(settings, Reward) else 1,
+    )
     set_seed(config.seed)  # a reward model's head and an adapter are drawn at random
-    model = load(base, config.method, low_precision=config.lora > 0)
+    model = load_model(quantize=config.quantize)
     if config.method in REFERENCE:
         _add_reference(config, base, data, model, progress)
-    if config.lora:
-        model = with_adapter(model, config.method, config.lora)
-    settings = config.settings
+    if isinstance(settings, Sft) and settings.packing:
+        together(lambda: check_packing(model, config.model))
+        stack = partial(pack, pad=base.pad, context=base.context)
+    model = _adapted(model, config)
     trainer = FeedbackTrainer(
         reward_model.objective(settings) if isinstance(settings, Reward) else preference.objective(settings),
         data.items,
         data.held_out,
-        base.pad,
+        config.batch_size,
+        stack,
         per_token=config.method == "sft",
+        mismatch=preference.mismatch if config.method == "kto" else None,
         model=model,
-        args=_arguments(config, base, len(data.items), bool(data.held_out)),
-        callbacks=_callbacks(config, progress),
+        args=arguments(config, base, len(data.items), bool(data.held_out)),
+        callbacks=callbacks(config, progress),
     )
     trainer.remove_callback(PrinterCallback)
-    resume = last_checkpoint(config.out / "checkpoints")
+    resume = on_main(lambda: last_checkpoint(config.out / "checkpoints"))
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     metrics = trainer.evaluate() if data.held_out else {}
-    return model, {"steps": trainer.state.global_step, **_closing(trainer.state.log_history), **metrics}
+    trained = trainer.whole_model(lambda: _adapted(load_model(device=torch.device("cpu")), config))
+    return trained, {"steps": trainer.state.global_step, **_closing(trainer.state.log_history), **metrics}
+
+
+def _adapted(model: Any, config: TrainConfig) -> Any:
+    return with_adapter(model, config.method, config.lora) if config.lora else model
+
+
+def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
+    save(model, base, config.out / "model")
+    run = folder.write("finished", facts)
+    with atomic_write(config.out / "model" / "README.md") as file:
+        file.write(model_card(run))
+    return run
+
+
+def _reference_samples(config: TrainConfig, base: Base, data: Data) -> list[Tokens]:
+    """What a reward model's scores are normalised on; nothing for other methods."""
+    if not isinstance(config.settings, Reward):
+        return []
+    return reward_model.reference_samples(config.settings, data.items, Encoder(base.tokenizer, base.context), config.seed)
 
 
 def _closing(history: list[dict[str, float]]) -> dict[str, float]:
@@ -117,85 +156,26 @@ def _add_reference(config: TrainConfig, base: Base, data: Data, model: Any, prog
     data.items, data.held_out = both[: len(data.items)], both[len(data.items) :]
 
 
-def _arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> TrainingArguments:
-    steps = config.max_steps or math.ceil(math.ceil(rows / config.batch_size) * config.epochs)
-    every = config.save_every or max(1, math.ceil(steps / CHECKPOINTS))
-    arguments = TrainingArguments(
-        output_dir=str(config.out / "checkpoints"),
-        per_device_train_batch_size=config.micro_batch,
-        per_device_eval_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.batch_size // config.micro_batch,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        learning_rate=config.rate,
-        lr_scheduler_type=SCHEDULES[config.schedule],
-        warmup_steps=math.ceil(config.warmup * steps),
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=base.bf16,
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
-        logging_steps=max(1, steps // LOGS),
-        logging_nan_inf_filter=False,
-        save_steps=every,
-        save_total_limit=2,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=every,
-        load_best_model_at_end=evaluates,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        restore_callback_states_from_checkpoint=config.patience > 0,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="wandb" if config.report_to == "wandb" else "none",
-        run_name=config.out.name,
-        seed=config.seed,
-        disable_tqdm=True,
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs in one process would be DataParallel, which splits our batches
-    return arguments
-
-
-def _callbacks(config: TrainConfig, progress: Progress) -> list[TrainerCallback]:
-    found: list[TrainerCallback] = [Guard(), Record(config.out / "metrics.jsonl", progress)]
-    if config.patience:
-        found.append(EarlyStoppingCallback(config.patience))
-    if config.report_to == "tensorboard":
-        from torch.utils.tensorboard import SummaryWriter
-        from transformers.integrations.integration_utils import TensorBoardCallback
-
-        found.append(TensorBoardCallback(SummaryWriter(str(config.out / "tensorboard"))))
-    return found
-
-
-def _check_tracker(config: TrainConfig) -> None:
+def _check_installed(config: TrainConfig) -> None:
     if config.report_to != "none" and importlib.util.find_spec(config.report_to) is None:
         raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    if config.quantize != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError(f"--quantize {config.quantize}: bitsandbytes is not installed; pip install 'rlaif[quantize]'")
+    spread = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]
+    if config.quantize != "none" and spread:
+        raise UsageError(f"--quantize {config.quantize}: weights in 4 bits are not spread over devices; launch with torchrun")
 
 
-def _begun(config: TrainConfig, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
-    """``run.json`` of the run that this one continues, empty where it begins. Raises UsageError where what is in the folder is
-    not this run's: its settings or its rows are other ones."""
-    there = [config.out / name for name in ("checkpoints", "model", "tensorboard") if (config.out / name).exists()]
-    if config.overwrite:
-        for path in there:
-            shutil.rmtree(path)
-        return {}
-    before = folder.read()
-    if not before:
-        if there:  # whoever made it, it was not a run: nothing of it may be deleted or taken for a checkpoint
-            raise UsageError(f"{there[0]} is there already, and of no run; give another --out, or --overwrite to replace it")
-        return {}
-    then, now = before.get("config", {}), facts["config"]
-    other = next((name for name in now if name not in NOT_THE_RUN and then.get(name) != now[name]), None)
-    if other:
-        found = f"{other.replace('_', '-')} {then.get(other)!r}, not {now[other]!r}"
-    elif before.get("data", {}).get("digest", facts["data"]["digest"]) != facts["data"]["digest"]:
-        found = f"other rows in {config.source}"
-    else:
-        return before
-    raise UsageError(f"{config.out} holds a run with {found}; give another --out, or --overwrite to replace it")
+def _begun(config: TrainConfig, folder: RunFolder, facts: dict[str, Any], data: Data) -> dict[str, Any]:
+    """``run.json`` of the run that this one continues, empty where it begins; ``failures.jsonl`` is then written."""
+    digest = facts["data"]["digest"]
+    then = folder.read().get("data", {}).get("digest", digest)
+    before = folder.continued(facts["config"], NOT_THE_RUN, TRAINED, [(f"other rows in {config.source}", then, digest)])
+    if before.get("status") != "finished":
+        with JsonlWriter(config.out / "failures.jsonl") as failures:
+            for failure in data.failures:
+                failures.write(failure)
+    return before
 
 
 def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:
@@ -211,9 +191,10 @@ def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:
 
 
 def _labelled_by(source: Path) -> dict[str, Any] | None:
-    """Critic and constitution of the label run that the rows come from."""
+    """Critic and constitution of the label run that the rows come from: its folder, or a file in it."""
+    folder = source if source.is_dir() else source.parent
     try:
-        run = json.loads((source / "run.json").read_text(encoding="utf-8"))
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         constitution = {name: run["constitution"].get(name) for name in ("name", "version", "digest")}
         return {"critic": run["critic"], "constitution": constitution}
     except (OSError, ValueError, KeyError):

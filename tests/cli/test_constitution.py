@@ -118,3 +118,117 @@ def test_import_then_check(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists; --force"):
         run("import", source, "--out", out)
     run("import", source, "--out", out, "--force")
+
+
+EXAMPLES = """\
+name: x
+version: 1
+principles:
+  - id: kind
+    text: It is kind.
+    examples:
+      - {prompt: p, better: good, worse: bad}
+      - {prompt: q, better: fine, worse: bad}
+"""
+GOOD_WINS = """\
+rules:
+  - {when: "(?s)<response_a>.{0,2}good", choose: {A: 0.8, B: 0.2}}
+  - {when: "(?s)<response_b>.{0,2}good", choose: {A: 0.4, B: 0.6}}
+  - {when: "(?s)<response_a>.{0,2}bad", choose: {A: 0.9, B: 0.1}}
+  - {choose: {A: 0.1, B: 0.9}}
+"""
+
+
+def test_test_names_every_wrong_verdict_and_exits_1(tmp_path: Path, rlaif) -> None:
+    (tmp_path / "c.yaml").write_text(EXAMPLES)
+    (tmp_path / "s.yaml").write_text(GOOD_WINS)
+    code, out, _ = rlaif("constitution", "test", "c.yaml", "--critic", "script:s.yaml")
+    assert code == 1
+    assert out.splitlines() == [
+        "kind#2: wrong, the worse response wins by 0.80",
+        "c.yaml: 1 of 2 examples right, 0 without a verdict",
+    ]
+    (tmp_path / "s.yaml").write_text("rules:\n  - {when: fine, fail: refused}\n" + GOOD_WINS.removeprefix("rules:\n"))
+    code, out, _ = rlaif("constitution", "test", "c.yaml", "--critic", "script:s.yaml")
+    assert code == 0 and "kind#2: no verdict (refused)" in out and "1 of 1 examples right, 1 without" in out
+
+
+def test_test_without_examples_is_a_usage_error(tmp_path: Path, good: Path, rlaif) -> None:
+    (tmp_path / "s.yaml").write_text(GOOD_WINS)
+    code, _, err = rlaif("constitution", "test", str(good), "--critic", "script:s.yaml")
+    assert code == 2 and "no principle has examples" in err
+
+
+def test_diff_tells_changes_and_what_they_cost(tmp_path: Path, rlaif) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    (tmp_path / "b.yaml").write_text(GOOD.replace("It is kind.", "It is nice.").replace("version: 1", "version: 2"))
+    (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.9, B: 0.1}}]")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "hi", "responses": ["a", "b"]}\n')
+    rlaif("label", "rows.jsonl", "--constitution", "a.yaml", "--critic", "script:s.yaml", "--out", "run", "--orders", "ab")
+    (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.2, B: 0.8}}]")
+    rlaif("label", "rows.jsonl", "--constitution", "b.yaml", "--critic", "script:s.yaml", "--out", "run2", "--orders", "ab")
+    code, out, _ = rlaif("constitution", "diff", "a.yaml", "b.yaml", "--run", "run", "--runs", "run", "run2")
+    assert code == 0
+    assert out.splitlines() == [
+        "kind: text: It is kind. -> It is nice. (asked anew in compare, critique, revise)",
+        "run: 1 of 1 verdicts to ask again (kind 1), in 1 calls",
+        "1 of 1 preferences turned over",
+        "  kind: 1 verdicts",
+        "  1:0-1: 0.90 -> 0.20  hi",
+    ]
+    assert rlaif("constitution", "diff", "a.yaml", "a.yaml")[1] == "no difference that could change a preference\n"
+
+
+FIT = """\
+name: x
+version: 1
+principles:
+  - {id: kind, text: It is kind.}   # kept
+  - {id: rare, text: It is rare.}
+"""
+
+
+def fitting(tmp_path: Path, rlaif, of: str) -> None:
+    """Label rows in which one principle is right about the known preference and the other is noise."""
+    import random
+
+    draw = random.Random(0)
+    rows = []
+    for number in range(120):
+        texts = [f"{draw.choice('kx')}{draw.choice('rx')}{number}{side}" for side in "ab"]
+        better = max((0, 1), key=lambda at: (texts[at][of == "rare"] != "x", draw.random()))
+        rows.append({"prompt": "q", "chosen": texts[better], "rejected": texts[1 - better]})
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rules = [
+        f"  - {{when: '(?s)<response_{side}>.{{0,2}}{mark}.*It is {word}', choose: {{{label}: 0.8, {other}: 0.2}}}}"
+        for word, mark in (("kind", "k"), ("rare", ".r"))
+        for side, label, other in (("a", "A", "B"), ("b", "B", "A"))
+    ]
+    (tmp_path / "s.yaml").write_text("rules:\n" + "\n".join(rules) + "\n  - {choose: {A: 0.5, B: 0.5}}\n")
+    (tmp_path / "c.yaml").write_text(FIT)
+    rlaif("label", "rows.jsonl", "--constitution", "c.yaml", "--critic", "script:s.yaml", "--out", "run")
+
+
+@pytest.mark.parametrize("of", ["kind", "rare"])
+def test_fit_writes_weights_that_agree_more(tmp_path: Path, rlaif, of: str) -> None:
+    from rlaif.constitution.load import load_constitution
+
+    fitting(tmp_path, rlaif, of)
+    code, out, err = rlaif("constitution", "fit", "c.yaml", "--run", "run", "--dry-run")
+    assert code == 0 and (tmp_path / "c.yaml").read_text() == FIT, err
+    code, out, _ = rlaif("constitution", "fit", "c.yaml", "--run", "run")
+    assert code == 0 and "equal weights" in out and "written to c.yaml" in out
+    weights = {principle.id: principle.weight for principle in load_constitution(tmp_path / "c.yaml").principles}
+    assert weights[of] > 3 * weights["rare" if of == "kind" else "kind"]
+    assert (tmp_path / "c.yaml").read_text().count("# kept") == 1
+
+
+def test_fit_needs_labels_and_weights_that_matter(tmp_path: Path, rlaif) -> None:
+    fitting(tmp_path, rlaif, "kind")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "hi", "responses": ["a", "b"]}\n')
+    rlaif("label", "rows.jsonl", "--constitution", "c.yaml", "--critic", "script:s.yaml", "--out", "run", "--overwrite")
+    code, _, err = rlaif("constitution", "fit", "c.yaml", "--run", "run")
+    assert code == 2 and "0 labelled rows are too few" in err
+    (tmp_path / "c.yaml").write_text("aggregate: worst\n" + FIT)
+    code, _, err = rlaif("constitution", "fit", "c.yaml", "--run", "run")
+    assert code == 2 and "weights play no part" in err

@@ -89,7 +89,7 @@ def test_a_bad_row_is_listed_and_the_run_goes_on(run, tmp_path, rows, line, says
         (b"", "rows.jsonl"),
         (b'{"question": "x", "answers": ["a"]}\n', "responses"),
         (b"{broken\n", "rows.jsonl"),
-        (gzip.compress(b"")[:5], "rows.jsonl"),
+        (gzip.compress(b"", mtime=0)[:5], "rows.jsonl"),
         (b"\x00\xff\xfe binary", "rows.jsonl"),
     ],
 )
@@ -141,6 +141,9 @@ def test_what_is_not_there_is_named(run, arguments, says):
         ["--max-failure-rate", "2"],
         ["--prompts", "nowhere"],
         ["--store", "c.yaml"],
+        ["--votes", "2"],
+        ["--shots", "-1"],
+        ["--canaries", "3"],
         ["--flag-that-does-not-exist"],
     ],
 )
@@ -188,3 +191,20 @@ def test_passwords_in_urls_are_not_written_down(run, tmp_path):
     run(critic="http://user:secret@127.0.0.1:9")
     kept = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".sqlite"]
     assert not any("secret" in text for text in kept)
+
+
+def test_several_critics_are_a_jury(run, tmp_path):
+    (tmp_path / "t.yaml").write_text("rules: [{choose: {A: 0.5, B: 0.5}}]")
+    code, out, _ = run("--critic", "script:t.yaml", "--orders", "ab")
+    assert code == 0 and "jury of one mind: 0.0%" in out
+    record = json.loads((tmp_path / "run" / "preferences.jsonl").read_text().splitlines()[0])
+    assert record["principles"][0]["jury"] == [pytest.approx(7 / 9, abs=1e-6), 0.5]
+
+
+def test_reasons_votes_and_clamps_are_flags(run, tmp_path):
+    (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.7, B: 0.2}, generate: Because.}]")
+    code, _, err = run("--reasons", "--votes", "2", "--clamp", ".4", ".6", "--orders", "ab")
+    assert code == 0, err
+    record = json.loads((tmp_path / "run" / "preferences.jsonl").read_text().splitlines()[0])
+    assert record["p_chosen"] == 0.6 and record["rationale"].count("Because.") == 2
+    assert "Because." in (tmp_path / "run" / "report.html").read_text()

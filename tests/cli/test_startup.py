@@ -30,7 +30,10 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["label", "--help"], ["report", "--help"], ["lab", "rows", "--help"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["label", "--help"], ["report", "--help"], ["lab", "rows", "--help"], ["evaluate", "agreement", "--help"], []],
+)
 def test_help_imports_nothing_heavy(arguments):
     probe = PROBE.format(arguments=arguments, heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

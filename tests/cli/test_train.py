@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -25,8 +26,47 @@ def run(tmp_path, rlaif):
     return call
 
 
-def test_help_imports_nothing_heavy():
-    check_help(["train", "--help"])
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["train", "dpo", "--help"], ["train", "best-of-n", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    check_help(arguments)
+
+
+def test_every_field_that_a_user_may_set_is_a_flag():
+    from rlaif.cli.train import sampled
+    from rlaif.cli.train.options import RUN, SETTINGS
+    from rlaif.train.config import METHODS, TrainConfig
+    from rlaif.train.feedback import Feedback
+
+    assert {item.name for item in fields(TrainConfig)} - {"method", "settings"} == set(RUN)
+    assert {item.name for kind in METHODS.values() for item in fields(kind)} == set(SETTINGS)
+    assert {item.name for item in fields(Feedback)} == {*sampled.ROUNDS, *sampled.RANKING}
+
+
+def test_help_shows_what_the_method_has_and_its_own_defaults(rlaif, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = {method: rlaif("train", method, "--help")[1] for method in ("sft", "dpo", "simpo", "reward", "best-of-n")}
+    has = {flag: {method for method, text in shown.items() if f"{flag} " in text} for flag in ("--beta", "--rounds", "--n")}
+    assert has == {"--beta": {"dpo", "simpo"}, "--rounds": {"dpo", "simpo", "best-of-n"}, "--n": {"best-of-n"}}
+    defaults = [next(line for line in shown[method].splitlines() if "--beta" in line) for method in ("dpo", "simpo")]
+    assert ["0.1" in defaults[0], "2.0" in defaults[1]] == [True, True]
+    assert "--no-overwrite" not in shown["dpo"]
+
+
+def test_rounds_and_best_of_n_say_where_everything_is(rlaif, tmp_path):
+    (tmp_path / "c.yaml").write_text("{name: c, version: 1, principles: [{id: polite, text: The response is polite.}]}")
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"What is {n}?"}) + "\n" for n in range(2)))
+    judge = "--critic", "lab", "--constitution", "c.yaml", "--max-tokens", "12", "--max-steps", "1", "--batch-size", "2"
+    code, out, _ = rlaif("train", "dpo", "p.jsonl", "--model", "lab:policy", "--out", "a", "--rounds", "2", *judge)
+    assert code == 0
+    for part in ("round 1", "round 2", "1 prompts sampled", "a/round-2/label", "a/model", "margin"):
+        assert part in out
+    code, out, _ = rlaif("train", "best-of-n", "p.jsonl", "--model", "a", "--out", "b", "--n", "4", *judge)
+    assert code == 0
+    for part in ("the best of 4 is at most 0.636 nats", "best_score", "mean_score", "b/label/sft.jsonl", "b/model"):
+        assert part in out
+    found = json.loads((tmp_path / "b" / "run.json").read_text())
+    assert (found["kind"], found["method"], found["status"]) == ("rounds", "best-of-n", "finished")
+    assert found["base"] == json.loads((tmp_path / "b" / "train" / "run.json").read_text())["base"]
 
 
 def test_a_good_run_says_where_everything_is(run, tmp_path):
@@ -39,6 +79,12 @@ def test_a_good_run_says_where_everything_is(run, tmp_path):
     assert found["command"].startswith("rlaif train dpo rows.jsonl --model lab:policy")
     assert found["command"] in (tmp_path / "run" / "model" / "README.md").read_text()
     assert any((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_an_ensemble_and_its_normalisation_are_flags(run, tmp_path):
+    code, _, _ = run("--max-steps", "1", "--members", "2", "--normalise", "rows.jsonl", method="reward")
+    assert code == 0
+    assert len(json.loads((tmp_path / "run/model/config.json").read_text())["rlaif_reward"]["mean"]) == 2
 
 
 def test_doing_it_again_changes_nothing(run, tmp_path):
@@ -59,12 +105,22 @@ def test_doing_it_again_changes_nothing(run, tmp_path):
         ({"method": "kto", "rows": [{"prompt": "a", "completion": "b", "label": True}]}, [], "every completion is desirable"),
         ({"model": "lab:nobody"}, [], "the lab has no such model"),
         ({"model": "./nowhere"}, [], "no such folder"),
-        ({}, ["--gamma", "1"], "--gamma: dpo has no such setting"),
+        ({}, ["--gamma", "1"], "No such option: --gamma"),
         ({}, ["--context", "4096"], "has 1024 positions"),
         ({}, ["--eval-fraction", "1.5"], "--eval-fraction"),
         ({}, ["--micro-batch", "3"], "multiple"),
         ({}, ["--report-to", "wandb"], "not installed"),
-        ({"method": "grpo"}, [], "grpo"),
+        ({"method": "dpoo"}, [], "No such command 'dpoo'"),
+        ({}, ["--critic", "lab"], "--critic: it is for training on the model's own samples; give --rounds too"),
+        ({}, ["--samples", "2"], "--samples: it is for training on the model's own samples"),
+        ({}, ["--rounds", "2"], "give --critic and --constitution"),
+        ({}, ["--rounds", "2", "--critic", "lab"], "give --critic and --constitution"),
+        ({}, ["--rounds", "2", "--critic", "lab", "--constitution", "nowhere.yaml"], "nowhere.yaml"),
+        ({"method": "sft"}, ["--rounds", "2"], "No such option: --rounds"),
+        ({"method": "reward"}, ["--critic", "lab"], "No such option: --critic"),
+        ({"method": "best-of-n"}, ["--labels", "hard"], "No such option: --labels"),
+        ({"method": "best-of-n"}, ["--n", "1"], "--n"),
+        ({"method": "best-of-n"}, ["--critic", "lab", "--reward-model", "x"], "one or the other"),
     ],
 )
 def test_bad_input_is_one_message(run, monkeypatch, options, arguments, said):

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rlaif.critic.aggregate import Opinion, draw, preference, reward
+from rlaif.critic.aggregate import Opinion, decisive, draw, preference, reward, weighted, worst
 
 HOW = st.sampled_from(["weighted", "sampled", "worst"])
 PROBABILITY = st.floats(0.001, 0.999)
@@ -54,6 +54,38 @@ def test_without_gates_a_better_verdict_never_hurts(opinions, how, data):
     better = [*opinions[:index], opinions[index]._replace(value=raised), *opinions[index + 1 :]]
     assert preference(better, how) >= preference(opinions, how) - 1e-12
     assert reward(better, how) >= reward(opinions, how) - 1e-12
+
+
+@given(OPINIONS, HOW, st.data())
+def test_a_better_verdict_that_leaves_the_gates_as_they_are_never_hurts(opinions, how, data):
+    index = data.draw(st.integers(0, len(opinions) - 1))
+    item = opinions[index]._replace(value=data.draw(PROBABILITY))
+    raised = item._replace(value=data.draw(st.floats(item.value, 0.999)))
+    here, there = ([*opinions[:index], one, *opinions[index + 1 :]] for one in (item, raised))
+    assume(bool(decisive([item])) == bool(decisive([raised])))
+    assert preference(there, how) >= preference(here, how) - 1e-12
+
+
+def test_a_gate_that_opens_may_overrule_what_was_surer():
+    opinions = [Opinion(0.74, 1.0, gate=0.75), Opinion(0.99, 1.0)]
+    assert preference(opinions, "weighted") == pytest.approx(0.865)
+    assert preference([opinions[0]._replace(value=0.76), opinions[1]], "weighted") == pytest.approx(0.76)
+
+
+def test_several_open_gates_share_the_decision_by_weight():
+    opinions = [Opinion(0.9, 3.0, gate=0.8), Opinion(0.1, 1.0, gate=0.8), Opinion(0.5, 9.0), Opinion(0.7, 9.0, gate=0.8)]
+    assert decisive(opinions) == opinions[:2]
+    assert preference(opinions, "worst") == pytest.approx(0.7)
+
+
+def test_weights_of_zero_are_left_out_unless_there_is_nothing_else():
+    assert weighted([Opinion(0.9, 0.0), Opinion(0.4, 2.0)]) == pytest.approx(0.4)
+    assert weighted([Opinion(0.9, 0.0), Opinion(0.4, 0.0)]) == pytest.approx(0.65)
+
+
+def test_two_certain_defects_cancel_out():
+    assert worst([Opinion(0.0, 1.0), Opinion(1.0, 5.0)]) == 0.5
+    assert worst([Opinion(0.0, 1.0), Opinion(0.9, 5.0)]) == 0.0
 
 
 @given(OPINIONS, HOW)

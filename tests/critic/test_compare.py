@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif.critic.compare import comparison
+from rlaif.critic.compare import averaged, comparison
 from rlaif.critic.verdict import Comparison, Failure, FailureReason
 from rlaif.engines.base import Choice
 
@@ -63,3 +63,23 @@ def test_a_critic_about_to_say_something_else_gives_no_verdict():
 
 def test_no_mass_at_all_is_a_failure_whatever_the_threshold():
     assert comparison([choice(0, 0), choice(0.5, 0.5)], min_mass=0).reason is FailureReason.LABEL_MASS_LOW
+
+
+@given(st.tuples(*[st.floats(1e-6, 0.5)] * 4))
+def test_a_clamp_keeps_every_order_within_and_the_mirror_exact(probabilities):
+    a, b, c, d = probabilities
+    here = comparison([choice(a, b), choice(c, d)], min_mass=0, clamp=(0.4, 0.6))
+    there = comparison([choice(c, d), choice(a, b)], min_mass=0, clamp=(0.4, 0.6))
+    assert 0.4 - 1e-9 <= here.p - abs(here.gap) / 2 <= here.p + abs(here.gap) / 2 <= 0.6 + 1e-9
+    assert here.p == pytest.approx(1 - there.p)
+    plain = comparison([choice(a, b), choice(c, d)], min_mass=0)
+    assert (plain.p + plain.gap / 2 > 0.5) == (here.p + here.gap / 2 > 0.5) or plain.p + plain.gap / 2 == pytest.approx(0.5)
+
+
+def test_the_mean_leaves_failures_out_and_invents_nothing():
+    gone = Failure(FailureReason.REFUSED, "no")
+    verdicts = [comparison([choice(0.6, 0.2), choice(0.3, 0.3)]), gone, comparison([choice(0.2, 0.2), choice(0.1, 0.1)])]
+    found = averaged(verdicts)
+    assert found.p == pytest.approx((0.625 + 0.5) / 2) and found.gap == pytest.approx(0.125)
+    assert found.mass == pytest.approx(0.2)
+    assert averaged([gone, gone]) == gone and averaged(verdicts[:1]) == verdicts[0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif.critic.templates import default_folder, load_template
+from rlaif.critic.templates import Shot, default_folder, load_template
 from rlaif.errors import UsageError
 
 TEMPLATE = load_template("compare")
@@ -78,9 +78,11 @@ def test_responses_of_several_turns_keep_their_roles():
     assert "<assistant>\none\n</assistant>\n<user>\ntwo\n</user>\n<assistant>\nthree\n</assistant>" in text
 
 
-@pytest.mark.parametrize("mode", ["compare", "score"])
-def test_shipped_templates_load_and_differ(mode):
-    assert load_template(mode).mode == mode
+@pytest.mark.parametrize(
+    ("name", "mode"), [("compare", "compare"), ("score", "score"), ("rank", "rank"), ("reasons", "compare")]
+)
+def test_shipped_templates_load_and_differ(name, mode):
+    assert load_template(name).mode == mode
     assert load_template("compare").digest != load_template("score").digest
 
 
@@ -120,3 +122,55 @@ def test_unusable_templates_are_named(tmp_path, edit, message):
 def test_a_missing_template_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(UsageError, match="no such template"):
         load_template("score", tmp_path)
+
+
+def test_shots_are_whole_questions_with_their_answers_before_the_sample():
+    shots = [Shot([turn("user", "q1")], [[turn("assistant", "x </response_a>")], [turn("assistant", "y")]], "A")]
+    prompt = TEMPLATE.render("Be kind.", [turn("user", "q")], [[turn("assistant", "a")], [turn("assistant", "b")]], shots)
+    assert [message.role for message in prompt] == ["system", "user", "assistant", "user"]
+    assert prompt[2].text == "A" and "q1" in prompt[1].text and "Be kind." in prompt[1].text
+    assert prompt[1].text.count("</response_a>") == 1
+    assert all(segment.trusted for message in prompt[:3] for segment in message.segments)
+    assert (prompt[0], prompt[3]) == render(TEMPLATE, "q", "a", "b")
+
+
+RANK = load_template("rank")
+
+
+@given(st.lists(HOSTILE, min_size=2, max_size=4))
+def test_no_content_changes_the_structure_of_a_list(texts):
+    def listed(some):
+        return structure(RANK.render("w", [turn("user", "q")], [[turn("assistant", text)] for text in some]))
+
+    assert listed(texts) == listed(["a"] * len(texts))
+
+
+def test_a_list_numbers_its_responses_in_fences_of_their_own():
+    texts = ["one </response_2> <response_9>", "two"]
+    text = RANK.render("w", [turn("user", "q")], [[turn("assistant", one)] for one in texts])[-1].text
+    assert "<response_1>\none &lt;/response_2> &lt;response_9>\n</response_1>\n<response_2>\ntwo\n</response_2>" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("reasons", ("{{ rationale }}", "{{ reason }}"), "then hold each of the slots"),
+        ("reasons", ("then:", "next:"), "exactly the keys"),
+        ("reasons", ("mode: reasons", "mode: compare"), "read as the reasons"),
+        ("rank", ("{{ responses }}", "{{ response }}"), "each of the slots"),
+        ("rank", ("version: 1", "version: 1\nchoices: [A, B]"), "exactly the keys"),
+    ],
+)
+def test_unusable_templates_of_the_other_modes_are_named(tmp_path, name, edit, message):
+    text = (default_folder() / f"{name}.yaml").read_text()
+    body = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+    assert edit[0] in body
+    (tmp_path / f"{name}.yaml").write_text(body.replace(*edit))
+    with pytest.raises(UsageError, match=message):
+        load_template(name, tmp_path)
+
+
+def test_the_way_the_label_is_asked_for_after_the_reasons_is_part_of_the_digest(tmp_path):
+    text = (default_folder() / "reasons.yaml").read_text()
+    (tmp_path / "reasons.yaml").write_text(text.replace("Answer A or B.", "Say A or B."))
+    assert load_template("reasons", tmp_path).digest != load_template("reasons").digest

@@ -58,7 +58,7 @@ def test_every_format_holds_the_same_rows(tmp_path: Path, name: str, zipped: boo
     path = tmp_path / name
     WRITERS[name](path, ROWS)
     if zipped:
-        path.write_bytes(gzip.compress(path.read_bytes()))
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     rows = list(read_rows(str(path)))
     assert [row.id for row in rows if isinstance(row, Row)] == ["a", "b"]
     for row, source in zip(rows, ROWS, strict=True):
@@ -73,7 +73,7 @@ def test_every_format_holds_the_same_rows(tmp_path: Path, name: str, zipped: boo
 def test_a_gzipped_file_needs_no_telling_name(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     as_jsonl(path, ROWS)
-    path.write_bytes(gzip.compress(path.read_bytes()))
+    path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     assert len(list(read_rows(str(path)))) == 2
 
 
@@ -168,7 +168,7 @@ def test_a_gzip_cut_in_the_middle_keeps_what_came_before(tmp_path: Path, name: s
     rows = [{"id": str(n), "prompt": draw.randbytes(60).hex(), "responses": ["a"]} for n in range(3000)]
     path = tmp_path / name
     WRITERS[name](path, rows)
-    whole = gzip.compress(path.read_bytes())
+    whole = gzip.compress(path.read_bytes(), mtime=0)
     path.write_bytes(whole[: len(whole) * 2 // 3])
     *read, last = read_rows(str(path))
     assert 1000 < len(read) < 2500 and all(isinstance(row, Row) for row in read)
@@ -189,7 +189,7 @@ def test_a_gzip_cut_in_the_middle_keeps_what_came_before(tmp_path: Path, name: s
         ("rows.txt", b"some text", "not a known format"),
         ("rows.bin", b"\x00\x01\x02", "not a known format"),
         ("rows.zip", b"PK\x03\x04...", "this is zip"),
-        ("rows.jsonl.gz", gzip.compress(b'{"prompt": "q"}')[:8], "is the file complete"),
+        ("rows.jsonl.gz", gzip.compress(b'{"prompt": "q"}', mtime=0)[:8], "is the file complete"),
         ("rows.json", b'{\n "prompt": "q"\n}', "a single JSON object over many lines"),
         ("rows.jsonl", b"no\njson\nat all\n", "no usable row among the first 3; row 1: not valid JSON"),
         ("rows.jsonl", b'{"question": "q"}\n' * 30, "no usable row among the first 20; row 1: no accepted shape"),
@@ -233,7 +233,7 @@ def test_bytes_that_are_no_text_spoil_their_csv_row_alone(tmp_path: Path) -> Non
 @given(st.binary(max_size=300), st.sampled_from(["x.jsonl", "x.json", "x.csv", "x.parquet", "x", "x.jsonl.gz"]), st.booleans())
 def test_no_bytes_crash_the_reader(tmp_path: Path, content: bytes, name: str, zipped: bool) -> None:
     path = tmp_path / name
-    path.write_bytes(gzip.compress(content)[: max(3, len(content))] if zipped else content)
+    path.write_bytes(gzip.compress(content, mtime=0)[: max(3, len(content))] if zipped else content)
     try:
         rows = list(read_rows(str(path)))
     except UsageError:

@@ -226,6 +226,19 @@ def test_texts_are_generated_by_message():
     assert [(one.text, one.finish) for one in drawn] == [("Hello", "stop")] * 2
 
 
+@pytest.mark.parametrize("vllm", [True, False])
+def test_a_pattern_is_sent_to_those_who_know_it(vllm):
+    def reply(path, body, n):
+        return 200, {}, {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]}
+
+    with serving(reply) as (url, posts):
+        engine = ServerEngine([url])
+        engine._vllm = vllm
+        prompt = (Message("user", (Segment("hi", False),)),)
+        asyncio.run(engine.generate([prompt], Sampling(pattern="[ab]")))
+    assert posts[0][1].get("structured_outputs") == ({"regex": "[ab]"} if vllm else None)
+
+
 def test_labels_that_begin_alike_are_refused():
     with serving(verdict) as (url, _), pytest.raises(UsageError, match="same token"):
         ServerEngine([url]).check_choices(["1", "10"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 
 import pytest
 
@@ -110,3 +111,13 @@ def test_messages_to_the_same_server_give_nearly_the_same_verdict(engines, lab_s
 def test_the_identity_of_a_server_is_its_model(engines):
     assert engines["server"].identity.split()[0] == engines["transformers"].identity.split()[0]
     assert len({engine.identity for engine in engines.values()}) == 3
+
+
+@pytest.mark.parametrize("name", ["vllm", "server"])
+def test_a_pattern_holds_what_is_written(engines, name):
+    from rlaif.critic.rank import listing, reply_pattern
+
+    pattern = reply_pattern(2)
+    (drawn,) = asyncio.run(engines[name].generate([prompt("Nine.")], Sampling(max_tokens=40, temperature=0.0, pattern=pattern)))
+    assert re.fullmatch(pattern, drawn[0].text), drawn[0].text
+    assert drawn[0].text in ('{"ranking": [1, 1]}', '{"ranking": [2, 2]}') or sorted(listing(drawn[0], 2)) == [0, 1]

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.data.rows import Turn
-from rlaif.evaluate.bias import co_moments, listed, longer, position, redundancy
+from rlaif.evaluate.bias import co_moments, cycles, listed, longer, position, redundancy
 from tests.reference import statistics as slow
 
 ORDERS = st.lists(st.tuples(st.integers(0, 16), st.integers(0, 16)), max_size=30)
@@ -66,3 +67,19 @@ def test_redundancy_is_the_correlation_over_both_orientations(cut: int, data: st
                 assert math.isnan(found[i, j])
             else:
                 assert found[i, j] == pytest.approx(slow.pearson(*zip(*mirrored, strict=True)))
+
+
+@given(st.integers(3, 6), st.data())
+def test_cycles_against_every_order_of_three(n: int, data: st.DataObject) -> None:
+    p = {pair: data.draw(st.sampled_from([0.2, 0.5, 0.9])) for pair in itertools.combinations(range(n), 2)}
+
+    def beats(i: int, j: int) -> bool:
+        return (p[i, j] if (i, j) in p else 1 - p[j, i]) > 0.5
+
+    found = [0, 0]
+    for triple in itertools.combinations(range(n), 3):
+        if all(p[pair] != 0.5 for pair in itertools.combinations(triple, 2)):
+            found[1] += 1
+            found[0] += not any(beats(a, b) and beats(b, c) and beats(a, c) for a, b, c in itertools.permutations(triple))
+    assert cycles(p) == tuple(found)
+    assert cycles({(j, i): 1 - value for (i, j), value in p.items()}) == tuple(found)

@@ -111,3 +111,44 @@ def test_folders_that_hold_no_finished_run(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
         quality(tmp_path)
+
+
+def test_cycles_are_counted_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    records = preferences(8)
+    #      row 1: 0 > 1 > 2 > 0        row 2: 0 > 1 > 2, 0 > 2       row 3: one pair, undecided ones of row 4
+    wins = [(1, 0, 1), (1, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 2), (2, 0, 2), (3, 0, 1), (4, 1, 0)]
+    for record, (row, chosen, rejected) in zip(records, wins, strict=True):
+        record |= {"row": row, "chosen_index": chosen, "rejected_index": rejected, "p_chosen": 0.8}
+    judged = quality(write_run(tmp_path, records))
+    assert judged.cycles == (1, 2)
+    assert "triples in a circle: 50.0%" in as_markdown(judged)
+
+
+def test_a_jury_is_of_one_mind_or_apart(tmp_path: Path) -> None:
+    records = preferences(3)
+    for record, ps in zip(records, ([0.9, 0.7], [0.9, 0.3], [0.8, None]), strict=True):
+        record["principles"] = record["principles"][:1]
+        record["principles"][0] |= {"jury": ps, "p": 0.6, "failure": None}
+    judged = quality(write_run(tmp_path, records))
+    assert judged.jury == (1, 2)
+    assert judged.principles[0].disagreement == pytest.approx((0.1 + 0.3) / 2)
+    assert "jury of one mind: 50.0%" in as_markdown(judged) and "| jury apart |" in as_markdown(judged)
+    assert "jury" not in as_markdown(quality(write_run(tmp_path / "alone", preferences(3))))
+
+
+def test_canaries_speed_tokens_and_the_principles_most_alike(tmp_path: Path) -> None:
+    records = preferences(40)
+    for record in records:
+        polite, harmless, _ = record["principles"]
+        harmless |= {"p": polite["p"], "failure": polite["failure"]}
+    counts = {"verdicts": 100, "asked": 200, "cached": 0, "prompt_tokens": 5000, "completion_tokens": 700, "rows_in": 40}
+    facts = {"counts": counts | {"canaries": 8, "canaries_right": 6}, "timings": {"label_seconds": 4.0}}
+    text = as_markdown(quality(write_run(tmp_path, records, **facts)))
+    for fact in ("canaries right: 75.0% [40.9, 92.9] of 8", "most alike: polite and harmless, r +1.00"):
+        assert f"- {fact}\n" in text
+    assert "- verdicts per second: 25\n- tokens per verdict: 57\n" in text
+    facts["counts"] |= {"cached": 50}
+    assert "- verdicts per second: 20\n" in as_markdown(quality(write_run(tmp_path, records, **facts)))
+    facts["counts"] |= {"asked": 0}
+    assert "per second" not in as_markdown(quality(write_run(tmp_path, records, **facts)))

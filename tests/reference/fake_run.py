@@ -34,6 +34,7 @@ def preference(number: int, draw: random.Random, extra: dict[str, Any] | None = 
                 "mass": None if failed else 0.97,
                 "cut": 0,
                 "failure": "label_mass_low" if failed else None,
+                "jury": None,
             }
         )
         gold.append({"id": name, "margin": truth})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.errors import UsageError
-from rlaif.train.batches import LengthGrouped, collate, hold_out, mismatched
+from rlaif.train.batches import LengthGrouped, MicroBatches, collate, hold_out, mismatched, pack
 from rlaif.train.items import Item, Tokens
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=90)
@@ -73,3 +73,36 @@ def test_a_mismatch_is_this_prompt_with_anothers_completion(prompts, seed):
         assert tuple(wrong.ids[: wrong.start]) == before.prompt
         if len(set(prompts)) > 1:
             assert owner[wrong.ids[-1]] != before.prompt
+
+
+@given(lengths, st.integers(1, 9), st.integers(1, 4), st.integers(1, 4))
+def test_processes_share_the_steps_of_one(sizes, batch, micro, processes):
+    def steps(process, many):
+        return list(MicroBatches(LengthGrouped(sizes, batch, seed=1), batch, micro, process, many))
+
+    order = list(LengthGrouped(sizes, batch, seed=1))
+    all_of_them = [steps(process, processes) for process in range(processes)]
+    own = MicroBatches(LengthGrouped(sizes, batch, seed=1), batch, micro, 0, processes)
+    assert {len(passes) for passes in all_of_them} == {len(own)}
+    passes = -(-batch // (micro * processes))  # of a full batch, over which the Trainer accumulates
+    for start in range(0, len(sizes), batch):
+        at = start // batch * passes
+        parts = [part for passes_ in all_of_them for part in passes_[at : at + passes]]
+        assert sorted(index for part in parts for index in part) == sorted(order[start : start + batch])
+    assert all(len(part) <= micro for passes_ in all_of_them for part in passes_)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=12))
+def test_packing_keeps_every_token_with_its_place_and_its_part(sizes):
+    items = [item(number, size) for number, size in enumerate(sizes)]
+    batch = pack(items, pad=0, context=24)
+    assert batch.ids.shape[1] <= 24
+    starts = [(row, at) for row, at in (batch.positions == 0).nonzero().tolist() if batch.attention[row, at]]
+    found = []
+    for row, at in starts:
+        end = next(at + step for step in range(1, 25) if at + step == batch.ids.shape[1] or not batch.positions[row, at + step])
+        assert batch.positions[row, at:end].tolist() == list(range(end - at))
+        found.append((batch.ids[row, at:end].tolist(), batch.response[row, at:end].tolist()))
+    assert sorted(found) == sorted(
+        (one.sequences[0].ids, [False, False] + [True] * size) for one, size in zip(items, sizes, strict=True)
+    )

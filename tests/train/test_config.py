@@ -30,7 +30,7 @@ def test_an_adapter_learns_faster_unless_a_rate_is_given():
     ("method", "given", "said"),
     [
         ("dpo", {"gamma": 1.0}, "--gamma: dpo has no such setting; it has --beta, --form, --flip-rate"),
-        ("sft", {"beta": 1.0}, "it has none of its own"),
+        ("sft", {"beta": 1.0}, "it has --packing"),
         ("simpo", {"beta": 0.0}, "--beta 0.0: must be greater than 0"),
         ("ipo", {"tau": -1.0}, "--tau"),
         ("kto", {"undesirable": 0.0}, "--undesirable"),
@@ -47,7 +47,7 @@ def test_settings_that_cannot_be(method, given, said):
     ("options", "said"),
     [
         ({"batch_size": 6, "micro_batch": 4}, "multiple"),
-        ({"micro_batch": 1}, "at least 2"),
+        ({"quantize": "4bit"}, "give --lora"),
         ({"patience": 2}, "--eval-fraction"),
         ({"eval_fraction": 1.0}, "less than 1"),
         ({"learning_rate": 0.0}, "--learning-rate"),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlaif.engines.base import Failure
+from rlaif.train.batches import collate
 from rlaif.train.items import Encoder, digest
 from rlaif.train.rows import Example
 from tests.tiny import byte_tokenizer, piece_tokenizer
@@ -92,3 +93,39 @@ def test_the_digest_sees_every_change(change):
     encoder = Encoder(TOKENIZER, 100)
     assert digest(encoder.items(before)) != digest(encoder.items(replace(before, **change)))
     assert digest(encoder.items(before)) == digest(encoder.items(before))
+
+
+def conversation(*turns):
+    roles = {"u": "user", "a": "assistant", "t": "tool"}
+    return tuple({"role": roles[role], "content": text} for role, text in turns)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ut"), st.sampled_from(["hello", "<|im_end|>", "<|im_start|>assistant\n1"])), max_size=3
+    ),
+    st.sampled_from(["world 1", "<|im_end|>\n<|im_start|>user\n", "<think>"]),
+)
+def test_of_a_response_of_several_turns_only_the_assistants_are_learnt(between, text):
+    turns = conversation(("a", text), *(turn for pair in between for turn in (pair, ("a", text + "9"))))
+    (item,) = Encoder(TOKENIZER, 10_000).items(Example(1, "1", conversation(("u", "hi")), (turns if between else text,)))
+    batch = collate([item], pad=0)
+    said = text + "<|im_end|>" + "".join(f"{text}9<|im_end|>" for _ in between)
+    assert TOKENIZER.decode(batch.ids[batch.response].tolist()) == said
+    ends = TOKENIZER.convert_tokens_to_ids("<|im_end|>")
+    assert batch.ids[batch.response].tolist().count(ends) == 1 + len(between)
+    assert batch.ids[0].tolist().count(ends) == 2 + 2 * len(between)
+    roles = [{**turn, "role": "user" if turn["role"] == "tool" else turn["role"], "content": "?"} for turn in turns]
+    rendered = TOKENIZER.apply_chat_template([{"role": "user", "content": "?"}, *roles], tokenize=False)
+    assert TOKENIZER.decode(batch.ids[0].tolist()).count("<|im_start|>") >= rendered.count("<|im_start|>")
+
+
+def test_a_long_response_of_several_turns_is_cut_at_its_end():
+    turns = conversation(("a", "1" * 20), ("u", "2" * 20), ("a", "3" * 200))
+    (item,) = Encoder(TOKENIZER, 100).items(Example(1, "1", conversation(("u", "hi")), (turns,)))
+    batch = collate([item], pad=0)
+    assert batch.ids.shape[1] == 100
+    said = TOKENIZER.decode(batch.ids[batch.response].tolist())
+    assert said.startswith("1" * 20 + "<|im_end|>3")
+    assert "2" not in said

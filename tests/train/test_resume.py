@@ -35,6 +35,7 @@ def weights(folder):
         ("kto", {"schedule": "cosine", "warmup": 0.3}),
         ("reward", {}),
         ("reward", {"lora": 4}),
+        ("reward", {"settings": {"members": 3}}),
     ],
 )
 def test_half_and_half_is_the_whole(train, log, pairs, write, tmp_path, method, options):

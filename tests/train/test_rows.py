@@ -114,3 +114,24 @@ def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
     examples = read(write(rows), method) if rows else []
     with pytest.raises(UsageError, match=said):
         check_examples(examples, method, "rows.jsonl")
+
+
+def test_a_response_of_several_turns_begins_and_ends_with_the_assistant(write):
+    def talk(*turns):
+        return [{"role": role, "content": text} for role, text in turns]
+
+    own, asked = ("assistant", "b"), ("user", "c")
+    good = {"prompt": "a", "chosen": talk(own, asked, ("assistant", "d")), "rejected": "e"}
+    bad = [{**good, "chosen": talk(own, asked)}, {**good, "chosen": talk(asked, own)}]
+    found = list(read_examples(write([good, *bad]), "dpo", "soft"))
+    assert [turn["content"] for turn in found[0].responses[0]] == ["b", "c", "d"]
+    assert found[0].responses[1] == "e"
+    assert all("must begin and end with an assistant turn" in row.detail for row in found[1:])
+
+
+def test_sft_reads_revisions_as_completions_or_as_the_better_of_a_pair(write):
+    alone = write([{"prompt": "a", "completion": "better", "rounds": 2}], "alone.jsonl")
+    paired = write([{"prompt": "a", "chosen": "better", "rejected": "worse", "principles": ["honest"]}], "paired.jsonl")
+    for source in (alone, paired):
+        (example,) = read_examples(source, "sft", "soft")
+        assert example.responses == ("better",)

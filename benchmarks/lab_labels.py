@@ -1,0 +1,133 @@
+"""Preferences on the lab policy's responses: by the critic, and by gold with noise that makes it as good as the critic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.lab_grid import CONSTITUTION, Display, Part, prompts, sample, total
+from rlaif.data.exports import read_records, write_export
+from rlaif.data.write import JsonlWriter
+from rlaif.lab.gold import gold
+from rlaif.label_run import LabelConfig, Progress, run_label
+
+PAIRED = 4
+"""Responses per prompt that are compared with each other, ``PAIRS`` of the six pairs; best-of-n has more to choose from."""
+PAIRS = "4"
+
+Array = NDArray[np.float64]
+
+
+def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int, display: Display) -> dict[str, float]:
+    """Sample, label twice, and write what each method reads; returns the figures of the labels.
+
+    ``folder/SOURCE/`` holds ``preferences.jsonl`` and its exports, ``folder/SOURCE-best/sft.jsonl`` the best of all the
+    ``responses``; SOURCE is ``critic`` or ``gold``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    display.stage("sample", 1, 0)
+    asked = prompts(part, rows, seed)
+    drawn = sample("lab:policy", asked, responses, seed)
+    data = [
+        {"id": f"{seed}-{number}", "prompt": prompt, "responses": [{"text": x, "gold": gold(prompt, x)} for x in texts]}
+        for number, (prompt, texts) in enumerate(zip(asked, drawn, strict=True))
+    ]
+    write_records(folder / "all.jsonl", data)
+    write_records(folder / "paired.jsonl", [{**row, "responses": row["responses"][:PAIRED]} for row in data])
+    label(folder / "paired.jsonl", folder / "critic", display, pairs=PAIRS, export=("sft", "unpaired"), seed=seed)
+    label(folder / "all.jsonl", folder / "critic-best", display, mode="score", pairs="1", export=("sft",), seed=seed)
+    truth = np.array([[total(response["gold"]) for response in row["responses"]] for row in data])
+    return _label_by_gold(folder, data, truth, seed)
+
+
+def label(source: Path, out: Path, display: Display, **options: Any) -> None:
+    """``rlaif label`` with the lab's critic and constitution, both orders."""
+    config = LabelConfig(
+        source=str(source),
+        constitution=CONSTITUTION,
+        critic="lab",
+        out=out,
+        store=out.with_suffix(".sqlite"),
+        engine="transformers",
+        overwrite=True,
+        **options,
+    )
+    start: Callable[[int | None], None] = lambda rows: display.stage(f"label {out.name}", rows or 1, 0)  # noqa: E731
+    run_label(config, Progress(start, lambda counts: display.update(counts.rows_in, {})))
+
+
+def _label_by_gold(folder: Path, data: list[dict[str, Any]], truth: Array, seed: int) -> dict[str, float]:
+    """truth: [N, K], the responses' gold totals.
+
+    A judge perceives truth + T g with g Gumbel noise on each response, so that it prefers i to j with probability
+    σ((truth_i − truth_j) / T): Bradley–Terry. T makes its agreement with the truth the critic's. Its soft label is σ of the
+    perceived difference over S, where S makes it as sure of itself, in the mean |p − ½|, as the critic is.
+    """
+    records = list(read_records(folder / "critic" / "preferences.jsonl"))
+    places = [(record["row"] - 1, record["chosen_index"], record["rejected_index"]) for record in records]
+    row, i, j = np.array(places).T
+    critic = np.array([record["p_chosen"] for record in records])
+    difference = truth[row, i] - truth[row, j]
+    noise = np.random.default_rng([seed, len(data)]).gumbel(size=truth.shape)
+    noisy = noise[row, i] - noise[row, j]
+    untied = np.abs(difference) > 1e-9
+
+    def agreement(scale: float) -> float:
+        return float(np.mean((difference + scale * noisy)[untied] * difference[untied] > 0))
+
+    agreed = float(np.mean(difference[untied] > 0))  # the critic's chosen response comes first
+    scale = where(agreement, agreed, 0.0, 10.0)
+    perceived = difference + scale * noisy
+
+    def confidence(softness: float) -> float:
+        return float(np.mean(np.abs(sigmoid(perceived / softness) - 0.5)))
+
+    softness = where(confidence, float(np.mean(critic - 0.5)), 1e-4, 10.0)
+    labels = sigmoid(perceived / softness)
+    write_records(folder / "gold" / "preferences.jsonl", [_judged(*one) for one in zip(records, labels.tolist(), strict=True)])
+    for name in ("sft", "unpaired"):
+        write_export(name, folder / "gold")
+    best = np.argmax(truth + scale * noise, axis=1).tolist()
+    chosen = [{"prompt": row["prompt"], "completion": row["responses"][k]["text"]} for row, k in zip(data, best, strict=True)]
+    write_records(folder / "gold-best" / "sft.jsonl", chosen)
+    return {
+        "pairs": len(records),
+        "critic agreement": agreed,
+        "gold agreement": agreement(scale),
+        "critic confidence": float(np.mean(critic - 0.5)),
+        "gold confidence": confidence(softness),
+        "T": scale,
+        "S": softness,
+    }
+
+
+def _judged(record: dict[str, Any], p: float) -> dict[str, Any]:
+    """The critic's record with another judge's p that its chosen response is the better one."""
+    kept = {name: record[name] for name in ("id", "prompt", "row")}
+    better, worse = ("chosen", "rejected") if p >= 0.5 else ("rejected", "chosen")
+    sides = {"chosen": record[better], "rejected": record[worse]}
+    indexes = {"chosen_index": record[f"{better}_index"], "rejected_index": record[f"{worse}_index"]}
+    return {**kept, **sides, **indexes, "p_chosen": round(max(p, 1 - p), 6)}
+
+
+def where(falling: Callable[[float], float], value: float, low: float, high: float) -> float:
+    """The argument in [low, high] at which a falling function passes ``value``, by bisection."""
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > value else (low, middle)
+    return (low + high) / 2
+
+
+def sigmoid(x: Array) -> Array:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with JsonlWriter(path) as writer:
+        for record in records:
+            writer.write(dict(record))

@@ -1,0 +1,193 @@
+"""What on-policy training makes of the lab's policy, by method and reward, and whether the monitor sees over-optimisation.
+
+    python -m benchmarks.rl [--seeds 0 1 2] [--folder runs/benchmark-rl] [--offline runs/benchmark-train]
+
+A grid of runs of at most six minutes of one core. It can be stopped: the next call makes what is missing and then writes
+benchmarks/rl.md and its plot. A second process with the same command, started while the first one runs, shares the work. The
+offline methods' figures are read from the folder of benchmarks/train.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils.logging import set_verbosity_error
+
+from benchmarks.lab_grid import Cell, Display, evaluate, run_grid
+from benchmarks.rl_page import Results, page
+from benchmarks.rl_sources import (
+    EPOCHS,
+    FEW,
+    LABELLED,
+    MODELS,
+    PROMPTS,
+    RESPONSES,
+    REWARD_MODEL,
+    rewards,
+    train_reward_model,
+    write_files,
+)
+from rlaif.data.write import atomic_write
+from rlaif.lab.policy import MAX_TOKENS
+from rlaif.rl.config import Method, RlConfig, config_of
+from rlaif.rl.run import run_rl
+from rlaif.train.loop import Progress
+
+COMMAND = "python -m benchmarks.rl"
+TESTED = 600
+"""Held-out prompts that a policy answers."""
+GROUPS: Mapping[str, Any] = {"batch_size": 32, "samples": 4, "steps": 80}
+SINGLE: Mapping[str, Any] = {"batch_size": 128, "steps": 60, "value_rate": 1e-3}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the table. settings: fields of the method's configuration. files: fields that name a file of the folder."""
+
+    method: Method
+    reward: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+COMMON: Mapping[str, Any] = {"learning_rate": 1e-3, "warmup": 0.05, "minibatches": 2, "eval_every": 20}
+_PPO: Mapping[str, Any] = {**SINGLE, "epochs": 2, "beta": 0.03}
+_RLOO: Mapping[str, Any] = {**GROUPS, "beta": 0.03}
+RUNS: Mapping[str, Run] = {
+    "reinforce": Run("reinforce", "critic", {**SINGLE, "beta": 0.03}),
+    "ppo": Run("ppo", "critic", _PPO),
+    "ppo-model": Run("ppo", "model-critic", _PPO),
+    "ppo-human": Run("ppo", "model-gold", _PPO),
+    "grpo": Run("grpo", "critic", GROUPS),
+    "rloo": Run("rloo", "critic", _RLOO),
+    "rloo-kl": Run("rloo", "critic", {**_RLOO, "beta": 0.1}),
+    "rloo-monitor": Run("rloo", "critic", {**_RLOO, "eval_every": 5}, {"second": "mix.yaml", "monitor": "strict.yaml"}),
+    "rloo-verifier": Run("rloo", "mix", _RLOO),
+    "ppo-verifier": Run("ppo", "mix", _PPO),
+}
+"""Settings were chosen on other prompts than the figures are of."""
+_OVER: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "steps": 32, "eval_every": 1, "beta": 0.0}
+_HEALTHY: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "steps": 60, "eval_every": 2, "beta": 0.1}
+WATCHED: Mapping[str, Run] = {
+    "over": Run("rloo", "model-few", _OVER, {"second": "second.yaml", "monitor": "never-stops.yaml"}),
+    "stopped": Run("rloo", "model-few", _OVER, {"second": "second.yaml", "monitor": "default.yaml"}),
+    "healthy": Run("rloo", "model-critic", _HEALTHY, {"second": "second.yaml", "monitor": "default.yaml"}),
+}
+"""Over-optimisation on purpose to its end, the same with the monitor in charge, and runs as they should be."""
+WATCHED_SEEDS = (0, 1, 2, 3, 4)
+
+
+def config_for(folder: Path, name: str, run: Run, seed: int) -> RlConfig:
+    """What ``rlaif train`` is asked for."""
+    files = {key: folder / file if key == "monitor" else str(folder / file) for key, file in run.files.items()}
+    given = {
+        "source": str(folder / f"prompts-{seed}.jsonl"),
+        "model": "lab:policy",
+        "out": folder / f"{name}-{seed}",
+        "rewards": rewards(folder, run.reward, seed),
+        "max_tokens": MAX_TOKENS,
+        "seed": seed,
+        "overwrite": True,
+    }
+    return config_of(run.method, {**given, **COMMON, **run.settings, **files})
+
+
+def source_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
+    what = {"labelled": LABELLED, "responses": RESPONSES, "prompts": PROMPTS}
+    return {f"files-{seed}": Cell(what, partial(write_files, folder, seed)) for seed in seeds}
+
+
+def model_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
+    what = {**REWARD_MODEL, "epochs": EPOCHS, "few": FEW}
+    return {
+        f"model-{name}-{seed}.run": Cell(what, partial(train_reward_model, folder, name, seed))
+        for seed in seeds
+        for name in MODELS
+    }
+
+
+def cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
+    """Everything that is measured."""
+    found = {f"base-{seed}": Cell({"tested": TESTED}, partial(_base, seed)) for seed in seeds}
+    for name, run in RUNS.items():
+        for seed in seeds:
+            found[f"{name}-{seed}"] = Cell(_what(run), partial(_train, config_for(folder, name, run, seed)))
+    for name, run in WATCHED.items():
+        for seed in WATCHED_SEEDS:
+            found[f"{name}-{seed}"] = Cell(_what(run), partial(_watch, config_for(folder, name, run, seed)))
+    return found
+
+
+def _what(run: Run) -> dict[str, Any]:
+    shape = {"method": run.method, "reward": run.reward, **COMMON, **run.settings, **run.files}
+    return {**shape, "tested": TESTED}
+
+
+def _base(seed: int, display: Display) -> dict[str, Any]:
+    display.stage("evaluate", 1, 0)
+    return {"gold": evaluate("lab:policy", "heldout", TESTED, seed)}
+
+
+def _train(config: RlConfig, display: Display) -> dict[str, Any]:
+    """One run; gold of its model's replies to held-out prompts."""
+    result, _ = _run(config, display)
+    display.stage("evaluate", 1, 0)
+    result["gold"] = evaluate(str(config.out / "model"), "heldout", TESTED, config.seed)
+    shutil.rmtree(config.out)
+    return result
+
+
+def _watch(config: RlConfig, display: Display) -> dict[str, Any]:
+    """One run; what was measured at each of its evaluations."""
+    result, lines = _run(config, display)
+    kept = ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")
+    result["curve"] = [
+        {
+            name: value
+            for name, value in line.items()
+            if name in kept or name.startswith(("heldout_second_reward/gold", "monitor_"))
+        }
+        for line in lines
+        if "heldout_kl" in line
+    ]
+    shutil.rmtree(config.out)
+    return result
+
+
+def _run(config: RlConfig, display: Display) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    began, cpu = time.monotonic(), time.process_time()
+    run = run_rl(config, Progress(*display))
+    lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    kl = next(line["heldout_kl"] for line in lines if line["step"] == run["model_of_step"])
+    seconds = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - began}
+    return {"stopped": run["stopped"], "model_of_step": run["model_of_step"], "kl": kl, **seconds}, lines
+
+
+def main(seeds: Sequence[int], folder: Path, offline: Path) -> None:
+    torch.set_num_threads(1)
+    set_verbosity_error()
+    every = sorted({*seeds, *WATCHED_SEEDS})
+    run_grid(source_cells(folder, every), folder)
+    run_grid(model_cells(folder, every), folder)
+    text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds, offline), {**RUNS, **WATCHED}, COMMAND)
+    for path, content in ((Path(__file__).with_suffix(".md"), text), (Path(__file__).with_suffix(".svg"), plot)):
+        with atomic_write(path) as file:
+            file.write(content)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two, for the intervals")
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-rl"))
+    parser.add_argument("--offline", type=Path, default=Path("runs/benchmark-train"))
+    arguments = parser.parse_args()
+    main(arguments.seeds, arguments.folder, arguments.offline)

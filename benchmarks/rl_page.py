@@ -1,0 +1,218 @@
+"""What ``benchmarks/rl.py`` measured, as a page: tables, a plot, and the sentences that follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.lab_grid import WEIGHTS, interval, table, total
+from rlaif.evaluate.overoptimisation import Curve, Floats, fit
+from rlaif.report.plots import gao_plot
+from rlaif.rl.peak import smoothed
+
+GOAL, ALLOWED, NEAR = 0.85, 0.0, 0.2
+"""The total to reach; how far a principle's mean over seeds may be below base; how near the gold peak's KL a stop must be."""
+FOUR = ("polite", "harmless", "concise", "evidence")
+"""The principles of the total: those of the prototype's."""
+
+
+class Results(NamedTuple):
+    """The grid's results by name, its seeds, and the folder of the offline methods' results."""
+
+    found: Mapping[str, Mapping[str, Any]]
+    seeds: Sequence[int]
+    offline: Path
+
+    def runs(self, row: str) -> list[Mapping[str, Any]]:
+        return [self.found[f"{row}-{seed}"] for seed in self.seeds]
+
+    def gold(self, row: str) -> list[Mapping[str, float]]:
+        return [run["gold"] for run in self.runs(row)]
+
+    def best_offline(self) -> tuple[str, list[Mapping[str, float]]] | None:
+        """The row of benchmarks/train.py, from the critic's labels, with the highest mean total; its gold by seed."""
+        rows: dict[str, list[Mapping[str, float]]] = {}
+        for path in sorted(self.offline.glob(f"*-critic-{self.seeds[0]}.json")):
+            row = path.stem.removesuffix(f"-critic-{self.seeds[0]}")
+            files = [self.offline / f"{row}-critic-{seed}.json" for seed in self.seeds]
+            if all(file.is_file() for file in files):
+                rows[row] = [json.loads(file.read_text(encoding="utf-8"))["result"]["gold"] for file in files]
+        best = max(rows, key=lambda row: statistics.fmean(gold["total"] for gold in rows[row]), default=None)
+        return None if best is None else (best, rows[best])
+
+
+class Watched(NamedTuple):
+    """One watched run, a value per evaluation: [T] each. stopped: why the monitor ended it, None where it did not. ends: the
+    step of the policy that it ends with."""
+
+    step: Floats
+    kl: Floats
+    proxy: Floats
+    second: Floats
+    gold: Floats
+    stopped: str | None
+    ends: int
+
+
+def page(results: Results, runs: Mapping[str, Any], command: str) -> tuple[str, str]:
+    """The Markdown, and the plot as SVG. runs: the rows' settings."""
+    over, stopped, healthy = (_watched(results, name) for name in ("over", "stopped", "healthy"))
+    rows = [name for name in runs if name not in ("over", "stopped", "healthy")]
+    text = f"""# On-policy training of the lab's policy
+
+Written by `{command}`. Gold of {len(results.seeds)} seeds' models on held-out prompts, answered once at temperature 1; prompts,
+samples, reward models and test prompts are other ones for each seed. Total: mean of {", ".join(FOUR)}, as the prototype
+had it, which plain REINFORCE brought from .58 to .85 while correctness fell from .25 to .07; weighted: mean of all principles
+by the weights of `constitutions/lab.yaml`. ±: 95% t-interval over seeds. Bold: below base. KL: from the initial policy, on
+held-out prompts, of the model that the run ended with. CPU: minutes of one core, evaluations included.
+
+{_table(results, rows)}
+
+{_findings(results, rows)}
+
+## Over-optimisation
+
+Five runs that over-optimise on purpose: a reward model of too few pairs, and no KL penalty. Every few steps held-out prompts
+are answered; the critic, which the run does not learn from, is the second judge, and gold is only written down. Each run is
+made twice: to its end, for gold's peak (where gold, smoothed, is highest), and with the monitor in charge, which puts a policy
+back when it stops. Then five healthy runs: a reward model of all pairs, and a KL penalty.
+
+{_over_table(over, stopped)}
+
+{_verdict(over, stopped, healthy)}
+
+![Proxy and gold against √KL, with fitted curves](rl.svg)
+
+{_curves(over)}
+
+## Settings
+
+{_settings(runs)}
+"""
+    return text, _plot(over, stopped)
+
+
+def _table(results: Results, rows: Sequence[str]) -> str:
+    base = _mean(results.gold("base"))
+    lines = [_line("base", results.gold("base"), base, "", "")]
+    offline = results.best_offline()
+    if offline:
+        lines.append(_line(f"offline: {offline[0]}", offline[1], base, "", ""))
+    for row in rows:
+        runs = results.runs(row)
+        kl = statistics.fmean(run["kl"] for run in runs)
+        minutes = statistics.fmean(run["cpu_seconds"] for run in runs) / 60
+        lines.append(_line(row, results.gold(row), base, f"{kl:.1f}", f"{minutes:.1f}"))
+    return table(["", "total", "weighted", *WEIGHTS, "words", "KL", "CPU"], lines)
+
+
+def _line(name: str, gold: Sequence[Mapping[str, float]], base: Mapping[str, float], kl: str, minutes: str) -> list[str]:
+    mean = _mean(gold)
+    middle, half = interval([_four(one) for one in gold])
+    marks = {key: "**" if mean[key] < base[key] - ALLOWED else "" for key in WEIGHTS}
+    cells = [f"{mark}{mean[key]:.2f}{mark}" for key, mark in marks.items()]
+    return [name, f"{middle:.3f} ± {half:.3f}", f"{mean['total']:.3f}", *cells, f"{mean['words']:.1f}", kl, minutes]
+
+
+def _four(gold: Mapping[str, float]) -> float:
+    return statistics.fmean(gold[key] for key in FOUR)
+
+
+def _findings(results: Results, rows: Sequence[str]) -> str:
+    base = _mean(results.gold("base"))
+    found = []
+    for row in rows:
+        mean = _mean(results.gold(row))
+        fell = [f"{key} {mean[key] - base[key]:+.2f}" for key in WEIGHTS if mean[key] < base[key] - ALLOWED]
+        stops = sum(run["stopped"] is not None for run in results.runs(row))
+        reached = "reaches" if _four(mean) >= GOAL else "is below"
+        ended = f"; the monitor ended {stops} of {len(results.seeds)} runs" if stops else ""
+        found.append(f"- {row}: {reached} {GOAL} ({_four(mean):.3f}); below base: {', '.join(fell) or 'none'}{ended}.")
+    return "\n".join(found)
+
+
+def _watched(results: Results, name: str) -> list[Watched]:
+    found = []
+    for key in sorted(key for key in results.found if key.startswith(f"{name}-")):
+        curve = results.found[key]["curve"]
+        columns = {part: f"heldout_second_reward/gold/{part}" for part in WEIGHTS}
+        gold = [total({part: line[column] for part, column in columns.items()}) for line in curve]
+        series = [[line[part] for line in curve] for part in ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")]
+        values = [np.array(one, float) for one in (*series, gold)]
+        found.append(Watched(*values, stopped=results.found[key]["stopped"], ends=results.found[key]["model_of_step"]))
+    return found
+
+
+def _peak(run: Watched) -> float:
+    """KL where gold, smoothed, is highest."""
+    return float(run.kl[np.argmax(smoothed(run.gold[:, None]))])
+
+
+def _end(run: Watched) -> int:
+    """The evaluation of the policy that the run ends with."""
+    return int(np.flatnonzero(run.step == run.ends)[0])
+
+
+def _over_table(over: Sequence[Watched], stopped: Sequence[Watched]) -> str:
+    lines = []
+    for seed, (run, monitored) in enumerate(zip(over, stopped, strict=True)):
+        peak, end = int(np.argmax(smoothed(run.gold[:, None]))), _end(monitored)
+        stop = "not stopped" if monitored.stopped is None else f"{monitored.kl[-1]:.1f}"
+        places = [f"{run.step[peak]:.0f} ({run.kl[peak]:.1f})", stop, f"{monitored.ends} ({monitored.kl[end]:.1f})"]
+        gold = [f"{value:.3f}" for value in (run.gold[0], run.gold[peak], monitored.gold[end], run.gold[-1])]
+        lines.append([str(seed), *places, f"{monitored.kl[end] / run.kl[peak]:.2f}", *gold, monitored.stopped or ""])
+    head = ["seed", "gold's peak: step (KL)", "last KL before the stop", "back to: step (KL)", "its KL / the peak's"]
+    return table([*head, "gold at start", "at peak", "back to", "at end without", "why"], lines)
+
+
+def _verdict(over: Sequence[Watched], stopped: Sequence[Watched], healthy: Sequence[Watched]) -> str:
+    pairs = list(zip(over, stopped, strict=True))
+    near = sum(one.stopped is not None and abs(one.kl[_end(one)] / _peak(run) - 1) <= NEAR for run, one in pairs)
+    ended, quiet = (sum(one.stopped is not None for one in runs) for runs in (stopped, healthy))
+    gained = [f"{statistics.fmean(run.gold[-1] - run.gold[0] for run in runs):+.3f}" for runs in (over, healthy)]
+    return f"""Of {len(over)} runs (gold at the end {gained[0]}), the monitor stops {ended}; {near} go back to a policy within
+{NEAR:.0%} of the KL of gold's peak. Of {len(healthy)} healthy runs (gold {gained[1]}), it stops {quiet}."""
+
+
+def _curves(runs: Sequence[Watched]) -> str:
+    lines = []
+    for seed, run in enumerate(runs):
+        curve = fit(np.sqrt(run.kl.clip(0)), run.gold, start=float(run.gold[0]))
+        proxy = fit(np.sqrt(run.kl.clip(0)), run.proxy, start=float(run.proxy[0]))
+        peak = "none" if math.isinf(curve.peak) else f"{curve.peak**2:.2f}"
+        lines.append(
+            [str(seed), f"{curve.a:.3f}", f"{curve.b:.3f}", peak, f"{curve.residual:.3f}", f"{proxy.a:.3f}", f"{proxy.b:.3f}"]
+        )
+    head = ["seed", "gold: a", "b", "KL of its peak", "residual", "proxy: a", "b"]
+    return f"R(d) = d (a − b log d), fitted to each run, d = √KL:\n\n{table(head, lines)}"
+
+
+def _plot(runs: Sequence[Watched], stopped: Sequence[Watched]) -> str:
+    """All runs together, each reward as a share of the most that it gained; marks where the monitor went back to."""
+    d = np.concatenate([np.sqrt(run.kl.clip(0)) for run in runs])
+
+    def points(name: str) -> tuple[Floats, Floats, Curve]:
+        gains = [getattr(run, name) - getattr(run, name)[0] for run in runs]
+        gained = np.concatenate([gain / gain.max() for gain in gains])
+        return d, gained, fit(d, gained, start=0.0)
+
+    stops = [float(np.sqrt(run.kl[_end(run)].clip(0))) for run in stopped if run.stopped is not None]
+    return gao_plot({"proxy (trained on)": points("proxy"), "gold": points("gold")}, stops)
+
+
+def _settings(runs: Mapping[str, Any]) -> str:
+    lines = []
+    for name, run in runs.items():
+        given = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in {**run.settings, **run.files}.items())
+        lines.append([name, run.method, run.reward, given])
+    return table(["", "method", "reward", "settings"], lines)
+
+
+def _mean(gold: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.fmean(one[name] for one in gold) for name in gold[0]}

@@ -1,0 +1,95 @@
+"""``rlaif evaluate``: how far a critic's labels agree with known preferences, and who wins by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Agreement with known preferences, and rankings.", no_args_is_help=True)
+
+
+@app.command()
+def agreement(
+    source: Annotated[
+        Path, typer.Argument(help="A label run's folder, or a file of known preferences (JudgeBench's, or pairs).")
+    ],
+    by: Annotated[str | None, typer.Option(help="A row for each value of this source column.")] = None,
+    constitution: Annotated[Path | None, typer.Option(help="For a file: the principles to judge by.")] = None,
+    critic: Annotated[list[str] | None, typer.Option(help="For a file: as for rlaif label; repeat for a jury.")] = None,
+    out: Annotated[Path | None, typer.Option(help="For a file: the label run's folder.")] = None,
+    store: Annotated[Path, typer.Option(help="For a file: the verdict store.")] = Path("runs/verdicts.sqlite"),
+    limit: Annotated[int | None, typer.Option(min=1, help="For a file: only the first so many rows.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="For a file: have the critic reason first.")] = False,
+) -> None:
+    """Print agreement with known preferences: in both orders as JudgeBench counts it, and by the mean, with intervals.
+
+    JudgeBench's own file gets its four sections. To judge with other settings, run rlaif label first and give its folder.
+    """
+    from rlaif.errors import UsageError
+    from rlaif.evaluate.benchmark import cells, judgebench_rows, sections, write_rows
+
+    folder = source
+    if source.is_file():
+        from rlaif.label_run import LabelConfig, run_label
+
+        if constitution is None or not critic or out is None:
+            raise UsageError(f"{source}: to judge a file, --constitution, --critic and --out are needed")
+        rows = judgebench_rows(source)
+        path = out.with_name(f"{out.name}-rows.jsonl") if rows is not None else source
+        if rows is not None:
+            write_rows(rows, path)
+            by = by or "source"
+        done = run_label(
+            LabelConfig(
+                source=str(path),
+                constitution=constitution,
+                critic=critic[0],
+                jury=tuple(critic[1:]),
+                out=out,
+                store=store,
+                limit=limit,
+                reasons=reasons,
+                max_failure_rate=1.0,  # what has no verdict is told below
+            )
+        )
+        folder = out
+        if missing := done["counts"]["rows_failed"]:
+            typer.echo(
+                f"{missing} of {done['counts']['rows_in']} pairs have no verdict and are left out; see {out}/failures.jsonl"
+            )
+    _print(cells(sections(folder, by)))
+
+
+@app.command()
+def ranking(
+    run: Annotated[Path, typer.Argument(help="A label run's folder.")],
+    by: Annotated[str, typer.Option(help="What is ranked: a column that each response came with.")] = "model",
+    bootstrap: Annotated[int, typer.Option(min=0, help="Intervals from so many resamplings (0: from the sandwich).")] = 0,
+    seed: Annotated[int, typer.Option(help="Of resampling, and of the order of games for Elo.")] = 0,
+) -> None:
+    """Rank what wrote the responses: Bradley–Terry with 95% intervals, and Elo."""
+    from rlaif.data.exports import read_records
+    from rlaif.errors import UsageError
+    from rlaif.evaluate.quality import read_run
+    from rlaif.evaluate.ranking import comparisons, ratings, table
+
+    read_run(run)
+    data = comparisons(read_records(run / "preferences.jsonl"), by)
+    if not data.names:
+        raise UsageError(f"{run}: no pair has columns chosen_{by} and rejected_{by} that differ")
+    _print(table(ratings(data, bootstrap, seed)))
+
+
+def _print(cells: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in zip(*cells, strict=True):
+        shown.add_column(column[0], no_wrap=True, min_width=max(map(len, column)))
+    for line in cells[1:]:
+        shown.add_row(*line)
+    Console().print(shown)

@@ -1,0 +1,77 @@
+"""The methods that learn from a dataset: ``rlaif train sft|reward|dpo|ipo|kto|orpo|cpo|simpo``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rlaif.cli.flags import parameters, with_flags
+from rlaif.cli.train.options import RUN, settings_flags, train_config
+from rlaif.cli.train.sampled import ROUNDS, rounds_of, run_sampled
+from rlaif.train.card import TITLES
+from rlaif.train.config import METHODS, Method, TrainConfig
+from rlaif.train.feedback import Feedback, RoundsConfig
+
+PREFERENCE = frozenset(METHODS) - {"sft", "reward"}
+"""Methods that can go on with samples of the model that they trained."""
+
+
+def register(app: typer.Typer) -> None:
+    """Give ``app`` a command for each method."""
+    method: Method
+    for method in METHODS:  # type: ignore[assignment]
+        about = f"{TITLES[method][0].upper()}{TITLES[method][1:]}."
+        app.command(method, help=f"{about} The same command continues a run that was stopped.")(_command(method))
+
+
+def _command(method: Method) -> Callable[..., None]:
+    def train(**given: Any) -> None:
+        feedback = rounds_of(given.pop("ctx"), given) if method in PREFERENCE else None
+        config = train_config(method, given)
+        if feedback:
+            run_sampled(RoundsConfig(config, feedback))
+        else:
+            _train(config)
+
+    flags = [*parameters(TrainConfig, RUN), *settings_flags(method)]
+    if method in PREFERENCE:
+        context = Parameter("ctx", Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        flags += [context, *parameters(Feedback, ROUNDS)]
+    return with_flags(train, flags)
+
+
+def _train(config: TrainConfig) -> None:
+    from rich.console import Console
+
+    from rlaif.cli.progress import TrainProgress
+
+    main = os.environ.get("RANK", "0") == "0"  # of several processes that were launched as one run, one is seen
+    with TrainProgress(Console(stderr=True, quiet=not main)) as bar:
+        from transformers.utils.logging import set_verbosity_error
+
+        from rlaif.train.loop import Progress
+        from rlaif.train.run import run_train
+
+        set_verbosity_error()  # its notes on loading and saving would tear the bar
+        run = run_train(config, Progress(bar.stage, bar.update))
+    if main:
+        _print_result(config.out, run)
+
+
+def _print_result(out: Path, run: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    data, console = run["data"], Console(highlight=False, soft_wrap=True)
+    table = Table("metric", "value")
+    for name, value in run["metrics"].items():
+        table.add_row(name, f"{value:.4g}")
+    console.print(table)
+    console.print(f"{data['used']} examples, {data['held_out']} held out, {data['failed']} rows failed")
+    for what, name in (("model", "model"), ("metrics", "metrics.jsonl"), ("failures", "failures.jsonl")):
+        console.print(f"{what:9}{out / name}", markup=False)

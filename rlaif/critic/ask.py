@@ -1,0 +1,104 @@
+"""A critic at work: its questions go to the store first, what is not there to the engine, and the answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rlaif.critic.judge import Asked, Judge, Question
+from rlaif.critic.store import Answer, VerdictStore, key
+from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
+from rlaif.engines.base import Engine, Generation
+
+
+@dataclass
+class Replies:
+    """answers, rationales: by question. asked: questions that went to the engine."""
+
+    answers: dict[bytes, Answer] = field(default_factory=dict)
+    rationales: dict[bytes, Generation] = field(default_factory=dict)
+    asked: int = 0
+
+    def add(self, other: Replies) -> None:
+        """Take in what others were answered."""
+        self.answers |= other.answers
+        self.rationales |= other.rationales
+        self.asked += other.asked
+
+    def written(self, questions: Iterable[Question]) -> int:
+        """Tokens that the critic wrote in answer to ``questions``, where the engine counts them."""
+        total = 0
+        for question in questions:
+            answer, rationale = self.answers[question.key], self.rationales.get(question.key)
+            total += len(answer[0].token_ids) if isinstance(answer, list) else 0
+            total += len(rationale.token_ids) if rationale else 0
+        return total
+
+
+@dataclass(frozen=True)
+class Critic:
+    """Who answers, how it is asked and read, and where its answers are kept."""
+
+    engine: Engine
+    judge: Judge
+    store: VerdictStore
+
+    async def ask(self, questions: Iterable[Question]) -> Replies:
+        """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
+        wanted = {question.key: question for question in questions}
+        answers = self.store.get(list(wanted))
+        missing = [question for name, question in wanted.items() if name not in answers]
+        reasons = await self._reasons(list(wanted.values())) if self.judge.template.then else {}
+        fresh = await self._fresh(missing, reasons) if missing else {}
+        self.store.put(fresh.items())
+        rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
+        return Replies(answers | fresh, rationales, len(missing))
+
+    def verdict(self, asked: Asked, replies: Replies) -> Comparison | Score | Ranking | Failure:
+        """The judge's reading of the answers to ``asked``."""
+        answers = [replies.answers[question.key] for question in asked.questions]
+        reasons = [replies.rationales.get(question.key) for question in asked.questions]
+        rationales = [None if reason is None else reason.text for reason in reasons]
+        return self.judge.verdict(answers, rationales, len(asked.questions[0].responses))
+
+    async def _fresh(self, questions: Sequence[Question], reasons: dict[bytes, Generation | Failure]) -> dict[bytes, Answer]:
+        fresh: dict[bytes, Answer] = {}
+        if self.judge.template.mode == "rank":
+            return dict(await self._generated([(question.key, question) for question in questions]))
+        ready: list[Question] = []
+        for question in questions:
+            reason = reasons.get(question.key)
+            if isinstance(reason, Failure):
+                fresh[question.key] = reason
+            else:
+                ready.append(question)
+        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
+        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
+        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
+        return fresh | {question.key: choice for question, choice in zip(ready, choices, strict=True)}
+
+    async def _reasons(self, questions: Sequence[Question]) -> dict[bytes, Generation | Failure]:
+        """The rationale of each question, by the question's key: as stored, else drawn now and stored before it is used."""
+        names = {question.key: key("rationale", question.key.hex()) for question in questions}
+        found = self.store.get(list(names.values()))
+        drawn = await self._generated([(names[q.key], q) for q in questions if names[q.key] not in found])
+        self.store.put(drawn.items())
+        found |= drawn
+        reasons: dict[bytes, Generation | Failure] = {}
+        for question, name in names.items():
+            answer = found[name]
+            assert isinstance(answer, list | Failure)
+            reasons[question] = answer[0] if isinstance(answer, list) else answer
+        return reasons
+
+    async def _generated(self, named: Sequence[tuple[bytes, Question]]) -> dict[bytes, Answer]:
+        """What the critic writes in answer to each question, under the name it is given; one call for each way of drawing."""
+        ways: dict[str, list[tuple[bytes, Question]]] = {}
+        for name, question in named:
+            ways.setdefault(repr(self.judge.drawing(question)), []).append((name, question))
+        written: dict[bytes, Answer] = {}
+        for group in ways.values():
+            prompts = [self.judge.prompt(question) for _, question in group]
+            answers = await self.engine.generate(prompts, self.judge.drawing(group[0][1]))
+            written |= zip((name for name, _ in group), answers, strict=True)
+        return written

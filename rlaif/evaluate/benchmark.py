@@ -1,0 +1,166 @@
+"""Agreement of a label run with known preferences, section by section, as judge benchmarks count it.
+
+JudgeBench (Tan et al. 2024, arXiv 2410.12784) asks in both orders: two decisions alike count, a decision and a tie count as
+the decision, two that contradict each other and two ties are wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlaif.critic.aggregate import Opinion, preference
+from rlaif.data.exports import read_records
+from rlaif.errors import UsageError
+from rlaif.evaluate import agreement
+from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.judgement import OVERALL
+from rlaif.evaluate.quality import read_run
+from rlaif.evaluate.table import NONE, interval, percent
+
+SECTIONS = {"mmlu-pro": "Knowledge", "livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
+"""JudgeBench's four, by how a row's ``source`` begins."""
+
+
+class Section(NamedTuple):
+    """pairs: labelled pairs with a verdict. both: share that counts as right in both orders, NaN-valued where pairs were
+    asked in one. contradictions: share whose winner depends on the order. mean: share that the mean over the orders decides
+    as the label does. kappa: Cohen's κ of that."""
+
+    name: str
+    pairs: int
+    both: Interval
+    contradictions: Interval
+    mean: Interval
+    kappa: float
+
+
+class _Pair(NamedTuple):
+    p: float
+    margin: float
+    decided: tuple[int, int] | None
+
+
+def sections(run_folder: Path, column: str | None = None) -> list[Section]:
+    """A label run's agreement with its labels (gold ``overall``), by the values of a source column, and over all.
+
+    Raises UsageError where the folder holds no finished run, or none of its pairs has a label or the column.
+    """
+    run = read_run(run_folder)
+    constitution = run.get("constitution", {})
+    gates = {principle["id"]: principle.get("gate") for principle in constitution.get("principles", [])}
+    how = run.get("config", {}).get("aggregate") or constitution.get("aggregate", "weighted")
+    named: dict[str, list[_Pair]] = {}
+    for record in read_records(run_folder / "preferences.jsonl"):
+        margin = next((entry["margin"] for entry in record["gold"] if entry["id"] == OVERALL), 0.0)
+        if margin and (column is None or record.get(column) is not None):
+            name = section(str(record[column])) if column else ""
+            pair = _Pair(record["p_chosen"], margin, decisions(record["principles"], gates, how))
+            named.setdefault(name, []).append(pair)
+    if not named:
+        raise UsageError(f"{run_folder}: no pair has a known preference" + (f" and a column {column!r}" if column else ""))
+    order = [*SECTIONS.values()]
+    names = sorted(named, key=lambda name: (order.index(name) if name in order else len(order), name))
+    found = [_section(name, named[name]) for name in names] if column else []
+    return [*found, _section("all", [pair for pairs in named.values() for pair in pairs])]
+
+
+def decisions(entries: Sequence[Mapping[str, Any]], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:
+    """Who wins where chosen is shown first, and where it is shown last: 1 chosen, −1 rejected, 0 neither.
+
+    entries: ``principles`` of a preference record. None where some verdict was asked in one order only.
+    """
+    known = [entry for entry in entries if entry["p"] is not None]
+    if any(entry["gap"] is None for entry in known):
+        return None
+    orders = []
+    for sign in (1, -1):
+        # p ± gap/2 are rounded in the file: a tie in one order must stay one.
+        shown = [round(entry["p"] + sign * entry["gap"] / 2, 5) for entry in known]
+        opinions = [Opinion(p, entry["weight"], gates.get(entry["id"])) for p, entry in zip(shown, known, strict=True)]
+        p = preference(opinions, how)
+        orders.append(int(np.sign(0.0 if p is None or abs(p - 0.5) < 1e-9 else p - 0.5)))
+    return orders[0], orders[1]
+
+
+def section(source: str) -> str:
+    """JudgeBench's section of a source; any other value as it is."""
+    return next((name for beginning, name in SECTIONS.items() if source.startswith(beginning)), source)
+
+
+def cells(found: Iterable[Section]) -> list[list[str]]:
+    """Header and rows of text cells."""
+    rows = [
+        [
+            one.name,
+            f"{one.pairs:,}",
+            interval(one.both),
+            percent(one.contradictions.value),
+            interval(one.mean),
+            NONE if np.isnan(one.kappa) else f"{one.kappa:.3f}",
+        ]
+        for one in found
+    ]
+    return [["section", "pairs", "in both orders", "contradict", "by the mean", "κ"], *rows]
+
+
+def judgebench_rows(path: Path) -> Iterator[dict[str, Any]] | None:
+    """JudgeBench's records as preference rows (its better response as ``chosen``); None where the file is not of its shape."""
+    from rlaif.data.formats import records
+    from rlaif.data.rows import BadRow
+
+    needed = {"question", "response_A", "response_B", "label"}
+    first = next((record for record in records(path)), None)
+    if first is None or isinstance(first, BadRow) or not needed <= first[1].keys():
+        return None
+    return (_row(path, number, columns) for number, columns in _good(path, records(path)))
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """The rows as JSONL."""
+    from rlaif.data.write import atomic_write
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _good(path: Path, records: Iterable[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    from rlaif.data.rows import BadRow
+
+    for record in records:
+        if isinstance(record, BadRow):
+            raise UsageError(f"{path}: row {record.number}: {record.detail}")
+        yield record
+
+
+def _row(path: Path, number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {"A>B": ("response_A", "response_B"), "B>A": ("response_B", "response_A")}
+    if columns.get("label") not in sides:
+        raise UsageError(f"{path}: row {number}: label is {columns.get('label')!r}; expected A>B or B>A")
+    better, worse = sides[columns["label"]]
+    return {
+        "id": str(columns.get("pair_id", number)),
+        "prompt": columns["question"],
+        "chosen": columns[better],
+        "rejected": columns[worse],
+        "source": columns.get("source"),
+    }
+
+
+def _section(name: str, pairs: Sequence[_Pair]) -> Section:
+    p, margin = (np.array([pair[at] for pair in pairs], dtype=np.float64) for at in (0, 1))
+    asked = [(pair.decided, pair.margin) for pair in pairs if pair.decided is not None]
+    table = agreement.confusion(p, margin)
+    return Section(
+        name,
+        len(pairs),
+        agreement.wilson(sum(sum(decided) * margin > 0 for decided, margin in asked), len(asked)),
+        agreement.wilson(sum(decided[0] * decided[1] < 0 for decided, _ in asked), len(asked)),
+        agreement.accuracy(table),
+        agreement.kappa(table),
+    )

@@ -1,0 +1,1 @@
+"""The on-policy loop: sample, reward, advantages, update, monitor."""

@@ -1,0 +1,72 @@
+"""Rollouts as tensors, and how a batch is cut into forward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlaif.rl.rollout import Rollout
+
+
+class Batch(NamedTuple):
+    """B prompts with their responses of up to R tokens, T tokens together.
+
+    ids: [B, T], prompt, response, padding; with causal attention no real token sees the padding, so no attention mask is
+        needed, and positions count from 0. before: [B, R], where in ids the state *before* each response token stands: the
+        position whose output foretells the token, and whose value is V_t. tokens, mask: [B, R], the responses. sampled:
+        [B, R], the sampler's log-probabilities. ended: [B]. groups: [B], the prompt that each is a response to.
+    """
+
+    ids: Tensor
+    before: Tensor
+    tokens: Tensor
+    mask: Tensor
+    sampled: Tensor
+    ended: Tensor
+    groups: Tensor
+
+    def take(self, rows: Tensor) -> Batch:
+        """Some rows, without the padding that only others need."""
+        part = Batch(*(field[rows] for field in self))
+        width = int(part.mask.sum(-1).max())
+        total = int((part.before + part.mask).max()) + 1
+        per_token = {name: getattr(part, name)[:, :width] for name in ("before", "tokens", "mask", "sampled")}
+        return part._replace(ids=part.ids[:, :total], **per_token)
+
+    @property
+    def lengths(self) -> Tensor:
+        """[B], tokens of prompt and response."""
+        return self.before[:, 0] + 1 + self.mask.sum(-1)
+
+
+def collate(rollouts: Sequence[Rollout], pad: int, device: Any = "cpu") -> Batch:
+    """Stack rollouts. pad: any id will do. Responses have at least one token."""
+    total = max(len(one.query.ids) + len(one.ids) for one in rollouts)
+    width = max(len(one.ids) for one in rollouts)
+    ids = torch.full((len(rollouts), total), pad)
+    tokens = torch.full((len(rollouts), width), pad)
+    before, sampled = torch.zeros_like(tokens), torch.zeros(len(rollouts), width)
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    for row, one in enumerate(rollouts):
+        start, many = len(one.query.ids), len(one.ids)
+        ids[row, : start + many] = torch.tensor([*one.query.ids, *one.ids])
+        tokens[row, :many] = torch.tensor(one.ids)
+        before[row, :many] = torch.arange(start - 1, start - 1 + many)
+        sampled[row, :many] = torch.tensor(one.logprobs)
+        mask[row, :many] = True
+    ended = torch.tensor([one.ended for one in rollouts])
+    groups = torch.tensor([one.query.group for one in rollouts])
+    return Batch(*(field.to(device) for field in (ids, before, tokens, mask, sampled, ended, groups)))
+
+
+def micro_batches(lengths: Tensor, tokens: int) -> Iterator[Tensor]:
+    """Row numbers [b] of each forward pass: rows of like length, at most ``tokens`` tokens with padding, or one row."""
+    order = lengths.argsort(descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        many = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + many]
+        start += many

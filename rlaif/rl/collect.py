@@ -1,0 +1,108 @@
+"""Rollouts and their rewards: the critic judges the first batches while the sampler draws the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
+from rlaif.rl.shaping import truncate_at
+
+Cut = Callable[[Rollout], Rollout]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """rollouts, in order of their groups, and what the source says of them. sampling: seconds until the last rollout.
+    waiting: seconds from there to the last reward."""
+
+    rollouts: list[Rollout]
+    rewards: Rewards
+    sampling: float
+    waiting: float
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it in plain values and tensors; prompts by their rows' numbers."""
+        rollouts = [
+            (one.query.row.number, one.query.group, list(one.ids), list(one.logprobs), one.text, one.ended)
+            for one in self.rollouts
+        ]
+        rewards = {**self.rewards._asdict(), "columns": dict(self.rewards.columns), "failures": dict(self.rewards.failures)}
+        return {"rollouts": rollouts, "rewards": rewards, "sampling": self.sampling, "waiting": self.waiting}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any], queries: Mapping[int, Query]) -> Collected:
+        """queries: by their rows' numbers."""
+        rollouts = [
+            Rollout(replace(queries[number], group=group), tuple(ids), tuple(logprobs), text, ended)
+            for number, group, ids, logprobs, text, ended in state["rollouts"]
+        ]
+        return cls(rollouts, Rewards(**state["rewards"]), state["sampling"], state["waiting"])
+
+
+async def collect(
+    sampler: Sampler, source: RewardSource, queries: Sequence[Query], n: int, temperature: float, seed: int, cut: Cut | None
+) -> Collected:
+    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it."""
+    began = time.monotonic()
+    batches: list[list[Rollout]] = []
+    judging: list[asyncio.Task[Rewards]] = []
+    try:
+        async for batch in sampler.sample(queries, n, temperature, seed):
+            batches.append([cut(one) for one in batch] if cut else batch)
+            judging.append(asyncio.create_task(_ask(source, batches[-1])))
+        sampled = time.monotonic()
+        rewards = join(await asyncio.gather(*judging))
+    finally:
+        for task in judging:
+            task.cancel()
+    rollouts = list(chain.from_iterable(batches))
+    order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
+    sampling, waiting = sampled - began, time.monotonic() - sampled
+    return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
+
+
+async def _ask(source: RewardSource, rollouts: Sequence[Rollout]) -> Rewards:
+    return await source(rollouts)
+
+
+def join(parts: Sequence[Rewards]) -> Rewards:
+    """One after the other; a column that only some have is missing in the others."""
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    columns = {name: torch.cat([part.columns.get(name, _missing(part)) for part in parts]) for name in names}
+    failures: dict[str, int] = {}
+    for part in parts:
+        for reason, many in part.failures.items():
+            failures[reason] = failures.get(reason, 0) + many
+    return Rewards(torch.cat([part.values for part in parts]), torch.cat([part.valid for part in parts]), columns, failures)
+
+
+def take(rewards: Rewards, rows: Tensor) -> Rewards:
+    """Some rows, in that order; the failures stay those of all."""
+    columns = {name: values[rows] for name, values in rewards.columns.items()}
+    return Rewards(rewards.values[rows], rewards.valid[rows], columns, rewards.failures)
+
+
+def cut_at(token: int, after: int, decode: Callable[[Sequence[int]], str]) -> Cut:
+    """Cuts a response behind ``token`` (``shaping.truncate_at``); one without it counts as not ended."""
+
+    def cut(rollout: Rollout) -> Rollout:
+        ids = torch.tensor([rollout.ids])
+        mask, found = truncate_at(ids, torch.ones_like(ids, dtype=torch.bool), token, after)
+        if not found:
+            return Rollout(rollout.query, rollout.ids, rollout.logprobs, rollout.text, False)
+        kept = int(mask.sum())
+        return Rollout(rollout.query, rollout.ids[:kept], rollout.logprobs[:kept], decode(rollout.ids[:kept]), True)
+
+    return cut
+
+
+def _missing(part: Rewards) -> Tensor:
+    return torch.full_like(part.values, torch.nan)

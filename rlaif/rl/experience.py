@@ -1,0 +1,95 @@
+"""From rewarded rollouts to what the update learns from: log-probabilities, shaped rewards, values, advantages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlaif.rl import advantages as adv
+from rlaif.rl import kl, losses, shaping
+from rlaif.rl.batch import Batch, micro_batches
+from rlaif.rl.config import Baseline, Grpo, RlConfig
+from rlaif.rl.networks import Networks
+
+
+class Views(NamedTuple):
+    """What the networks say of a batch, [B, R] each, before the update. logp: the policy's log-probabilities, as the trainer
+    computes them; reference: the reference policy's; entropy: of what each token was drawn from; values: 0 without a net."""
+
+    logp: Tensor
+    reference: Tensor
+    entropy: Tensor
+    values: Tensor
+
+
+class Experience(NamedTuple):
+    """batch: the rollouts with a reward, those alone. views: as above. weights: importance weights of tokens that an older or
+    another policy sampled. advantages, returns (0 without a value net): [B, R]."""
+
+    batch: Batch
+    views: Views
+    weights: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    def take(self, rows: Tensor) -> Experience:
+        """Some rows, without the padding that only others need."""
+        batch = self.batch.take(rows)
+        weights, advantages, returns, *views = (
+            field[rows, : batch.mask.shape[1]] for field in (self.weights, self.advantages, self.returns, *self.views)
+        )
+        return Experience(batch, Views(*views), weights, advantages, returns)
+
+
+@torch.no_grad()
+def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int) -> Views:
+    """Ask every network, in passes of at most ``micro_tokens`` tokens."""
+    views = Views(*(torch.zeros(batch.mask.shape, device=batch.mask.device) for _ in Views._fields))
+    for rows in micro_batches(batch.lengths, micro_tokens):
+        part = batch.take(rows)
+        width = part.mask.shape[1]
+        with networks.policy.active():
+            views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
+        with networks.reference.active():
+            views.reference[rows, :width] = networks.reference.logprobs(part, temperature, entropy=False)[0]
+        if networks.value:
+            with networks.value.active():
+                views.values[rows, :width] = networks.value.values(part)
+    return views
+
+
+def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float) -> Experience:
+    """Shape the scores [B] and estimate advantages, by the method's own idea of what to expect.
+
+    With a value net, in the order of Ziegler et al. 2019 (arXiv 1909.08593, code lm_human_preferences/train_policy.py): KL
+    penalty and score to token rewards, whiten rewards (their mean stays), GAE, returns, whiten advantages. Without one, the
+    KL penalty comes off the whole response's score (Ahmadian et al. 2024, arXiv 2402.14740), and the advantage of a response
+    is that of each of its tokens.
+    """
+    mask = batch.mask
+    scores = scores.to(mask.device)
+    if config.eos_penalty is not None:
+        scores = shaping.missing_eos(scores, batch.ended, config.eos_penalty, config.eos_mode)
+    penalty = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask)
+    in_reward = beta if config.kl_in == "reward" else 0.0
+    weights = mask.float()
+    if config.importance_cap:
+        weights = losses.truncated_importance(views.logp, batch.sampled, mask, config.importance_cap)
+    if isinstance(config, Baseline):
+        rewards = shaping.token_rewards(scores, penalty, mask, in_reward)
+        if config.whiten_rewards:
+            rewards = adv.whiten(rewards, mask, shift_mean=False)
+        advantages, returns = adv.gae(rewards, views.values, mask, config.gamma, config.lam)
+        if config.whiten_advantages:
+            advantages = adv.whiten(advantages, mask)
+        return Experience(batch, views, weights, advantages, returns)
+    totals = scores - in_reward * kl.sequence_kl(penalty, mask)
+    valid = torch.ones_like(batch.ended)
+    if isinstance(config, Grpo):
+        per_response = adv.group_normalised(totals, batch.groups, valid, config.std)
+    else:
+        per_response = adv.leave_one_out(totals, batch.groups, valid)
+    advantages = per_response[:, None] * mask
+    return Experience(batch, views, weights, advantages, torch.zeros_like(advantages))

@@ -1,0 +1,256 @@
+"""The on-policy loop: sample → reward → shape → values → advantages → update → monitor → save."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rlaif.errors import RunFailed
+from rlaif.rl import figures as of
+from rlaif.rl import kl
+from rlaif.rl.advantages import comparable
+from rlaif.rl.batch import collate
+from rlaif.rl.collect import Collected, Cut, collect
+from rlaif.rl.config import Baseline, RlConfig
+from rlaif.rl.experience import estimate, look
+from rlaif.rl.monitor import Monitor, Report
+from rlaif.rl.networks import Networks
+from rlaif.rl.prompts import Prompts
+from rlaif.rl.rewards.tally import failure_rate
+from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
+from rlaif.rl.schedule import line
+from rlaif.rl.state import put, weights_of
+from rlaif.rl.stats import RunningMoments
+from rlaif.rl.update import Learner
+
+RECENT = 4
+"""Iterations over which the failure rate is taken."""
+
+
+class Log(Protocol):
+    """What the loop tells the run that it is part of. Steps count what is done: 0 is before the first update."""
+
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
+    def warn(self, step: int, text: str) -> None: ...
+    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
+    def saves(self, step: int) -> bool: ...
+    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with. source: gives the rewards that are trained on; second: others, of held-out prompts alone.
+    cut: what becomes of a response before it is judged. pad: the id that fills batches."""
+
+    networks: Networks
+    sampler: Sampler
+    source: RewardSource
+    second: RewardSource | None
+    prompts: Prompts
+    held_out: Sequence[Query]
+    learner: Learner
+    monitor: Monitor
+    coefficient: kl.FixedKL
+    pad: int
+    cut: Cut | None = None
+
+
+@dataclass
+class Loop:
+    """step: iterations that are done. stopped: why the monitor ended the run, where it did. best: the step after which the
+    policy was best, by held-out prompts."""
+
+    config: RlConfig
+    parts: Parts
+    log: Log
+    step: int = 0
+    stopped: str | None = None
+    best: int | None = None
+    _moments: dict[str, RunningMoments] = field(default_factory=lambda: defaultdict(RunningMoments))
+    _failures: list[float] = field(default_factory=list)
+    _next: asyncio.Future[Collected] | Collected | None = None
+
+    async def run(self) -> None:
+        """Train until the last step, or until the monitor says stop. Raises RunFailed where it cannot go on."""
+        try:
+            if self.step == 0:
+                self.log.metrics(0, await self._evaluate())
+            while self.step < self.config.steps and not self.stopped:
+                await self._iterate()
+        finally:
+            if isinstance(self._next, asyncio.Future):
+                self._next.cancel()
+
+    async def _iterate(self) -> None:
+        config, parts, began = self.config, self.parts, time.monotonic()
+        collected = await self._rollouts()
+        idle = time.monotonic() - began
+        self._check_failures(collected.rewards)
+        if config.ahead and self.step + 1 < config.steps:
+            parts.sampler.update(parts.networks.policy.model)
+            self._next = asyncio.create_task(self._collect(self.step + 1))
+        learning = time.monotonic()
+        figures = await asyncio.to_thread(self._learn, collected)
+        learned = time.monotonic() - learning
+        if not config.ahead:
+            parts.sampler.update(parts.networks.policy.model)
+        seconds = time.monotonic() - began
+        waiting = min(idle, collected.waiting) / seconds
+        phases = {"sampling": collected.sampling, "waiting": collected.waiting, "learning": learned}
+        figures |= {"seconds": seconds, "waiting": waiting, **{f"seconds_{name}": taken for name, taken in phases.items()}}
+        self.step += 1
+        figures |= self._heed(parts.monitor.iteration(self.step, collected.rollouts, collected.rewards, figures["kl"], waiting))
+        if self.step % config.evaluates_every == 0 or self.step == config.steps:
+            figures |= await self._evaluate()
+        self.log.metrics(self.step, figures)
+        if self.log.saves(self.step):
+            if isinstance(self._next, asyncio.Future):
+                self._next = await self._next
+            self.log.save(self.step, self.state_dict())
+
+    async def _rollouts(self) -> Collected:
+        """This step's rollouts, wherever they come from: sampled ahead, kept in the checkpoint, or sampled now."""
+        found, self._next = self._next, None
+        if isinstance(found, Collected):
+            return found
+        return await (found or self._collect(self.step))
+
+    async def _collect(self, step: int) -> Collected:
+        config, parts = self.config, self.parts
+        queries = parts.prompts.draw(config.batch_size)
+        seed = (config.seed << 32) + step + 1
+        return await collect(parts.sampler, parts.source, queries, config.samples, self._temperature(step), seed, parts.cut)
+
+    def _learn(self, collected: Collected) -> dict[str, float]:
+        """Everything between the rewards and the next rollouts. What has no reward leaves here: it is missing data."""
+        config, parts = self.config, self.parts
+        rollouts, rewards = collected.rollouts, collected.rewards
+        figures = of.of_rewards(rewards, rollouts)
+        if config.skip_alike:
+            alike = set(of.alike(rewards, rollouts))
+            parts.prompts.pass_over(rollout.query for rollout in rollouts if rollout.query.group in alike)
+        kept = rewards.valid
+        if not isinstance(config, Baseline):
+            kept = comparable(torch.tensor([rollout.query.group for rollout in rollouts]), kept)
+        figures["learned_from"] = kept.float().mean().item()
+        if not kept.any():
+            return figures | {"kl": float("nan")}
+        temperature, beta = self._temperature(self.step), parts.coefficient.beta
+        used = [rollout for rollout, keep in zip(rollouts, kept.tolist(), strict=True) if keep]
+        scores = self._scaled(rewards.values[kept], used)
+        batch = collate(used, parts.pad, parts.networks.policy.model.device)
+        views = look(parts.networks, batch, temperature, config.micro_tokens)
+        experience = estimate(config, batch, views, scores, beta)
+        figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
+        figures |= parts.learner.update(experience, self.step, temperature, beta) | {"beta": beta}
+        parts.coefficient.update(figures["kl"], len(used))
+        return figures
+
+    def _scaled(self, scores: Tensor, rollouts: Sequence[Rollout]) -> Tensor:
+        """[B], each task's scores in its own running standard deviations where asked for, then clipped.
+
+        Sources: normalised: Ziegler et al. 2019 (arXiv 1909.08593), whose reward models start with mean 0 and variance 1;
+        clipped: Engstrom et al. 2020 (arXiv 2005.12729).
+        """
+        if self.config.normalise_rewards:
+            tasks = [rollout.query.task for rollout in rollouts]
+            for task in sorted(set(tasks)):
+                mine = torch.tensor([each == task for each in tasks])
+                self._moments[task].update(scores, mine)
+                scores = torch.where(mine, self._moments[task].normalise(scores), scores)
+        limit = self.config.clip_rewards
+        return scores if limit is None else scores.clamp(-limit, limit)
+
+    async def _evaluate(self) -> dict[str, float]:
+        """Held-out prompts, the same with the same luck each time, judged by the reward's source and a second judge."""
+        config, parts = self.config, self.parts
+        if not parts.held_out:
+            return {}
+        if isinstance(self._next, asyncio.Future):
+            self._next = await self._next
+        if config.ahead:
+            parts.sampler.update(parts.networks.policy.model)
+        many, temperature = min(2, config.samples), config.temperature
+        found = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
+        second = await parts.second(found.rollouts) if parts.second else None
+        batch = collate(found.rollouts, parts.pad, parts.networks.policy.model.device)
+        networks = parts.networks._replace(value=None)
+        views = await asyncio.to_thread(look, networks, batch, temperature, config.micro_tokens)
+        figures = of.of_rewards(found.rewards, found.rollouts) | of.of_views(batch, views)
+        if second:
+            figures |= {
+                f"second_{name}": value for name, value in of.of_rewards(second, found.rollouts).items() if "reward" in name
+            }
+        self.log.samples(self.step, found.rollouts, found.rewards, second)
+        report = self._heed(parts.monitor.heldout(self.step, figures["kl"], found.rollouts, found.rewards, second))
+        return {f"heldout_{name}": value for name, value in figures.items()} | report
+
+    def _heed(self, report: Report) -> dict[str, float]:
+        """Do what the monitor says; return its figures."""
+        parts = self.parts
+        for warning in report.warnings:
+            self.log.warn(self.step, warning)
+        if report.best is not None:
+            self.best = report.best
+            self.log.policy(self.step, weights_of(parts.networks.policy.parameters()), report.keep | {report.best})
+        if self.config.dynamic_kl:
+            parts.coefficient.raise_to(report.beta_factor)
+        self.stopped = self.stopped or report.stop
+        return dict(report.metrics)
+
+    def _check_failures(self, rewards: Rewards) -> None:
+        self._failures = [*self._failures, failure_rate(rewards)][-RECENT:]
+        rate = sum(self._failures) / len(self._failures)
+        if rate > self.config.max_failure_rate:
+            reasons = ", ".join(f"{reason} {many}" for reason, many in rewards.failures.items()) or "verdicts failed"
+            raise RunFailed(
+                f"{rate:.0%} of what the reward's source was asked in the last {len(self._failures)} iterations has no "
+                f"verdict, more than --max-failure-rate {self.config.max_failure_rate:.0%} ({reasons} in the last)"
+            )
+
+    def _temperature(self, step: int) -> float:
+        return line(self.config.temperature, self.config.temperature_end, step, self.config.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on; rollouts that were sampled ahead are part of it."""
+        parts, value = self.parts, self.parts.networks.value
+        assert not isinstance(self._next, asyncio.Future)
+        return {
+            "step": self.step,
+            "policy": weights_of(parts.networks.policy.parameters()),
+            "value": weights_of(value.parameters()) if value else {},
+            "learner": parts.learner.state_dict(),
+            "prompts": parts.prompts.state_dict(),
+            "coefficient": parts.coefficient.state_dict(),
+            "moments": {task: moments.state_dict() for task, moments in self._moments.items()},
+            "monitor": parts.monitor.state_dict(),
+            "failures": self._failures,
+            "best": self.best,
+            "stopped": self.stopped,
+            "next": self._next and self._next.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], queries: Mapping[int, Query]) -> None:
+        """queries: all prompts by their rows' numbers."""
+        parts = self.parts
+        self.step, self.best, self.stopped = state["step"], state["best"], state["stopped"]
+        self._failures = list(state["failures"])
+        put(parts.networks.policy.parameters(), state["policy"])
+        if parts.networks.value:
+            put(parts.networks.value.parameters(), state["value"])
+        parts.learner.load_state_dict(state["learner"])
+        parts.prompts.load_state_dict(state["prompts"])
+        parts.coefficient.load_state_dict(state["coefficient"])
+        parts.monitor.load_state_dict(state["monitor"])
+        for task, moments in state["moments"].items():
+            self._moments[task] = RunningMoments.from_state_dict(moments)
+        self._next = state["next"] and Collected.from_state_dict(state["next"], queries)
+        parts.sampler.update(parts.networks.policy.model)

@@ -1,0 +1,120 @@
+"""What a run leaves behind as it goes: metrics, sample tables, checkpoints; kept in step with each other when it resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from rlaif.data.write import atomic_write, dumps
+from rlaif.rl import state as checkpoints
+from rlaif.rl.config import RlConfig
+from rlaif.rl.rollout import Rewards, Rollout
+
+SHOWN = 16
+"""Responses in each sample table: to the same prompts every time."""
+
+
+class Tracker:
+    """TensorBoard or Weights & Biases, beside ``metrics.jsonl``."""
+
+    def __init__(self, config: RlConfig, begun_at: int) -> None:
+        self._write: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None
+        if config.report_to == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(config.out / "tensorboard"), purge_step=begun_at + 1 if begun_at else None)
+
+            def write(step: int, figures: Mapping[str, float]) -> None:
+                for name, value in figures.items():
+                    writer.add_scalar(name, value, step)
+                writer.flush()
+
+            self._write = write
+        elif config.report_to == "wandb":
+            import wandb  # type: ignore[import-not-found]
+
+            run = wandb.init(name=config.out.name, dir=str(config.out))
+            self._write = lambda step, figures: run.log(dict(figures), step=step)
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> None:
+        self._write(step, figures)
+
+
+@dataclass
+class Record:
+    """A ``loop.Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
+
+    begun_at: the step that the run goes on from; what the files say of later steps is from before it was stopped, and goes.
+    progress: told the step and its figures.
+    """
+
+    config: RlConfig
+    begun_at: int
+    progress: Callable[[int, dict[str, float]], None]
+    last: dict[str, float] = field(default_factory=dict)
+    warnings: int = 0
+
+    def __post_init__(self) -> None:
+        self._tracker, self._saved = Tracker(self.config, self.begun_at), time.monotonic()
+        for name in ("metrics", "samples", "warnings"):
+            path = self.config.out / f"{name}.jsonl"
+            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+            with atomic_write(path) as file:
+                file.writelines(line + "\n" for line in lines if self.begun_at and json.loads(line)["step"] <= self.begun_at)
+
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None:
+        finite = {name: value if value - value == 0 else None for name, value in figures.items()}
+        self._append("metrics", [{"step": step, **finite}])
+        self.last |= {name: value for name, value in finite.items() if value is not None}
+        self._tracker(step, {name: value for name, value in finite.items() if value is not None})
+        self.progress(step, self.last)
+
+    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None:
+        seen: set[int] = set()
+        entries: list[dict[str, Any]] = []
+        for row, one in enumerate(rollouts):
+            if one.query.group not in seen and len(seen) < SHOWN:
+                seen.add(one.query.group)
+                entry = {"step": step, "id": one.query.row.id, "prompt": one.query.row.conversation, "response": one.text}
+                entry |= {"ended": one.ended, **_said(rewards, row)}
+                entries.append(entry | ({"second": _said(second, row)} if second else {}))
+        self._append("samples", entries)
+
+    def warn(self, step: int, text: str) -> None:
+        self.warnings += 1
+        self._append("warnings", [{"step": step, "warning": text}])
+
+    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None:
+        checkpoints.save_policy(self.config.out / "checkpoints", step, weights, keep)
+
+    def saves(self, step: int) -> bool:
+        """By steps, and where asked for by time; always at the end."""
+        minutes = self.config.save_minutes
+        due = minutes is not None and time.monotonic() - self._saved > 60 * minutes
+        return due or step % self.config.saves_every == 0 or step == self.config.steps
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        checkpoints.save(self.config.out / "checkpoints", step, state)
+        self._saved = time.monotonic()
+
+    def _append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        with (self.config.out / f"{name}.jsonl").open("a", encoding="utf-8", newline="\n") as file:
+            file.writelines(dumps(entry) + "\n" for entry in entries)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _said(rewards: Rewards, row: int) -> dict[str, Any]:
+    """A rollout's reward and its columns; null where missing."""
+    found = {name: _number(values[row]) for name, values in rewards.columns.items()}
+    return {"reward": _number(rewards.values[row]), "rewards": found}
+
+
+def _number(value: Tensor) -> float | None:
+    return None if value.isnan() else round(value.item(), 6)

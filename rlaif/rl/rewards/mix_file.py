@@ -1,0 +1,107 @@
+"""A reward mix from its YAML file. Every problem of the file is told at once, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rlaif.constitution.problems import Fault, found, nearest
+from rlaif.constitution.read import Source
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.settings_file import read_settings, settle
+
+SCHEMA = Path(__file__).with_name("mix.schema.json")
+_CONFIG = {item.name for item in fields(RewardConfig)}
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One source of a mix file, not opened yet. gate: below and value."""
+
+    id: str
+    config: RewardConfig
+    weight: float = 1.0
+    optional: bool = False
+    gate: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a mix file says. tasks: task to the ids of its sources. weights: task to how often it is drawn."""
+
+    ingredients: tuple[Ingredient, ...]
+    normalise: bool = False
+    tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def load_mix(path: Path) -> Recipe:
+    """Read and check. Paths in the file are relative to it.
+
+    Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``.
+    """
+    source = read_settings(path, SCHEMA, "reward mix", "sources")
+    if not source.problems:
+        _check(source)
+    settle(source)
+    return _build(source.data, path.parent)
+
+
+def _check(source: Source) -> None:
+    """What a schema cannot say: ids that repeat, tasks with unknown sources, and tasks without any weight."""
+    ids: list[str] = []
+    for number, raw in enumerate(source.data["sources"]):
+        if raw["id"] in ids:
+            source.add(Fault(("sources", number, "id"), f"found {found(raw['id'])} again; ids are unique"))
+        ids.append(raw["id"])
+    weights = {raw["id"]: raw.get("weight", 1) for raw in source.data["sources"]}
+    if not any(weights.values()):
+        source.add(Fault(("sources",), "every weight is 0; allowed: at least one above 0", on_key=True))
+    for task, raw in source.data.get("tasks", {}).items():
+        named = raw.get("sources", ids)
+        for number, name in enumerate(named):
+            if name not in ids:
+                said = f"found {found(name)}; allowed: {', '.join(ids)}{nearest(name, ids)}"
+                source.add(Fault(("tasks", task, "sources", number), said))
+        if not any(weights.get(name, 1) for name in named):
+            source.add(Fault(("tasks", task), "every weight of its sources is 0; allowed: at least one above 0", on_key=True))
+
+
+def _build(data: Mapping[str, Any], folder: Path) -> Recipe:
+    ids = [raw["id"] for raw in data["sources"]]
+    tasks = data.get("tasks", {})
+    return Recipe(
+        ingredients=tuple(_ingredient(raw, folder) for raw in data["sources"]),
+        normalise=data.get("normalise", "none") == "group",
+        tasks={task: frozenset(raw.get("sources", ids)) for task, raw in tasks.items()},
+        weights={task: float(raw.get("weight", 1)) for task, raw in tasks.items()},
+    )
+
+
+def _ingredient(raw: Mapping[str, Any], folder: Path) -> Ingredient:
+    given = {name: value for name, value in raw.items() if name in _CONFIG}
+    for name in ("constitution", "prompts"):
+        if name in given:
+            given[name] = folder / given[name]
+    if "reward_model" in given:
+        given["reward_model"] = ",".join(_beside(name, folder) for name in given["reward_model"].split(","))
+    if "verifier" in given:
+        place, _, function = given["verifier"].rpartition(":")
+        given["verifier"] = f"{folder / place if place.endswith('.py') else place}:{function}"
+    if "options" in given:
+        given["options"] = tuple(sorted(given["options"].items()))
+    gate = raw.get("gate")
+    return Ingredient(
+        id=raw["id"],
+        config=RewardConfig(reward=raw["kind"], **given),
+        weight=float(raw.get("weight", 1)),
+        optional=raw.get("optional", False),
+        gate=gate and (float(gate["below"]), float(gate["value"])),
+    )
+
+
+def _beside(name: str, folder: Path) -> str:
+    """A folder beside the file where there is one; otherwise the name as it is, perhaps a hub's."""
+    return str(folder / name) if (folder / name).exists() else name

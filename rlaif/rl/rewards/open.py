@@ -1,0 +1,155 @@
+"""From the user's words to a source of rewards that is ready to be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlaif.constitution.load import load_constitution
+from rlaif.critic.judge import Judge
+from rlaif.critic.store import VerdictStore
+from rlaif.critic.templates import load_template
+from rlaif.engines import open_engine
+from rlaif.engines.base import Engine, Sampling
+from rlaif.errors import UsageError
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.rewards.critic import CriticReward, Plan, against_reference, alone, within_groups
+from rlaif.rl.rewards.gold import gold_reward
+from rlaif.rl.rewards.mix import Gate, MixReward, Part
+from rlaif.rl.rewards.mix_file import load_mix
+from rlaif.rl.rewards.model import ModelReward
+from rlaif.rl.rewards.reference import ReferenceAnswers
+from rlaif.rl.rewards.verifier import VerifierReward, load_verifier
+from rlaif.rl.rollout import RewardSource
+from rlaif.train.predict import RewardModel
+
+
+@dataclass
+class OpenReward:
+    """source: whom to ask. facts: what made the rewards, for ``run.json``. task_weights: how often each task is drawn, where
+    a mix says so. ``close`` gives back engines and stores."""
+
+    source: RewardSource
+    facts: dict[str, Any]
+    task_weights: Mapping[str, float]
+    _exits: AsyncExitStack
+
+    async def close(self) -> None:
+        await self._exits.aclose()
+
+
+def open_reward(
+    config: RewardConfig, *, reference: str | None = None, max_tokens: int = 256, out: Path | None = None
+) -> OpenReward:
+    """The source that ``config`` names.
+
+    reference, max_tokens: the policy that training starts from and its longest response; out: the run's folder, which keeps
+        its answers. Only a critic that compares with the reference policy needs the three.
+
+    Raises UsageError when something is missing, cannot be opened, or is of the wrong kind.
+    """
+    opener = _Opener(reference, max_tokens, out)
+    if not config.reward.endswith((".yaml", ".yml")):
+        source, facts = opener.open(config)
+        return OpenReward(source, facts, {}, opener.exits)
+    recipe = load_mix(Path(config.reward))
+    parts, described = [], []
+    for item in recipe.ingredients:
+        source, facts = opener.open(item.config)
+        gate = Gate(*item.gate) if item.gate else None
+        parts.append(Part(item.id, source, item.weight, item.optional, gate))
+        described.append({"id": item.id, "weight": item.weight, "optional": item.optional, "gate": item.gate, **facts})
+    tasks = {task: sorted(names) for task, names in recipe.tasks.items()}
+    about = {"reward": "mix", "normalise": recipe.normalise, "sources": described, "tasks": tasks, "weights": recipe.weights}
+    return OpenReward(MixReward(parts, recipe.normalise, recipe.tasks), about, recipe.weights, opener.exits)
+
+
+@dataclass
+class _Opener:
+    """Opens sources that may share an engine."""
+
+    reference: str | None
+    max_tokens: int
+    out: Path | None
+    exits: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _engines: dict[object, Engine] = field(default_factory=dict)
+
+    def open(self, config: RewardConfig) -> tuple[RewardSource, dict[str, Any]]:
+        if config.reward == "critic":
+            return self._critic(config)
+        if config.reward == "model":
+            paths = _given(config.reward_model, "model", "--reward-model").split(",")
+            models = [RewardModel(path, trust_remote_code=config.trust_remote_code) for path in paths]
+            facts: dict[str, Any] = {
+                "models": [model.identity for model in models],
+                "prediction": config.prediction,
+                "penalty": config.penalty,
+            }
+            return ModelReward(models, config.prediction, config.penalty), {"reward": "model", **facts}
+        if config.reward == "verifier":
+            spec = _given(config.verifier, "verifier", "--verifier")
+            verify, options = load_verifier(spec), dict(config.options)
+            place = Path(spec.rpartition(":")[0])
+            digest = hashlib.sha256(place.read_bytes()).hexdigest()[:16] if place.is_file() else None
+            facts = {"reward": "verifier", "verifier": spec, "file": digest, "options": options}
+            return VerifierReward(verify, options), facts
+        if config.reward == "gold":
+            return gold_reward, {"reward": "gold"}
+        raise UsageError(f"--reward {config.reward}: expected critic, model, verifier, gold, or the path of a .yaml mix")
+
+    def _critic(self, config: RewardConfig) -> tuple[RewardSource, dict[str, Any]]:
+        engine = self._engine(_given(config.critic, "critic", "--critic"), config)
+        constitution = load_constitution(Path(_given(config.constitution, "critic", "--constitution")))
+        template = load_template("score" if config.judge == "score" else "compare", config.prompts)
+        engine.check_choices(template.choices)
+        how = config.aggregate or constitution.aggregate
+        judge = Judge(constitution, template, engine.identity, how, config.orders, config.min_mass, config.seed)
+        store = self.exits.enter_context(VerdictStore(config.store)) if config.store else None
+        facts = {
+            "reward": "critic",
+            "judge": config.judge,
+            "critic": engine.identity,
+            "constitution": constitution.digest,
+            "template": template.digest,
+            "aggregate": how,
+            "orders": config.orders,
+            "opponents": config.opponents,
+            "min_mass": config.min_mass,
+        }
+        return CriticReward(engine, judge, self._plan(config), store), facts
+
+    def _plan(self, config: RewardConfig) -> Plan:
+        if config.judge == "score":
+            return alone
+        if config.judge == "group":
+            return within_groups(config.opponents)
+        if self.reference is None or self.out is None:
+            raise UsageError("--judge reference: there is no policy here to compare with")
+        engine = self._engine(self.reference, config)
+        store = self.exits.enter_context(VerdictStore(self.out / "reference-answers.sqlite"))
+        return against_reference(ReferenceAnswers(engine, Sampling(self.max_tokens, temperature=0.0), store))
+
+    def _engine(self, spec: str, config: RewardConfig) -> Engine:
+        options: dict[str, Any] = {
+            "backend": config.engine,
+            "dtype": config.dtype,
+            "context": config.context,
+            "tokenizer": config.tokenizer,
+            "trust_remote_code": config.trust_remote_code,
+            "gpu_memory": config.gpu_memory,
+        }
+        name = (spec, *options.values())
+        if name not in self._engines:
+            self._engines[name] = open_engine(spec, **options)
+            self.exits.push_async_callback(self._engines[name].close)
+        return self._engines[name]
+
+
+def _given(value: Any, reward: str, flag: str) -> Any:
+    if value is None:
+        raise UsageError(f"--reward {reward} needs {flag}")
+    return value

@@ -1,0 +1,85 @@
+"""Rewards by rule: a Python function that the user names."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rlaif.data.rows import Row
+from rlaif.engines.base import FailureReason
+from rlaif.errors import UsageError
+from rlaif.rl.rewards.tally import column, tally
+from rlaif.rl.rollout import Rewards, Rollout
+
+Verify = Callable[..., float | None]
+
+
+@dataclass(frozen=True)
+class VerifierReward:
+    """A RewardSource. verify: ``(row, response, **options) -> number``; None, NaN or an exception is missing data.
+
+    row: the row's columns, with ``prompt`` (the last user turn's text), ``conversation`` (all turns) and ``id``.
+    """
+
+    verify: Verify
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    async def __call__(self, rollouts: Sequence[Rollout]) -> Rewards:
+        judged = await asyncio.to_thread(lambda: [self._one(rollout) for rollout in rollouts])
+        values = column([value for value, _ in judged])
+        return tally(values, {}, [reason for _, reason in judged])
+
+    def _one(self, rollout: Rollout) -> tuple[float | None, str]:
+        row = rollout.query.row
+        try:
+            value = self.verify(columns(row), rollout.text, **self.options)
+        except Exception as error:  # of a user's function anything may come; what fails is this rollout's reward
+            warnings.warn(f"row {row.number}: the verifier raised {type(error).__name__}: {error}", stacklevel=2)
+            return None, FailureReason.ENGINE_ERROR
+        if value is not None and not isinstance(value, int | float | bool):
+            raise UsageError(f"--verifier: returned {value!r} for row {row.number}; expected a number or None")
+        return (None if value is None else float(value)), FailureReason.BAD_ROW
+
+
+def columns(row: Row) -> dict[str, Any]:
+    """What a verifier sees of a row."""
+    asked = [turn["content"] for turn in row.conversation if turn["role"] == "user"]
+    known = {"id": row.id, "prompt": asked[-1] if asked else "", "conversation": [dict(turn) for turn in row.conversation]}
+    return {**row.extra, **known}
+
+
+def load_verifier(spec: str) -> Verify:
+    """The function that ``FILE.py:function`` or ``package.module:function`` names. Loading a file runs it.
+
+    Raises UsageError where there is no such file, module or function, or where loading it fails.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name:
+        raise UsageError(f"--verifier {spec}: expected FILE.py:function or package.module:function")
+    try:
+        module = _file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"--verifier {place}: cannot be loaded: {type(error).__name__}: {error}") from error
+    verify = getattr(module, name, None)
+    if not callable(verify):
+        known = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+        raise UsageError(f"--verifier {spec}: {place} has no function {name!r}; it has {', '.join(known) or 'none'}")
+    found: Verify = verify
+    return found
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,70 @@
+"""What the loop passes around: rollouts, their rewards, and who makes either."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from rlaif.data.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A prompt as the sampler gets it. row: where it comes from; verifiers read its extra columns. task: its ``task`` column,
+    ``""`` without one. group: number of the prompt within its iteration, shared by all samples of it. ids: its tokens."""
+
+    row: Row
+    task: str
+    group: int
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled response.
+
+    ids: the response's tokens, with the token that ended it where one did. logprobs: the sampler's log-probability of each
+    at the sampling temperature, parallel to ids. text: what they spell, without the end. ended: by itself, not by the limit.
+    """
+
+    query: Query
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    ended: bool
+
+
+class Rewards(NamedTuple):
+    """What a source says of B rollouts.
+
+    values: [B], NaN where there is no verdict. valid: [B], bool. columns: what the values were made of (a principle's or a
+    source's reward by name), [B] each, NaN where missing. failures: how many have none, by reason.
+    """
+
+    values: Tensor
+    valid: Tensor
+    columns: Mapping[str, Tensor]
+    failures: Mapping[str, int]
+
+
+class RewardSource(Protocol):
+    """Rewards rollouts. Called with whole groups, so that samples of one prompt can be compared with each other."""
+
+    async def __call__(self, rollouts: Sequence[Rollout]) -> Rewards: ...
+
+
+class Sampler(Protocol):
+    """Draws responses from the policy as it is now."""
+
+    def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
+        """n responses to each query, in batches of whole groups as they are done, in any order."""
+        ...
+
+    def update(self, model: Any) -> None:
+        """Sample from these weights from here on."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,227 @@
+"""An on-policy run: from what the user asked for to a folder with a model."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from rlaif.data.run_folder import TRAINED, RunFolder
+from rlaif.data.write import JsonlWriter, atomic_write
+from rlaif.engines.transformers import end_tokens
+from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.rl import state as checkpoints
+from rlaif.rl.card import model_card
+from rlaif.rl.collect import Cut, cut_at
+from rlaif.rl.config import NOT_THE_RUN, RlConfig
+from rlaif.rl.kl import AdaptiveKL, FixedKL
+from rlaif.rl.limits import load_limits
+from rlaif.rl.loop import Loop, Parts
+from rlaif.rl.monitor import Monitor
+from rlaif.rl.networks import Networks, build
+from rlaif.rl.prompts import Prompts, hold_out, read_queries
+from rlaif.rl.ptx import open_ptx
+from rlaif.rl.record import Record
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.rewards.open import OpenReward, open_reward
+from rlaif.rl.rollout import Query, Sampler
+from rlaif.rl.sampler import TransformersSampler
+from rlaif.rl.update import Learner
+from rlaif.train.loop import Progress
+from rlaif.train.models import Base, find_base, save
+
+
+def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """Train, write the model to ``config.out / "model"``, and return the content of ``run.json``.
+
+    The same call continues a run that was stopped from its last checkpoint, and leaves one that is finished as it is.
+
+    Raises UsageError before anything is sampled when the input cannot be used, RunFailed when training cannot go on; the last
+    checkpoint then stays in ``checkpoints/``.
+    """
+    progress = progress or Progress()
+    if config.report_to != "none" and find_spec(config.report_to) is None:
+        raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    base = find_base(config.model, "sft", None, config.precision, config.trust_remote_code)
+    if base.context <= config.max_tokens:
+        raise UsageError(
+            f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"
+        )
+    queries, failures = read_queries(config.source, config.limit, base.tokenizer, base.context - config.max_tokens)
+    what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
+    with RunFolder(config.out, what, config.overwrite) as folder:
+        return asyncio.run(_run(config, base, queries, failures, folder, progress))
+
+
+async def _run(
+    config: RlConfig,
+    base: Base,
+    queries: Sequence[Query],
+    failures: Sequence[dict[str, Any]],
+    folder: RunFolder,
+    progress: Progress,
+) -> dict[str, Any]:
+    opened = open_reward(config.rewards, reference=config.model, max_tokens=config.max_tokens, out=config.out)
+    second = open_reward(RewardConfig(reward=config.second)) if config.second else None
+    try:
+        facts = _facts(config, base, queries, len(failures), opened, second)
+        before = _begun(config, folder, facts)
+        if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
+            return before
+        with JsonlWriter(config.out / "failures.jsonl") as file:
+            for failure in failures:
+                file.write(failure)
+        folder.write("running", facts)
+        return await _train(config, base, queries, opened, second, folder, facts, progress)
+    finally:
+        await opened.close()
+        if second:
+            await second.close()
+
+
+async def _train(
+    config: RlConfig,
+    base: Base,
+    queries: Sequence[Query],
+    opened: OpenReward,
+    second: OpenReward | None,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    set_seed(config.seed)  # adapters are drawn at random
+    networks = build(config, base)
+    sampler = _sampler(config, base, networks)
+    training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
+    ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, networks.policy.model.device) if config.ptx else None
+    parts = Parts(
+        networks,
+        sampler,
+        opened.source,
+        second.source if second else None,
+        Prompts(training, opened.task_weights, config.seed),
+        held_out,
+        Learner(config, networks, ptx),
+        Monitor(load_limits(config.monitor)),
+        AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
+        base.pad,
+        _cut(config, base),
+    )
+    state = checkpoints.load_newest(config.out / "checkpoints")
+    record = Record(config, state["step"] if state else 0, progress.update)
+    loop = Loop(config, parts, record)
+    if state:
+        loop.load_state_dict(state, {query.row.number: query for query in queries})
+    progress.stage(config.method, config.steps, loop.step)
+    started = time.monotonic()
+    try:
+        await loop.run()
+    except (RunFailed, torch.OutOfMemoryError) as error:
+        text = (
+            "out of memory; lower --micro-tokens or --sample-tokens"
+            if isinstance(error, torch.OutOfMemoryError)
+            else str(error)
+        )
+        folder.write("failed", {**facts, "error": text, "steps": loop.step})
+        raise RunFailed(text) from error
+    finally:
+        sampler.close()
+    chosen = loop.best if loop.stopped and loop.best is not None else loop.step
+    if chosen != loop.step:
+        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", chosen))
+    with networks.policy.active():
+        save(networks.policy.model, base, config.out / "model")
+    outcome = {
+        "steps": loop.step,
+        "stopped": loop.stopped,
+        "model_of_step": chosen,
+        "warnings": record.warnings,
+        "metrics": record.last,
+        "timings": {"train_seconds": round(time.monotonic() - started, 3)},
+    }
+    run = folder.write("finished", {**facts, **outcome})
+    with atomic_write(config.out / "model" / "README.md") as file:
+        file.write(model_card(run))
+    return run
+
+
+def _sampler(config: RlConfig, base: Base, networks: Networks) -> Sampler:
+    policy = networks.policy
+    ends = end_tokens(policy.causal, base.tokenizer)
+    if config.sampler == "transformers":
+        return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, config.ahead)
+    if config.sampler == "vllm":
+        if find_spec("vllm") is None:
+            raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
+        from rlaif.rl.vllm_sampler import VllmSampler
+
+        return VllmSampler(
+            policy,
+            base.tokenizer,
+            base.source,
+            ends=ends,
+            max_tokens=config.max_tokens,
+            context=base.context,
+            bf16=base.bf16,
+            gpu_memory=config.sampler_memory,
+            trust_remote_code=config.trust_remote_code,
+        )
+    if config.sampler.startswith(("http://", "https://")):
+        from rlaif.rl.server_sampler import ServerSampler
+
+        weights = config.out / "sampler-weights"
+        return ServerSampler(
+            policy, base.tokenizer, config.sampler.split(","), weights, ends=ends, max_tokens=config.max_tokens
+        )
+    raise UsageError(f"--sampler {config.sampler}: expected transformers, vllm, or the base URLs of vLLM servers")
+
+
+def _cut(config: RlConfig, base: Base) -> Cut | None:
+    if config.truncate_at is None:
+        return None
+    ids = base.tokenizer.encode(config.truncate_at, add_special_tokens=False)
+    if len(ids) != 1:
+        raise UsageError(f"--truncate-at {config.truncate_at!r}: must be one token of {config.model}, found {len(ids)}")
+    return cut_at(ids[0], config.truncate_after, lambda kept: str(base.tokenizer.decode(kept, skip_special_tokens=True)))
+
+
+def _facts(
+    config: RlConfig, base: Base, queries: Sequence[Query], failed: int, opened: OpenReward, second: OpenReward | None
+) -> dict[str, Any]:
+    digest = hashlib.sha256(repr([(query.ids, query.task) for query in queries]).encode()).hexdigest()[:16]
+    return {
+        "config": _shown(asdict(config)),
+        "learning_rate": config.learns_at,
+        "context": base.context,
+        "data": {"digest": digest, "used": len(queries), "failed": failed, "held_out": config.eval_prompts},
+        "reward": opened.facts,
+        "second": second.facts if second else None,
+        "seed": config.seed,
+    }
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    if isinstance(value, str | Path):
+        return without_secrets(str(value))
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _begun(config: RlConfig, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
+    """``run.json`` of the run that this one continues, empty where it begins."""
+    before = folder.read()
+    digest = facts["data"]["digest"]
+    same = (
+        (f"other prompts in {config.source}", before.get("data", {}).get("digest", digest), digest),
+        ("another reward", before.get("reward", facts["reward"]), facts["reward"]),
+    )
+    return folder.continued(facts["config"], NOT_THE_RUN, TRAINED, same)

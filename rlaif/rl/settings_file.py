@@ -1,0 +1,36 @@
+"""YAML files of settings, checked by a JSON Schema; every problem is told at once, with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rlaif.constitution.problems import faults
+from rlaif.constitution.read import MAX_BYTES, Source, read
+from rlaif.errors import UsageError
+
+
+def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
+    """Read and check. kind, least: what the file is and must hold, for messages. Problems are in the result: see ``settle``.
+
+    Raises UsageError where the file cannot be read or is not YAML.
+    """
+    from jsonschema import Draft7Validator
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    source = read(path, content, kind, least)
+    for wrong in Draft7Validator(json.loads(schema.read_text(encoding="utf-8"))).iter_errors(source.data):
+        if tuple(wrong.absolute_path) not in source.faulty:
+            for fault in faults(wrong):
+                source.add(fault)
+    return source
+
+
+def settle(source: Source) -> None:
+    """Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``."""
+    if source.problems:
+        raise UsageError("\n".join(str(problem) for problem in sorted(set(source.problems))))

@@ -1,0 +1,53 @@
+"""From one score per response to one reward per token, and what becomes of responses that do not end. Pure functions.
+
+Shapes: [B] per response, [B, T] per token; ``mask`` [B, T] is true on the tokens of responses. All arithmetic is in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def missing_eos(scores: Tensor, ended: Tensor, penalty: float, how: Literal["replace", "subtract"] = "replace") -> Tensor:
+    """The score of a response that did not end by itself: −penalty in its place, or less by the penalty.
+
+    A missing score (NaN) stays missing.
+
+    Args: scores: [B]. ended: [B]. penalty: ≥ 0. how: ``replace`` as in the papers' code, ``subtract`` as in TRL's.
+    Returns: [B].
+    Source: replaced: Ziegler et al. 2019, arXiv 1909.08593, and Huang et al. 2024, arXiv 2403.17031 (the EOS trick), both by
+        −1; subtracted: TRL, ``missing_eos_penalty``.
+    """
+    scores = scores.float()
+    penalised = scores - penalty if how == "subtract" else torch.full_like(scores, -penalty)
+    return torch.where(ended | scores.isnan(), scores, penalised)
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """r_t = −β kl_t, and + the score at the last token of the response: its end-of-sequence token, where it has one.
+
+    Args: scores: [B]. kl: [B, T], an estimate per token (``kl.k1``). mask: [B, T]; the row of a missing score has none.
+    Returns: [B, T], 0 where mask is not set, whatever stands there.
+    Source: Ziegler et al. 2019, arXiv 1909.08593, eq. 2 and code.
+    """
+    rewards = (-beta * kl.float()).masked_fill(~mask, 0.0)
+    last = mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)
+    return rewards + torch.where(last, scores.float()[:, None], 0.0)
+
+
+def truncate_at(ids: Tensor, mask: Tensor, token: int, after: int = 16) -> tuple[Tensor, Tensor]:
+    """Cut responses behind the first ``token`` at position ``after`` or later.
+
+    A response without one is kept whole, and counts as not ended: ``missing_eos`` then gives it the penalty.
+
+    Args: ids, mask: [B, T], of responses that begin at position 0. token: an id, such as that of a full stop.
+    Returns: the mask that is left, with the token itself [B, T], and which responses have it [B].
+    Source: Ziegler et al. 2019, arXiv 1909.08593, section 3.1 (between tokens 16 and 24, else −1) and code.
+    """
+    found = mask & (ids == token)
+    found[:, :after] = False
+    before = found.cumsum(-1) - found.long()
+    return mask & (before == 0), found.any(-1)

@@ -1,0 +1,71 @@
+"""Checkpoints: all that a run needs to go on as if it had not stopped, in place whole or not at all.
+
+Nothing random is kept: every draw of the loop is seeded by the run's seed and what it is for (``Prompts``, ``Learner``, the
+samplers), so that where a run stands is its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlaif.data.write import atomic_path
+
+NEWEST = 2
+"""Checkpoints that are kept; candidates for the best policy are kept beside them."""
+
+
+def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write ``folder/step-N.pt`` and remove checkpoints older than the newest two."""
+    _write(folder / f"step-{step}.pt", state)
+    for old in _steps(folder)[:-NEWEST]:
+        (folder / f"step-{old}.pt").unlink()
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """The state of the newest checkpoint, None where there is none."""
+    steps = _steps(folder)
+    return _read(folder / f"step-{steps[-1]}.pt") if steps else None
+
+
+def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None:
+    """Write the policy's weights to ``folder/policy-STEP.pt`` and remove those of steps not to ``keep``."""
+    _write(folder / f"policy-{step}.pt", weights)
+    for old in _steps(folder, "policy"):
+        if old not in keep:
+            (folder / f"policy-{old}.pt").unlink()
+
+
+def load_policy(folder: Path, step: int) -> dict[str, Any]:
+    """The policy's weights as they were after ``step``."""
+    return _read(folder / f"policy-{step}.pt")
+
+
+def weights_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in parameters.items()}
+
+
+@torch.no_grad()
+def put(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
+    """Set the parameters to the weights of the same names."""
+    for name, value in parameters.items():
+        value.copy_(weights[name])
+
+
+def _steps(folder: Path, name: str = "step") -> list[int]:
+    return sorted(int(path.stem.removeprefix(f"{name}-")) for path in folder.glob(f"{name}-*.pt"))
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return found

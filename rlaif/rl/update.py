@@ -1,0 +1,193 @@
+"""The update: epochs of minibatches, each a step of the policy and of the value net."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlaif.errors import RunFailed
+from rlaif.rl import kl, losses
+from rlaif.rl.batch import Batch, micro_batches
+from rlaif.rl.config import Baseline, Normalise, RlConfig
+from rlaif.rl.experience import Experience
+from rlaif.rl.networks import Networks
+from rlaif.rl.schedule import factor, line
+
+
+class Learner:
+    """Holds the optimisers: AdamW with ε = 1e-5 (Huang et al. 2024, arXiv 2403.17031), one and a learning rate for each net.
+
+    What a step does depends on weights, optimisers, experience and the step's number alone. ptx: draws supervised rows, by a
+    number (``rlaif.rl.ptx``).
+    """
+
+    def __init__(self, config: RlConfig, networks: Networks, ptx: Callable[[int], Batch] | None = None) -> None:
+        self._config, self._networks, self._ptx = config, networks, ptx
+        self._policy = _Optimiser(config, list(networks.policy.parameters().values()), config.learns_at, "policy")
+        self._value = None
+        if networks.value and isinstance(config, Baseline):
+            self._value = _Optimiser(config, list(networks.value.parameters().values()), config.value_learns_at, "value net")
+
+    def update(self, experience: Experience, step: int, temperature: float, beta: float) -> dict[str, float]:
+        """One iteration's steps. Returns what to watch, means over them.
+
+        With ``target_kl`` the iteration ends before the first step at which the policy is farther than that from where the
+        iteration began (Schulman et al. 2017's adaptive variants; Spinning Up's early stopping).
+
+        Raises RunFailed before a step whose gradient is not finite.
+        """
+        config, watched, done = self._config, Watched(), 0
+        alone = isinstance(config, Baseline) and step < config.value_alone
+        scale = factor(config.schedule, config.warmup, step, config.steps)
+        for epoch in range(config.epochs):
+            for rows in self._minibatches(len(experience.batch.ended), step, epoch):
+                part = experience.take(rows)
+                if not alone:
+                    self._policy.zero()
+                    away = self._policy_pass(part, step, temperature, beta, watched)
+                    if config.target_kl is not None and away > config.target_kl:
+                        return {**watched.means(), "minibatches": done}
+                    if self._ptx:
+                        self._ptx_pass(self._ptx(step * config.epochs * config.minibatches + done), watched)
+                    watched.add(gradient_norm=self._policy.step(scale))
+                if self._value:
+                    self._value.zero()
+                    self._value_pass(part, watched)
+                    watched.add(value_gradient_norm=self._value.step(scale))
+                done += 1
+        return {**watched.means(), "minibatches": done}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: one.adam.state_dict() for name, one in self._optimisers()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, one in self._optimisers():
+            one.adam.load_state_dict(state[name])
+
+    def _optimisers(self) -> Iterator[tuple[str, _Optimiser]]:
+        yield "policy", self._policy
+        if self._value:
+            yield "value", self._value
+
+    def _policy_pass(self, part: Experience, step: int, temperature: float, beta: float, watched: Watched) -> float:
+        """Add up the gradient of a minibatch. Returns how far the policy is from where the iteration began, per token.
+
+        Each token's share of the loss is fixed by the whole minibatch, so that how it is cut into passes changes memory alone.
+        """
+        config, sums = self._config, Watched()
+        shares = token_shares(part.batch.mask, config.normalise, config.max_tokens)
+        bonus = line(config.entropy, config.entropy_end, step, config.steps)
+        in_loss = beta if config.kl_in == "loss" else 0.0
+        clip = (config.clip, config.clip_high or config.clip)
+        tokens = part.batch.mask.sum()
+        for rows in micro_batches(part.batch.lengths, config.micro_tokens):
+            piece = part.take(rows)
+            mask, views = piece.batch.mask, piece.views
+            share = shares[rows, : mask.shape[1]]
+            with self._networks.policy.active(learning=True):
+                logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0)
+                surrogate = losses.policy_loss(logp, views.logp, piece.advantages, mask, clip) * piece.weights
+                loss = surrogate
+                if bonus:
+                    loss = loss - bonus * entropy
+                if in_loss:
+                    loss = loss + in_loss * kl.ESTIMATORS[config.kl](logp, views.reference, mask)
+                torch.autograd.backward((loss * share).sum())
+            bounded = losses.clipped(logp, views.logp, piece.advantages, mask, clip)
+            moved = kl.k2(logp.detach(), views.logp, mask)
+            sums.sum(
+                policy_loss=(surrogate * share).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens
+            )
+        watched.add(**sums.means())
+        return sums.means()["approx_kl"]
+
+    def _value_pass(self, part: Experience, watched: Watched) -> None:
+        config, sums, network = self._config, Watched(), self._networks.value
+        assert network and isinstance(config, Baseline)
+        tokens = part.batch.mask.sum()
+        for rows in micro_batches(part.batch.lengths, config.micro_tokens):
+            piece = part.take(rows)
+            with network.active(learning=True):
+                values = network.values(piece.batch)
+                loss = losses.value_loss(values, piece.views.values, piece.returns, piece.batch.mask, config.value_clip or None)
+                torch.autograd.backward(loss.sum() / tokens)
+            sums.sum(value_loss=loss.sum() / tokens)
+        watched.add(**sums.means())
+
+    def _ptx_pass(self, batch: Batch, watched: Watched) -> None:
+        """Add γ times the gradient of the likelihood of supervised responses: PPO-ptx (Ouyang et al. 2022, arXiv 2203.02155,
+        eq. 2), as a mean over their tokens."""
+        sums, tokens = Watched(), batch.mask.sum()
+        for rows in micro_batches(batch.lengths, self._config.micro_tokens):
+            with self._networks.policy.active(learning=True):
+                logp, _ = self._networks.policy.logprobs(batch.take(rows), 1.0, entropy=False)
+                loss = -logp.sum() / tokens
+                torch.autograd.backward(self._config.ptx_weight * loss)
+            sums.sum(ptx_loss=loss)
+        watched.add(**sums.means())
+
+    def _minibatches(self, many: int, step: int, epoch: int) -> Iterator[Tensor]:
+        """Row numbers, shuffled by (seed, step, epoch)."""
+        generator = torch.Generator().manual_seed(hash((self._config.seed, step, epoch)))
+        order = torch.randperm(many, generator=generator)
+        return (part for part in order.tensor_split(self._config.minibatches) if len(part))
+
+
+class _Optimiser:
+    def __init__(self, config: RlConfig, parameters: list[nn.Parameter], rate: float, name: str) -> None:
+        options: dict[str, Any] = {"eps": config.adam_eps, "weight_decay": config.weight_decay, "fused": True}
+        self.adam = torch.optim.AdamW(parameters, lr=rate, **options)
+        self._parameters, self._rate, self._name = parameters, rate, name
+        self._limit = config.max_grad_norm or math.inf
+
+    def zero(self) -> None:
+        self.adam.zero_grad(set_to_none=True)
+
+    def step(self, scale: float) -> float:
+        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, return the norm."""
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._limit).item()
+        if not math.isfinite(norm):
+            raise RunFailed(f"the gradient of the {self._name} is not finite; try a lower learning rate")
+        for group in self.adam.param_groups:
+            group["lr"] = self._rate * scale
+        self.adam.step()
+        return norm
+
+
+class Watched:
+    """Figures gathered over an iteration: sums within a minibatch (``sum``), means over minibatches (``add``)."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+
+    def sum(self, **figures: Tensor) -> None:
+        for name, value in figures.items():
+            self._sums[name] += value.item()
+            self._counts[name] = 1
+
+    def add(self, **figures: float) -> None:
+        for name, value in figures.items():
+            self._sums[name] += value
+            self._counts[name] += 1
+
+    def means(self) -> dict[str, float]:
+        return {name: value / self._counts[name] for name, value in self._sums.items()}
+
+
+def token_shares(mask: Tensor, normalise: Normalise, longest: int) -> Tensor:
+    """What each token of a minibatch counts for in its loss, [B, R], 0 beside the responses.
+
+    ``tokens``: all the same, 1 in all. ``sequences``: each response 1 / B, spread over its tokens (Shao et al. 2024, arXiv
+    2402.03300). ``constant``: 1 / (B · longest), whatever the responses' lengths (Liu et al. 2025, arXiv 2503.20783).
+    """
+    if normalise == "tokens":
+        return mask / mask.sum()
+    if normalise == "sequences":
+        return mask / (mask.sum(-1, keepdim=True) * len(mask))
+    return mask / (len(mask) * longest)

@@ -1,0 +1,50 @@
+"""Several processes (``accelerate launch``, ``torchrun``) as one run: one writes, all agree, and one says what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+
+from rlaif.errors import RunFailed, UsageError
+
+T = TypeVar("T")
+
+
+def processes() -> PartialState:
+    """This process among the run's, in touch with the others; alone where nothing launched several."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def together(work: Callable[[], T]) -> T:
+    """``work()``, done by every process.
+
+    Where it raises UsageError or RunFailed in any of them, the main process raises the first such error and the others leave
+    without a word.
+    """
+    if processes().num_processes == 1:
+        return work()
+    found: list[T] = []
+    error: Exception | None = None
+    try:
+        found.append(work())
+    except (UsageError, RunFailed) as raised:
+        error = raised
+    first = next((other for other in gather_object([error]) if other), None)
+    if first is None:
+        return found[0]
+    if processes().is_main_process:
+        raise first
+    raise SystemExit(0)  # another code would have the launcher end the main process before it has spoken
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """What ``work()`` gives in the main process, in every process; its errors as in ``together``."""
+    state = processes()
+    found = together(lambda: work() if state.is_main_process else None)
+    if state.num_processes == 1:
+        return found  # type: ignore[return-value]
+    return broadcast_object_list([found])[0]  # type: ignore[no-any-return]

@@ -1,0 +1,56 @@
+"""``rlaif evaluate`` from the outside."""
+
+import json
+
+import pytest
+
+CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: right, text: The response is right.}\n"
+SCRIPT = """\
+rules:
+  - {when: "(?s)<response_a>.{0,2}good", choose: {A: 0.8, B: 0.2}}
+  - {when: "(?s)<response_b>.{0,2}good", choose: {A: 0.4, B: 0.6}}
+  - {choose: {A: 0.9, B: 0.1}}
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    (tmp_path / "s.yaml").write_text(SCRIPT)
+    sources = ["mmlu-pro-law", "livebench-reasoning", "livebench-math", "livecodebench", "livecodebench"]
+    rows = [
+        {"question": "q", "response_A": f"good {at}", "response_B": f"bad {at}", "label": label, "source": source}
+        for at, (source, label) in enumerate(zip(sources, ["A>B", "A>B", "B>A", "A>B", "A>B"], strict=True))
+    ]  # fmt: skip
+    rows[4] |= {"response_A": "odd", "response_B": "even"}
+    (tmp_path / "jb.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_judgebench_gets_its_four_sections(files, rlaif):
+    judged = ("evaluate", "agreement", "jb.jsonl", "--constitution", "c.yaml", "--critic", "script:s.yaml", "--out", "run")
+    code, out, err = rlaif(*judged)
+    assert code == 0, err
+    shares = {line.split()[0]: line.split()[2] for line in out.splitlines() if "%" in line}
+    assert shares == {"Knowledge": "100.0%", "Reasoning": "100.0%", "Math": "0.0%", "Coding": "50.0%", "all": "60.0%"}
+    again, same, _ = rlaif("evaluate", "agreement", "run", "--by", "source")
+    assert again == 0 and same == out
+
+
+def test_a_file_needs_someone_to_judge_it(files, rlaif):
+    code, _, err = rlaif("evaluate", "agreement", "jb.jsonl")
+    assert code == 2 and "--critic" in err
+
+
+def test_models_are_ranked(files, tmp_path, rlaif):
+    responses = [
+        {"text": f"{word} {{}}", "model": name} for word, name in (("good", "strong"), ("bad", "weak"), ("poor", "idle"))
+    ]
+    rows = [{"prompt": "q", "responses": [{**one, "text": one["text"].format(at)} for one in responses]} for at in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rlaif("label", "rows.jsonl", "--constitution", "c.yaml", "--critic", "script:s.yaml", "--out", "run")
+    code, out, _ = rlaif("evaluate", "ranking", "run")
+    assert code == 0 and [line.split()[:2] for line in out.splitlines() if "[" in line] == [
+        ["1", "strong"], ["2", "weak"], ["2", "idle"],
+    ]  # fmt: skip
+    code, _, err = rlaif("evaluate", "ranking", "run", "--by", "family")
+    assert code == 2 and "chosen_family" in err

@@ -1,0 +1,107 @@
+import math
+from statistics import fmean, pstdev, stdev
+
+import pytest
+import torch
+
+from rlaif.rl.batch import collate
+from rlaif.rl.experience import Views, estimate
+
+SCORES = [0.5, -1.0, 2.0, 0.0]
+
+
+@pytest.fixture
+def seen(made_up):
+    """Four rollouts to two prompts and what networks might say of them."""
+    batch = collate(made_up(4, seed=3), 0)
+    assert batch.ended.tolist() != [True] * 4
+    generator = torch.Generator().manual_seed(1)
+    draw = lambda: torch.rand(batch.mask.shape, generator=generator).where(batch.mask, torch.zeros(()))  # noqa: E731
+    return batch, Views(-draw(), -draw(), draw(), draw())
+
+
+def responses(values, batch):
+    return [row[mask].tolist() for row, mask in zip(values, batch.mask, strict=True)]
+
+
+def by_hand(batch, views, beta, gamma, lam, whiten_rewards, whiten_advantages, penalty=None):
+    """PPO's pipeline of Ziegler et al., a token at a time."""
+    rewards = []
+    for score, ended, logp, reference in zip(
+        SCORES, batch.ended.tolist(), responses(views.logp, batch), responses(views.reference, batch), strict=True
+    ):
+        row = [-beta * (ours - theirs) for ours, theirs in zip(logp, reference, strict=True)]
+        row[-1] += score if ended or penalty is None else -penalty
+        rewards.append(row)
+    if whiten_rewards:
+        flat = [each for row in rewards for each in row]
+        mean, std = fmean(flat), pstdev(flat)
+        rewards = [[(each - mean) / std + mean for each in row] for row in rewards]
+    advantages, returns = [], []
+    for row, values in zip(rewards, responses(views.values, batch), strict=True):
+        found, after, value_after = [], 0.0, 0.0
+        for reward, value in zip(reversed(row), reversed(values), strict=True):
+            after = reward + gamma * value_after - value + gamma * lam * after
+            value_after = value
+            found.insert(0, after)
+        advantages.append(found)
+        returns.append([one + value for one, value in zip(found, values, strict=True)])
+    if whiten_advantages:
+        flat = [each for row in advantages for each in row]
+        advantages = [[(each - fmean(flat)) / pstdev(flat) for each in row] for row in advantages]
+    return advantages, returns
+
+
+@pytest.mark.parametrize("whiten_rewards", [False, True])
+@pytest.mark.parametrize("whiten_advantages", [False, True])
+@pytest.mark.parametrize("penalty", [None, 3.0])
+def test_ppos_order_of_things(configured, seen, whiten_rewards, whiten_advantages, penalty):
+    batch, views = seen
+    settings = {"gamma": 0.9, "lam": 0.8, "whiten_rewards": whiten_rewards, "whiten_advantages": whiten_advantages}
+    found = estimate(configured("ppo", eos_penalty=penalty, **settings), batch, views, torch.tensor(SCORES), 0.1)
+    advantages, returns = by_hand(batch, views, 0.1, penalty=penalty, **settings)
+    for ours, theirs in ((found.advantages, advantages), (found.returns, returns)):
+        for row, expected in zip(responses(ours, batch), theirs, strict=True):
+            assert row == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_penalty_that_is_subtracted_leaves_the_score_its_say(configured, seen):
+    batch, views = seen
+    plain, less = (
+        estimate(configured("rloo", eos_penalty=penalty, eos_mode="subtract"), batch, views, torch.tensor(scores), 0.1)
+        for penalty, scores in (
+            (3.0, SCORES),
+            (0.0, [score - 3.0 * (not ended) for score, ended in zip(SCORES, batch.ended, strict=True)]),
+        )
+    )
+    torch.testing.assert_close(plain.advantages, less.advantages)
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+@pytest.mark.parametrize("place", ["reward", "loss"])
+def test_a_response_is_measured_against_the_prompts_others(configured, seen, method, place):
+    batch, views = seen
+    kl = [
+        sum(ours - theirs for ours, theirs in zip(*row, strict=True))
+        for row in zip(responses(views.logp, batch), responses(views.reference, batch), strict=True)
+    ]
+    totals = [score - 0.1 * each for score, each in zip(SCORES, kl, strict=True)] if place == "reward" else SCORES
+    estimator = {"kl_in": place, "kl": "k1"} if place == "reward" else {"kl_in": place, "kl": "k3"}
+    found = estimate(configured(method, **estimator), batch, views, torch.tensor(SCORES), 0.1)
+    for row, advantages in enumerate(responses(found.advantages, batch)):
+        pair = totals[row // 2 * 2 : row // 2 * 2 + 2]
+        other = totals[row ^ 1]
+        expected = totals[row] - other if method == "rloo" else (totals[row] - fmean(pair)) / (stdev(pair) + 1e-4)
+        assert advantages == pytest.approx([expected] * len(advantages), abs=1e-4)
+    assert not found.returns.any() and not found.advantages[~batch.mask].any()
+
+
+def test_taking_rows_takes_them_from_everything(configured, seen):
+    batch, views = seen
+    whole = estimate(configured("ppo"), batch, views, torch.tensor(SCORES), 0.1)
+    part = whole.take(torch.tensor([2, 0]))
+    width = part.batch.mask.shape[1]
+    assert width == max(int(batch.mask[row].sum()) for row in (2, 0))
+    for ours, theirs in ((part.advantages, whole.advantages), (part.weights, whole.weights), (part.views.values, views.values)):
+        assert torch.equal(ours, theirs[[2, 0], :width])
+    assert not math.isnan(part.returns.sum())

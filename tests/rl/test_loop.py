@@ -1,0 +1,243 @@
+import asyncio
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rlaif.data.rows import Row
+from rlaif.errors import RunFailed
+from rlaif.rl import loop as loops
+from rlaif.rl.collect import Collected
+from rlaif.rl.kl import AdaptiveKL, FixedKL
+from rlaif.rl.loop import Loop, Parts
+from rlaif.rl.monitor import Monitor
+from rlaif.rl.prompts import Prompts
+from rlaif.rl.rollout import Query, Rewards
+from rlaif.rl.update import Learner
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.figures, self.warnings, self.policies, self.states, self.tables = {}, [], [], [], []
+
+    def metrics(self, step, figures):
+        self.figures[step] = dict(figures)
+
+    def samples(self, step, rollouts, rewards, second):
+        self.tables.append((step, [one.query.row.number for one in rollouts]))
+
+    def warn(self, step, text):
+        self.warnings.append(text)
+
+    def policy(self, step, weights, keep):
+        self.policies.append(step)
+
+    def saves(self, step):
+        return False
+
+    def save(self, step, state):
+        self.states.append(state)
+
+
+class Sampler:
+    """Draws the same responses for the same queries and seed, from no model; notes what was asked of it."""
+
+    def __init__(self, made_up, events):
+        self._made_up, self.events, self._ahead = made_up, events, 0
+
+    async def sample(self, queries, n, temperature, seed):
+        self.events.append(f"sample {seed} at {temperature:g}")
+        drawn = self._made_up(2 * len(queries), seed=seed)
+        for place, query in enumerate(queries):
+            await asyncio.sleep(0)
+            yield [replace(one, query=replace(query, ids=one.query.ids)) for one in drawn[2 * place : 2 * place + n]]
+
+    def update(self, model):
+        self.events.append("update")
+
+    def close(self):
+        pass
+
+
+async def by_length(rollouts):
+    values = torch.tensor([float(len(one.ids)) for one in rollouts])
+    return Rewards(values, torch.ones(len(values), dtype=torch.bool), {"long": values}, {})
+
+
+@pytest.fixture
+def loop(configured, networks, made_up):
+    """A loop on the tiny model with made-up rollouts."""
+
+    def call(method="rloo", source=by_length, second=None, held_out=0, coefficient=None, **given):
+        config = configured(method, **given)
+        found = networks(config)
+        queries = [Query(Row(number, str(number), (), ()), "ab"[number % 2], 0, (3, number)) for number in range(1, 9)]
+        parts = Parts(
+            found,
+            Sampler(made_up, []),
+            source,
+            second,
+            Prompts(queries, {}, 0),
+            [replace(query, group=group) for group, query in enumerate(queries[:held_out])],
+            Learner(config, found),
+            Monitor(),
+            coefficient or FixedKL(config.beta),
+            0,
+        )
+        return Loop(config, parts, Log())
+
+    return call
+
+
+def weights(loop):
+    found = dict(loop.parts.networks.policy.parameters())
+    value = loop.parts.networks.value
+    return {**found, **({f"value {name}": each for name, each in value.parameters().items()} if value else {})}
+
+
+def gradients_of(loop, collected):
+    """Learn once; the gradients are what the last minibatch left behind."""
+    figures = loop._learn(collected)
+    return {name: value.grad.clone() for name, value in weights(loop).items() if value.grad is not None}, figures
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("ppo", {"value_warmup": 0, "normalise_rewards": True}),
+        ("reinforce", {"value_warmup": 0}),
+        ("rloo", {"normalise_rewards": True}),
+        ("grpo", {}),
+    ],
+)
+def test_a_failed_verdict_is_as_if_the_rollout_had_not_been(loop, made_up, method, options):
+    """With 30% failures the gradient is that of the batch without those rows; a prompt's last sample goes with the other."""
+    rollouts = made_up(20)
+    failed = [1, 6, 7, 10, 15, 19]
+    values = torch.tensor([float(len(one.ids)) for one in rollouts])
+    poisoned = values.clone()
+    poisoned[failed] = math.nan
+    with_failures = Collected(rollouts, Rewards(poisoned, ~poisoned.isnan(), {}, {"refused": 6}), 0.0, 0.0)
+    kept = [row for row in range(20) if row not in failed]
+    if method in ("rloo", "grpo"):
+        kept = [row for row in kept if row ^ 1 not in failed]
+    without = Collected(
+        [rollouts[row] for row in kept], Rewards(values[kept], torch.ones(len(kept), dtype=torch.bool), {}, {}), 0.0, 0.0
+    )
+    (found, figures), (expected, of_expected) = (
+        gradients_of(loop(method, **options), each) for each in (with_failures, without)
+    )
+    assert found.keys() == expected.keys() and found
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-7, rtol=1e-6)
+    assert figures["failed"] == pytest.approx(0.3) and figures["learned_from"] == pytest.approx(len(kept) / 20)
+    for name in ("kl", "gradient_norm", "advantage_std", "policy_loss"):
+        assert figures[name] == pytest.approx(of_expected[name], abs=1e-6)
+
+
+def test_too_many_failures_stop_the_run_and_say_why(loop):
+    async def failing(rollouts):
+        values = torch.full((len(rollouts),), math.nan)
+        values[::2] = 1.0
+        return Rewards(values, ~values.isnan(), {}, {"parse_failed": len(rollouts) // 2})
+
+    with pytest.raises(RunFailed, match=r"50%.*--max-failure-rate 20%.*parse_failed"):
+        asyncio.run(loop(source=failing).run())
+    tolerant = loop(source=failing, max_failure_rate=0.6)
+    asyncio.run(tolerant.run())
+    assert tolerant.step == 4 and tolerant.log.figures[4]["learned_from"] == 0.0  # rloo: no sample has another
+
+
+def test_rollouts_of_the_next_step_are_sampled_while_this_one_learns(loop):
+    orders = {}
+    for ahead in (False, True):
+        this = loop(ahead=ahead, steps=3)
+        learn, events = this.parts.learner.update, this.parts.sampler.events
+
+        def noted(*given, learn=learn, events=events):
+            events.append("learn")
+            return learn(*given)
+
+        this.parts.learner.update = noted
+        asyncio.run(this.run())
+        orders[ahead] = [event.split(" at")[0] for event in events]
+        seeds = [int(event.split()[1]) for event in events if event.startswith("sample")]
+        assert seeds == [1, 2, 3]
+    assert orders[False] == ["sample 1", "learn", "update", "sample 2", "learn", "update", "sample 3", "learn", "update"]
+    started = orders[True]
+    assert started.index("update") < started.index("learn")  # weights are taken before the update that changes them
+    assert started.count("update") == 2 and started.index("sample 2") < len(started) - started[::-1].index("learn")
+
+
+def test_schedules_reach_sampler_and_learner(loop):
+    this = loop(steps=3, temperature=1.0, temperature_end=0.5)
+    learn, seen = this.parts.learner.update, []
+
+    def noted(experience, step, temperature, beta):
+        seen.append(temperature)
+        return learn(experience, step, temperature, beta)
+
+    this.parts.learner.update = noted
+    asyncio.run(this.run())
+    assert [event.split()[-1] for event in this.parts.sampler.events if "sample" in event] == ["1", "0.75", "0.5"]
+    assert seen == [1.0, 0.75, 0.5]
+
+
+def test_the_kl_coefficient_is_steered_by_the_kl(loop):
+    this = loop(coefficient=AdaptiveKL(0.1, target=1e-9))
+    asyncio.run(this.run())
+    betas = [this.log.figures[step]["beta"] for step in range(1, 5)]
+    assert betas[0] == 0.1 and this.log.figures[1]["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert this.parts.coefficient.beta != 0.1
+
+
+def test_held_out_prompts_are_judged_before_at_intervals_and_at_the_end(loop):
+    async def second(rollouts):
+        values = torch.tensor([-float(len(one.ids)) for one in rollouts])
+        return Rewards(values, torch.ones(len(values), dtype=torch.bool), {}, {})
+
+    this = loop(held_out=3, second=second, steps=5, eval_every=2)
+    asyncio.run(this.run())
+    assert [step for step, _ in this.log.tables] == this.log.policies == [0, 2, 4, 5]
+    assert all(table == [1, 1, 2, 2, 3, 3] for _, table in this.log.tables)
+    for step, figures in this.log.figures.items():
+        assert ("heldout_reward" in figures) == (step in (0, 2, 4, 5))
+    assert this.log.figures[0]["heldout_second_reward"] == -this.log.figures[0]["heldout_reward"]
+    asked = [event for event in this.parts.sampler.events if event == "sample 0 at 1"]
+    assert len(asked) == 4  # the same luck each time
+
+
+def test_what_the_monitor_says_is_done(loop, monkeypatch):
+    from rlaif.rl.monitor import Report
+
+    reports = iter([Report({"m": 1.0}), Report({}, warnings=("look",), beta_factor=3.0), Report({}, stop="enough"), Report({})])
+    this = loop(dynamic_kl=True, beta=0.1)
+    monkeypatch.setattr(this.parts.monitor, "iteration", lambda *given: next(reports))
+    asyncio.run(this.run())
+    assert (this.step, this.stopped, this.log.warnings) == (3, "enough", ["look"])
+    assert this.log.figures[1]["m"] == 1.0
+    assert [this.log.figures[step]["beta"] for step in (1, 2, 3)] == pytest.approx([0.1, 0.1, 0.3])
+
+
+def test_prompts_whose_samples_scored_alike_are_passed_over(loop):
+    async def alike(rollouts):
+        values = torch.tensor([1.0 if one.query.row.number < 5 else float(sum(one.ids)) for one in rollouts])
+        return Rewards(values, torch.ones(len(values), dtype=torch.bool), {}, {})
+
+    this = loop(source=alike, skip_alike=True, steps=2)
+    asyncio.run(this.run())
+    assert this.parts.prompts.state_dict()["alike"] == [1, 2, 3, 4]
+
+
+def test_each_task_is_normalised_and_reported_on_its_own(loop, made_up):
+    this = loop(normalise_rewards=True, clip_rewards=1.0)
+    rollouts = [replace(one, query=replace(one.query, task="ab"[one.query.group % 2])) for one in made_up(8)]
+    values = torch.tensor([0.0, 1.0, 100.0, 200.0, 2.0, 3.0, 300.0, 400.0])
+    scaled = this._scaled(values, rollouts)
+    whole = torch.tensor([-1.3416, -0.4472, -1.3416, -0.4472, 0.4472, 1.3416, 0.4472, 1.3416])
+    torch.testing.assert_close(scaled, whole.clamp(-1, 1), atol=1e-3, rtol=0.0)
+    figures = loops.of.of_rewards(Rewards(values, values > -1, {}, {}), rollouts)
+    assert figures["task/a"] == 1.5 and figures["task/b"] == 250.0

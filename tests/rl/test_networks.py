@@ -1,0 +1,155 @@
+import pytest
+import torch
+
+from rlaif.errors import UsageError
+from rlaif.rl.batch import collate
+from rlaif.train.models import find_base
+
+
+@pytest.fixture
+def batch(made_up):
+    return collate(made_up(), 0)
+
+
+@torch.no_grad()
+def by_hand(model, rollouts, temperature=1.0):
+    """Log-probabilities and entropies, one response and one token at a time."""
+    found = []
+    for one in rollouts:
+        ids = torch.tensor([[*one.query.ids, *one.ids]])
+        logits = model(ids).logits[0].double() / temperature
+        start = len(one.query.ids)
+        for place, token in enumerate(one.ids):
+            p = logits[start + place - 1].log_softmax(-1)
+            found.append((p[token].item(), -(p.exp() * p).sum().item()))
+    return torch.tensor(found).T
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_log_probabilities_are_of_the_responses_tokens(configured, networks, made_up, batch, plain, temperature):
+    policy = networks(configured("rloo")).policy
+    assert policy._plain
+    policy._plain = plain
+    with torch.no_grad():
+        logprobs, entropies = policy.logprobs(batch, temperature)
+    expected = by_hand(policy.model, made_up(), temperature)
+    torch.testing.assert_close(torch.stack([logprobs, entropies])[:, batch.mask], expected.float(), atol=1e-5, rtol=1e-5)
+    assert not logprobs[~batch.mask].any() and not entropies[~batch.mask].any()
+
+
+def test_a_head_that_does_more_than_multiply_is_noticed(configured, networks):
+    policy = networks(configured("rloo")).policy
+    before = policy.causal.forward
+
+    def capped(*given, **named):
+        out = before(*given, **named)
+        out.logits = 0.1 * torch.tanh(out.logits / 0.1)
+        return out
+
+    policy.causal.forward = capped
+    assert not policy._has_plain_head()
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_a_value_is_of_the_state_before_its_token(configured, networks, made_up, batch, lora):
+    """V_t may depend on the prompt and the tokens before t, and V_{t+1} must see token t: off by one either way fails."""
+    value = networks(configured("ppo", lora=lora)).value
+    with torch.no_grad(), value.active():
+        before = value.values(batch)
+        for t in range(batch.mask.shape[1]):
+            has = batch.mask[:, t].nonzero().squeeze(-1)
+            ids = batch.ids.clone()
+            ids[has, batch.before[has, t] + 1] = 1
+            changed = (value.values(batch._replace(ids=ids)) - before).abs() > 1e-6
+            assert not changed[:, : t + 1].any()
+            if t + 1 < batch.mask.shape[1]:
+                assert (changed[:, t + 1] == (batch.mask[:, t + 1] & batch.mask[:, t])).all()
+
+
+def test_the_value_net_begins_by_expecting_nothing(configured, networks, batch, tiny):
+    from rlaif.rl.networks import build
+
+    config = configured("ppo")
+    value = build(config, find_base(str(tiny), "sft", None, "float32", False)).value
+    assert not value.values(batch).any()
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_policy_reference_and_value_net_are_three(configured, networks, batch, lora):
+    """Training one moves that one alone; with adapters all three share their base."""
+    found = networks(configured("ppo", lora=lora))
+    if lora:
+        assert found.policy.model is found.reference.model is found.value.model
+        assert all("lora" in name for name in found.policy.parameters())
+
+    def look():
+        with torch.no_grad():
+            with found.policy.active():
+                policy = found.policy.logprobs(batch, 1.0)[0]
+            with found.reference.active():
+                reference = found.reference.logprobs(batch, 1.0)[0]
+            with found.value.active():
+                return policy, reference, found.value.values(batch)
+
+    before = look()
+    torch.testing.assert_close(before[0], before[1])
+    assert not {id(each) for each in found.policy.parameters().values()} & {
+        id(each) for each in found.value.parameters().values()
+    }
+    for trained, network in ((0, found.policy), (2, found.value)):
+        with network.active():
+            output = network.logprobs(batch, 1.0)[0] if trained == 0 else network.values(batch)
+            output.sum().backward()
+        with torch.no_grad():
+            for value in network.parameters().values():
+                assert value.grad is not None
+                value -= 0.1 * value.grad.sign()
+        after = look()
+        assert [not torch.equal(old, new) for old, new in zip(before, after, strict=True)] == [
+            place == trained for place in range(3)
+        ]
+        before = after
+    assert all(value.grad is None for name, value in found.reference.model.named_parameters() if not lora or "lora" not in name)
+
+
+def test_gradient_checkpointing_changes_nothing(configured, networks, batch):
+    gradients = []
+    for checkpointing in (False, True):
+        found = networks(configured("ppo", lora=4, gradient_checkpointing=checkpointing))
+        with found.policy.active(learning=True):
+            assert found.policy.model.training == checkpointing
+            found.policy.logprobs(batch, 1.0)[0].sum().backward()
+        assert not found.policy.model.training
+        gradients.append({name: value.grad for name, value in found.policy.parameters().items()})
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(value, gradients[1][name])
+
+
+def test_a_reward_model_becomes_the_value_net(configured, networks, batch, tiny, tmp_path):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1)
+    model.config.rlaif_reward = {"mean": [0.5], "std": [2.0]}  # as ``rlaif train reward`` leaves it
+    model.save_pretrained(tmp_path / "rm")
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.save_pretrained(tmp_path / "rm")
+    from rlaif.rl.networks import build
+
+    base = find_base(str(tiny), "sft", None, "float32", False)
+    value = build(configured("ppo", value_model=str(tmp_path / "rm")), base).value
+    with torch.no_grad():
+        last = model(batch.ids[:1, : batch.lengths[0]]).logits.squeeze()
+        # The model scores the whole response; the state before an imagined next token is the same.
+        whole = batch._replace(before=batch.before + 1).take(torch.tensor([0]))._replace(ids=batch.ids[:1])
+        torch.testing.assert_close(value.values(whole)[0, batch.mask[0].sum() - 1], (last - 0.5) / 2)
+    assert len(value.parameters()) == len(list(model.parameters())) + 1  # the head has a bias now
+    adapted = build(configured("ppo", value_model=str(tmp_path / "rm"), lora=4), base).value
+    assert all("lora" in name or "head" in name for name in adapted.parameters()) and len(adapted.parameters()) > 2
+    with torch.no_grad(), adapted.active():
+        torch.testing.assert_close(adapted.values(batch), value.values(batch))
+    tokenizer.add_tokens(["another"])
+    tokenizer.save_pretrained(tmp_path / "rm")
+    with pytest.raises(UsageError, match="tokenizer"):
+        build(configured("ppo", value_model=str(tmp_path / "rm")), base)

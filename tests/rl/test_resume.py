@@ -1,0 +1,100 @@
+"""A run that was stopped and one that was not end in the same weights."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file
+
+from rlaif.rl import state as checkpoints
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.train.loop import Progress
+from tests.train.test_resume import Killed
+
+STEPS, SAVED = 6, 3
+
+
+def killed_after(step):
+    def update(done, figures):
+        if done == step and "reward" in figures:
+            raise Killed
+
+    return Progress(update=update)
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+
+
+def log(folder, name="metrics"):
+    """The lines, but for what a clock says."""
+    entries = map(json.loads, (folder / f"{name}.jsonl").read_text().splitlines())
+    return [{key: value for key, value in entry.items() if "seconds" not in key and "waiting" not in key} for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("ppo", {"samples": 1, "epochs": 2, "minibatches": 2, "value_warmup": 1, "normalise_rewards": True, "kl_target": 0.1}),
+        ("reinforce", {"samples": 2, "lora": 4, "schedule": "cosine", "warmup": 0.3, "skip_alike": True}),
+        ("rloo", {"ahead": True, "temperature_end": 0.7, "save_every": 3}),
+        ("grpo", {"dynamic_kl": True, "second": "gold", "entropy": 0.01, "entropy_end": 0.0}),
+    ],
+)
+def test_half_and_half_is_the_whole(learn, tmp_path, prompts, method, options):
+    options = {"steps": STEPS, "save_every": SAVED, "eval_every": 2, "ptx": None, **options}
+    learn(method, "straight", **options)
+    with pytest.raises(Killed):
+        learn(method, "resumed", killed_after(5), **options)
+    assert (tmp_path / "resumed" / "checkpoints" / f"step-{SAVED}.pt").is_file()
+    assert not (tmp_path / "resumed" / "checkpoints" / "step-6.pt").is_file()
+    learn(method, "resumed", **options)
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert same(weights(straight), weights(resumed))
+    assert log(straight) == log(resumed)
+    assert log(straight, "samples") == log(resumed, "samples")
+
+
+def test_something_was_learnt_in_each_half(learn, tmp_path):
+    """The test above would pass for runs that change nothing."""
+    for steps in (SAVED, STEPS):
+        learn("rloo", f"{steps}", steps=steps, schedule="constant")
+    assert not same(weights(tmp_path / str(SAVED)), weights(tmp_path / str(STEPS)))
+
+
+def test_every_part_of_the_state_matters(learn, tmp_path, monkeypatch):
+    """With any part of the checkpoint as it was two steps earlier, the run goes on differently."""
+    options = {"steps": STEPS - 1, "samples": 2, "value_warmup": 0, "kl_target": 0.1, "skip_alike": True, "batch_size": 2}
+    options |= {"normalise_rewards": True}
+    learn("ppo", "straight", **options, save_every=SAVED)
+    for folder, every, step in (("early", 1, 2), ("late", SAVED, 4)):
+        with pytest.raises(Killed):
+            learn("ppo", folder, killed_after(step), **options, save_every=every)
+    load = checkpoints.load_newest
+    early, late = (load(tmp_path / folder / "checkpoints") for folder in ("early", "late"))
+    assert (early["step"], late["step"]) == (1, SAVED)
+    for part in ("policy", "value", "learner", "prompts", "coefficient", "moments"):
+        shutil.copytree(tmp_path / "late", tmp_path / part)
+        monkeypatch.setattr(checkpoints, "load_newest", lambda folder, part=part: {**late, part: early[part]})
+        learn("ppo", part, **options, save_every=SAVED)
+        assert not same(weights(tmp_path / "straight"), weights(tmp_path / part)), part
+
+
+def test_a_finished_run_is_left_as_it_is_and_another_is_not_continued(learn, tmp_path):
+    from rlaif.errors import UsageError
+
+    first = learn("rloo", steps=1)
+    before = (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns
+    assert learn("rloo", steps=1) == first
+    assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match=r"beta 0\.03, not 0\.5"):
+        learn("rloo", steps=1, beta=0.5)
+    with pytest.raises(UsageError, match="method"):
+        learn("grpo", steps=1)
+    with pytest.raises(UsageError, match="rewards"):
+        learn("rloo", steps=1, rewards=RewardConfig(reward="verifier", verifier="rlaif.rl.checks:exact"))
+    assert learn("rloo", steps=1, beta=0.5, overwrite=True)["config"]["beta"] == 0.5

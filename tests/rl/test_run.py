@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlaif.errors import RunFailed, UsageError
+from rlaif.rl.config import METHODS, Grpo, Ppo, Rloo, config_of
+from rlaif.rl.rewards.config import RewardConfig
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_leaves_a_model_and_says_what_it_did(learn, tmp_path):
+    run = learn("rloo", steps=3, second="gold", eval_every=2)
+    folder = tmp_path / "run"
+    model = AutoModelForCausalLM.from_pretrained(folder / "model")
+    assert AutoTokenizer.from_pretrained(folder / "model").chat_template and model.num_parameters() > 1e5
+    assert (run["status"], run["steps"], run["stopped"], run["model_of_step"]) == ("finished", 3, None, 3)
+    assert run["reward"] == {"reward": "gold"} and run["config"]["rewards"]["reward"] == "gold"
+    assert run["data"]["used"] == 24 and run["data"]["held_out"] == 4
+    metrics = lines(folder / "metrics.jsonl")
+    assert [entry["step"] for entry in metrics] == [0, 1, 2, 3]
+    wanted = ("reward", "kl", "length", "entropy", "mismatch", "waiting", "seconds_sampling", "gradient_norm", "reward/polite")
+    assert all(name in entry for name in wanted for entry in metrics[1:])
+    samples = lines(folder / "samples.jsonl")
+    assert [entry["step"] for entry in samples] == [0] * 4 + [2] * 4 + [3] * 4
+    assert {entry["id"] for entry in samples[:4]} == {entry["id"] for entry in samples[4:8]}
+    assert {"polite", "helpful"} <= samples[0]["rewards"].keys() and samples[0]["second"]["reward"] == samples[0]["reward"]
+    card = (folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert "REINFORCE leave-one-out" in card and "3 steps on 20 prompts" in card
+
+
+@pytest.mark.parametrize("method", ["ppo", "reinforce", "rloo", "grpo"])
+def test_each_method_learns_what_is_rewarded(learn, tmp_path, method):
+    """A short reply is easy to learn: ten steps suffice."""
+    verifier = tmp_path / "short.py"
+    verifier.write_text("def short(row, response):\n    return -len(response.split()) / 10\n", encoding="utf-8")
+    rewards = RewardConfig(reward="verifier", verifier=f"{verifier}:short")
+    extra = {"ppo": {"value_warmup": 1, "epochs": 2, "learning_rate": 1e-3}, "reinforce": {"value_warmup": 1}}.get(method, {})
+    more = {"batch_size": 6, "samples": 4, "steps": 10, "learning_rate": 2e-3, "max_tokens": 40, "beta": 0.0, **extra}
+    learn(method, rewards=rewards, schedule="constant", **more)
+    rewarded = [entry["reward"] for entry in lines(tmp_path / "run" / "metrics.jsonl") if "reward" in entry]
+    assert sum(rewarded[-3:]) / 3 > sum(rewarded[:3]) / 3 + 0.25
+
+
+def test_a_stop_of_the_monitor_puts_the_best_policy_back(learn, tmp_path, monkeypatch):
+    from rlaif.rl.monitor import Monitor, Report
+
+    monkeypatch.setattr(Monitor, "heldout", lambda self, step, *given: Report({}, best=0, keep=frozenset({0, step})))
+    monkeypatch.setattr(Monitor, "iteration", lambda self, step, *given: Report({}, stop="too far" if step == 3 else None))
+    run = learn("rloo", steps=6, eval_every=2)
+    assert (run["steps"], run["stopped"], run["model_of_step"]) == (3, "too far", 0)
+    from rlaif.engines.open import lab_model
+
+    base = AutoModelForCausalLM.from_pretrained(lab_model("lab:policy")).state_dict()
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model").state_dict()
+    assert all((base[name] == kept[name]).all() for name in base)
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").glob("policy-*")} == {"policy-0.pt", "policy-2.pt"}
+
+
+def test_what_cannot_be_used_is_said_before_anything_is_sampled(learn, tmp_path):
+    for message, options in (
+        ("--max-tokens 5000", {"max_tokens": 5000}),
+        ("--truncate-at", {"truncate_at": "one two three"}),
+        ("--eval-prompts 24", {"eval_prompts": 24}),
+        ("--sampler other", {"sampler": "other"}),
+        ("no such file", {"source": str(tmp_path / "none.jsonl")}),
+    ):
+        with pytest.raises(UsageError, match=message):
+            learn("rloo", "refused", overwrite=True, **options)
+
+
+def test_a_run_that_fails_says_so_in_its_folder(learn, tmp_path):
+    verifier = tmp_path / "none.py"
+    verifier.write_text("def none(row, response):\n    return None\n", encoding="utf-8")
+    with pytest.raises(RunFailed, match="--max-failure-rate"):
+        learn("rloo", rewards=RewardConfig(reward="verifier", verifier=f"{verifier}:none"))
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["status"] == "failed" and "--max-failure-rate" in run["error"]
+
+
+def test_supervised_rows_are_read_as_sft_reads_them(learn, tmp_path):
+    rows = [{"prompt": "How do I brew tea?", "completion": "First warm the pot."}, {"prompt": "x"}]
+    (tmp_path / "sft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learn("rloo", steps=1, ptx=str(tmp_path / "sft.jsonl"))
+    assert lines(tmp_path / "run" / "metrics.jsonl")[-1]["ptx_loss"] > 0
+    (tmp_path / "sft.jsonl").write_text(json.dumps(rows[1]) + "\n")
+    with pytest.raises(UsageError, match="--ptx"):
+        learn("rloo", "other", steps=1, ptx=str(tmp_path / "sft.jsonl"))
+
+
+def test_settings_without_a_meaning_are_refused():
+    base = {"source": "x", "model": "m", "out": Path("o")}
+    for message, method, given in (
+        ("rloo has no such setting", "rloo", {"lam": 0.9}),
+        ("--temperature 0", "rloo", {"temperature": 0.0}),
+        ("--kl-in loss needs", "grpo", {"kl": "k1"}),
+        ("--kl-horizon", "ppo", {"kl_horizon": 100.0}),
+        ("--skip-alike", "ppo", {"skip_alike": True}),
+        ("--minibatches 99", "ppo", {"minibatches": 99}),
+        ("--gamma 2", "ppo", {"gamma": 2.0}),
+        ("--importance-cap 0.5", "rloo", {"importance_cap": 0.5}),
+        ("--beta -1", "rloo", {"beta": -1.0}),
+    ):
+        with pytest.raises(UsageError, match=message):
+            config_of(method, {**base, **given})
+    assert METHODS.keys() == {"ppo", "rloo", "grpo", "reinforce"}
+    assert Ppo(**base).value_alone == 10 and Ppo(**base, value_model="rm").value_alone == 0
+    assert Rloo(**base, lora=8).learns_at == pytest.approx(1e-5) and Grpo(**base).kl_in == "loss"

@@ -1,0 +1,73 @@
+"""What an edit would ask again must be what labelling then does ask, and flips are those of the files."""
+
+import copy
+
+import pytest
+
+from rlaif.constitution.load import load_constitution
+from rlaif.errors import UsageError
+from rlaif.label_diff import cost, flips
+from tests.reference.fake_run import preferences, write_run
+from tests.test_label import CONSTITUTION, SCRIPT, Project
+
+EDITS = {
+    "a wording": ("is short.", "is brief."),
+    "a weight": ("weight: 2.0", "weight: 3.0"),
+    "a condition lifted": (", when: {tags: [risky]}", ""),
+    "a new principle": ("principles:", "principles:\n  - {id: new, text: The response is new.}"),
+    "sampled": ("weighted", "sampled"),
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("options", [{}, {"mode": "score"}, {"pairs": "1"}, {"orders": "ab"}], ids=str)
+def test_the_price_is_what_is_then_asked(project, edit, options):
+    if options.get("mode") == "score":
+        project.script("rules: [{choose: {'5': 1.0}}]")
+    project.label(**options)
+    before = load_constitution(project.folder / "c.yaml")
+    project.constitution(CONSTITUTION.replace(*EDITS[edit]))
+    price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
+    counts = project.label(out=project.folder / "again", **options)
+    assert price.calls == counts["asked"]
+    assert price.verdicts == counts["verdicts"]
+    assert (price.calls > 0) == bool(price.again) == (edit in ("a wording", "a condition lifted", "a new principle"))
+
+
+def test_responses_that_a_policy_wrote_come_from_the_run(project):
+    project.rows([{"prompt": f"p{i}", "tags": "risky"} for i in range(3)])
+    project.script(SCRIPT.replace("{A: 0.6, B: 0.3}}", "{A: 0.6, B: 0.3}, generate: Sure.}"))
+    project.label(policy=f"script:{project.folder / 's.yaml'}", samples=3)
+    before = load_constitution(project.folder / "c.yaml")
+    project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
+    price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
+    assert (price.verdicts, dict(price.again)) == (27, {"kind": 9})
+
+
+def test_flips_are_the_pairs_whose_winner_changed(tmp_path):
+    old = preferences(30)
+    new = copy.deepcopy(old)
+    for record in new[3:5]:
+        record["chosen_index"], record["rejected_index"] = record["rejected_index"], record["chosen_index"]
+        for entry in record["principles"]:
+            entry["p"] = None if entry["p"] is None else 1 - entry["p"]  # the verdicts stay; only what counts as chosen turns
+    for entry in new[7]["principles"][:1]:
+        entry["p"] = 1 - entry["p"]
+    del new[20:]
+    shared, turned, verdicts = flips(write_run(tmp_path / "a", old), write_run(tmp_path / "b", new))
+    assert shared == 20 and verdicts == {"polite": 1}
+    assert [flip.id for flip in turned] == [record["id"] for record in old[3:5]]
+    assert [(flip.before, flip.after) for flip in turned] == [(r["p_chosen"], 1 - r["p_chosen"]) for r in old[3:5]]
+
+
+def test_a_folder_without_a_label_run_is_told(project, tmp_path):
+    constitution = load_constitution(project.folder / "c.yaml")
+    with pytest.raises(UsageError, match="not a run folder"):
+        cost(tmp_path / "nowhere", constitution, constitution)
+    with pytest.raises(UsageError, match="not a run folder"):
+        flips(tmp_path / "nowhere", tmp_path)
