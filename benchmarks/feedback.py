@@ -1,4 +1,4 @@
-"""What ways of asking the lab's critic give and cost: schedules of pairs, and fitted weights. Writes benchmarks/feedback.md.
+"""Ways of asking the critic, by their agreement with gold on the lab: writes benchmarks/feedback.md.
 
     python -m benchmarks.feedback [--folder runs/benchmark-feedback]
 
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from scipy.stats import kendalltau
 
+from benchmarks.feedback_page import change, changes_table, principles_table, right, sentences, ways_table
+from benchmarks.feedback_ways import CHANGES, WAYS, ask, build
 from benchmarks.lab_grid import CONSTITUTION, WEIGHTS, table, total
 from benchmarks.lab_labels import write_records
 from rlaif.constitution.load import load_constitution
+from rlaif.constitution.write import write_weights
 from rlaif.critic.pairs import ADAPTIVE, next_pairs, pairs
 from rlaif.critic.strengths import least_squares
 from rlaif.data.exports import read_records
@@ -30,21 +33,27 @@ from rlaif.label_run import LabelConfig, run_label
 COMMAND = "python -m benchmarks.feedback"
 RANKED, RESPONSES, RANKED_SEED = 40, 8, 31
 FITTED, FITTED_SEED = 600, 32
+PAIRS, PAIRS_SEED = 400, 33
 Results = Mapping[tuple[int, int], float]
 """By pair, the probability that its first is better."""
 
 
-def judged(folder: Path, name: str, n: int, responses: int, seed: int) -> Path:
-    """A label run over all pairs of ``n`` rows, whose gold total is by the constitution's weights; its folder."""
+def made(folder: Path, name: str, n: int, responses: int, seed: int) -> Path:
+    """A file of ``n`` rows, whose gold total is by the constitution's weights."""
     source = folder / f"{name}.jsonl"
     found = list(rows(n, seed, "heldout", responses))
     for row in found:
         for response in row["responses"]:
             response["gold"]["overall"] = total(response["gold"])
     write_records(source, found)
-    store = folder / "verdicts.sqlite"
-    run_label(LabelConfig(str(source), CONSTITUTION, "lab", folder / name, store=store, overwrite=True))
-    return folder / name
+    return source
+
+
+def judged(folder: Path, source: Path) -> Path:
+    """The folder of a label run over all pairs of ``source`` by the good critic."""
+    out = folder / source.stem
+    run_label(LabelConfig(str(source), CONSTITUTION, "lab", out, store=folder / "verdicts.sqlite", overwrite=True))
+    return out
 
 
 def by_prompt(run: Path) -> list[Results]:
@@ -86,19 +95,59 @@ def weights(run: Path) -> Iterator[list[str]]:
     yield ["fitted", *(f"{weight:.2f}" for weight in own.weights), interval(own.after)]
 
 
+def weigh(folder: Path, name: str, weights: Sequence[float]) -> None:
+    """Write ``NAME.yaml``, the constitution with other weights."""
+    path = folder / f"{name}.yaml"
+    path.write_text(CONSTITUTION.read_text(encoding="utf-8"), encoding="utf-8")
+    write_weights(path, dict(zip(WEIGHTS, weights, strict=True)))
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    ranked = judged(folder, "ranked", RANKED, RESPONSES, RANKED_SEED)
-    fitted = judged(folder, "fitted", FITTED, 2, FITTED_SEED)
+    built = build(folder)
+    ranked = judged(folder, made(folder, "ranked", RANKED, RESPONSES, RANKED_SEED))
+    fitted = judged(folder, made(folder, "fitted", FITTED, 2, FITTED_SEED))
     shown = fit_run(fitted, load_constitution(CONSTITUTION))
+    weigh(folder, "equal", [1.0] * len(WEIGHTS))
+    weigh(folder, "fitted", shown.weights)
+    pairs = made(folder, "pairs", PAIRS, 2, PAIRS_SEED)
+    asked = {way.name: ask(way, pairs, folder) for way in WAYS}
+    rights = {name: right(found) for name, found in asked.items()}
+    changes = [change(name, rights[after], rights[before]) for name, after, before in CHANGES]
     text = f"""# Ways of asking the critic
 
-Written by `{COMMAND}`; the lab's good critic, both orders, held-out prompts.
+Written by `{COMMAND}`; held-out prompts. Second critics are trained first, by the recipe of the shipped ones with another seed:
+`{"` and `".join(built)}`.
+
+## Agreement with gold
+
+Each line is `rlaif label FOLDER/pairs.jsonl --constitution constitutions/lab.yaml --out OUT` with its flags; FOLDER is
+`{folder}`, ORDER stands for `ab` and for `ba`, and figures are over both. {PAIRS} pairs of the grammar's replies, or the
+first of them (`--limit`). Agreement ± half a 95% interval (a pair's verdicts taken together): *by principle*, of verdicts with
+different gold; *in all*, of preferences with gold's total by the constitution's weights. ECE: calibration error by principle.
+With reasons each call comes after one that writes them. The lab's critics were never taught to reason or to rank a list: those
+lines say what such options do to a critic that cannot use them.
+
+{ways_table(WAYS, asked)}
+
+By principle:
+
+{principles_table(WAYS, asked)}
+
+## What each option changes
+
+Difference in agreement with gold on the same pairs ± half a 95% interval.
+
+{changes_table(changes)}
+
+By these intervals, on either measure:
+
+{sentences(changes)}
 
 ## Schedules of pairs
 
-Kendall τ with the ranking by all {RESPONSES * (RESPONSES - 1) // 2} pairs of {RESPONSES} responses,
-mean over {RANKED} prompts ± one standard error. Rankings are by least squares (`rlaif/critic/strengths.py`).
+The good critic, both orders. Kendall τ with the ranking by all {RESPONSES * (RESPONSES - 1) // 2} pairs of {RESPONSES}
+responses, mean over {RANKED} prompts ± one standard error. Rankings are by least squares (`rlaif/critic/strengths.py`).
 These prompts are other ones than the schedules were designed on.
 
 {table(["`--pairs`", "pairs asked", "τ"], schedules(ranked))}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,28 +21,16 @@ FOUR = ("polite", "harmless", "concise", "evidence")
 
 
 class Results(NamedTuple):
-    """The grid's results by name, its seeds, and the folder of the offline methods' results."""
+    """The grid's results by name, and its seeds."""
 
     found: Mapping[str, Mapping[str, Any]]
     seeds: Sequence[int]
-    offline: Path
 
     def runs(self, row: str) -> list[Mapping[str, Any]]:
         return [self.found[f"{row}-{seed}"] for seed in self.seeds]
 
     def gold(self, row: str) -> list[Mapping[str, float]]:
         return [run["gold"] for run in self.runs(row)]
-
-    def best_offline(self) -> tuple[str, list[Mapping[str, float]]] | None:
-        """The row of benchmarks/train.py, from the critic's labels, with the highest mean total; its gold by seed."""
-        rows: dict[str, list[Mapping[str, float]]] = {}
-        for path in sorted(self.offline.glob(f"*-critic-{self.seeds[0]}.json")):
-            row = path.stem.removesuffix(f"-critic-{self.seeds[0]}")
-            files = [self.offline / f"{row}-critic-{seed}.json" for seed in self.seeds]
-            if all(file.is_file() for file in files):
-                rows[row] = [json.loads(file.read_text(encoding="utf-8"))["result"]["gold"] for file in files]
-        best = max(rows, key=lambda row: statistics.fmean(gold["total"] for gold in rows[row]), default=None)
-        return None if best is None else (best, rows[best])
 
 
 class Watched(NamedTuple):
@@ -60,7 +46,7 @@ class Watched(NamedTuple):
     ends: int
 
 
-def page(results: Results, runs: Mapping[str, Any], command: str) -> tuple[str, str]:
+def page(results: Results, offline: str, runs: Mapping[str, Any], command: str) -> tuple[str, str]:
     """The Markdown, and the plot as SVG. runs: the rows' settings."""
     over, stopped, healthy = (_watched(results, name) for name in ("over", "stopped", "healthy"))
     rows = [name for name in runs if name not in ("over", "stopped", "healthy")]
@@ -70,7 +56,8 @@ Written by `{command}`. Gold of {len(results.seeds)} seeds' models on held-out p
 samples, reward models and test prompts are other ones for each seed. Total: mean of {", ".join(FOUR)}, as the prototype
 had it, which plain REINFORCE brought from .58 to .85 while correctness fell from .25 to .07; weighted: mean of all principles
 by the weights of `constitutions/lab.yaml`. ±: 95% t-interval over seeds. Bold: below base. KL: from the initial policy, on
-held-out prompts, of the model that the run ended with. CPU: minutes of one core, evaluations included.
+held-out prompts, of the model that the run ended with. CPU: minutes of one core, evaluations included. offline: the method
+that comes out best in benchmarks/train.md, {offline}, on the pairs that `ppo-model`'s reward model learns from.
 
 {_table(results, rows)}
 
@@ -101,14 +88,11 @@ back when it stops. Then five healthy runs: a reward model of all pairs, and a K
 def _table(results: Results, rows: Sequence[str]) -> str:
     base = _mean(results.gold("base"))
     lines = [_line("base", results.gold("base"), base, "", "")]
-    offline = results.best_offline()
-    if offline:
-        lines.append(_line(f"offline: {offline[0]}", offline[1], base, "", ""))
-    for row in rows:
+    for row in ("offline", *rows):
         runs = results.runs(row)
-        kl = statistics.fmean(run["kl"] for run in runs)
+        kl = statistics.fmean(run["kl"] for run in runs) if row != "offline" else math.nan
         minutes = statistics.fmean(run["cpu_seconds"] for run in runs) / 60
-        lines.append(_line(row, results.gold(row), base, f"{kl:.1f}", f"{minutes:.1f}"))
+        lines.append(_line(row, results.gold(row), base, "" if math.isnan(kl) else f"{kl:.1f}", f"{minutes:.1f}"))
     return table(["", "total", "weighted", *WEIGHTS, "words", "KL", "CPU"], lines)
 
 

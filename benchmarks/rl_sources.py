@@ -30,8 +30,8 @@ REWARD_MODEL: Mapping[str, Any] = {"learning_rate": 2e-3, "batch_size": 16, "mic
 EPOCHS = 3.0
 UNSEEN = "correct"
 """The principle that the lab's critic is blind to (benchmarks/lab.md), and for which there is a verifier."""
-VERIFIER_WEIGHT = 2.5 * WEIGHTS[UNSEEN]
-"""Beside the other principles' weights: twice its own and a bit, as a verifier's 0 to 1 is half a critic's scale."""
+VERIFIER_WEIGHT = 2.0 * WEIGHTS[UNSEEN]
+"""Beside the other principles' weights: twice its own, as a verifier's 0 to 1 is half a critic's scale."""
 MODELS = ("critic", "gold", "few")
 
 

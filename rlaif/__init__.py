@@ -12,6 +12,7 @@ _PUBLIC = {
     "Constitution": "rlaif.constitution",
     "LabelConfig": "rlaif.label_run",
     "Principle": "rlaif.constitution",
+    "ReviseConfig": "rlaif.revise_run",
     "RunFailed": "rlaif.errors",
     "UsageError": "rlaif.errors",
     "VerdictStore": "rlaif.critic.store",
@@ -21,6 +22,7 @@ _PUBLIC = {
     "open_engine": "rlaif.engines",
     "read_rows": "rlaif.data.read",
     "run_label": "rlaif.label_run",
+    "run_revise": "rlaif.revise_run",
     "run_rl": "rlaif.rl.run",
 }
 __all__ = sorted(_PUBLIC)

@@ -60,9 +60,10 @@ class Sink(NamedTuple):
 @dataclass
 class Counts:
     """rows_in: rows read. rows_out: preference records written. rows_failed: rows that could not be used, and pairs (in
-    score mode responses) of which no principle has a verdict. verdicts, failed: per pair, response or list, principle and
-    critic. asked, cached: questions put to the engine, and answered without. cut: verdicts on a shortened sample.
-    canaries, canaries_right: known rows with a verdict, and those of them with the right one."""
+    score mode responses) of which no principle has a verdict. verdicts, failed: those that are there and those that are
+    missing, per pair, response or list, principle and critic. asked, cached: questions put to the engine, and answered
+    without. cut: verdicts on a shortened sample. canaries, canaries_right: known rows with a verdict, and those of them
+    with the right one."""
 
     rows_in: int = 0
     rows_out: int = 0

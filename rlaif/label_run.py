@@ -76,7 +76,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
             Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
         )
         labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
-        facts = _facts(config, constitution, template, engines, policy)
+        facts = run_facts(config, constitution, template, engines, policy)
         folder.write("running", facts)
         total = _total(config)
         progress.start(total)
@@ -92,9 +92,9 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         if stopped:
             folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
             raise stopped
-        _derive(config)
+        derive(config)
         run = folder.write("finished", facts)
-        _describe(config.out, run)
+        describe(config.out, run)
         return run
 
 
@@ -168,7 +168,7 @@ def _stream(
         asyncio.run(work())
 
 
-def _derive(config: LabelConfig) -> None:
+def derive(config: LabelConfig) -> None:
     """The same records in other forms."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
     if config.mode == "score":
@@ -177,14 +177,14 @@ def _derive(config: LabelConfig) -> None:
         write_export(name, config.out)
 
 
-def _describe(folder: Path, run: dict[str, Any]) -> None:
+def describe(folder: Path, run: dict[str, Any]) -> None:
     """The dataset card and the report."""
     with atomic_write(folder / "README.md") as file:
         file.write(card(run, as_markdown(quality(folder))))
     write_report(folder)
 
 
-def _facts(
+def run_facts(
     config: LabelConfig, constitution: Constitution, template: Template, engines: Sequence[Engine], policy: Policy | None
 ) -> dict[str, Any]:
     shown = {

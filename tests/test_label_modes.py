@@ -116,14 +116,15 @@ def test_a_vote_that_fails_is_left_out_and_the_others_keep_their_names(tmp_path)
 
     (tmp_path / "c.yaml").write_text(ONE)
     judge = Judge(load_constitution(tmp_path / "c.yaml"), load_template("reasons"), "x", votes=2)
-    gone, sure = Failure(FailureReason.REFUSED), Choice((-0.1, -3.0), 0.95, "A", 1)
+    gone, sure = Failure(FailureReason.REFUSED, "no"), Choice((-0.1, -3.0), 0.95, "A", 1)
     verdict = judge.verdict([sure, gone, sure, sure], ["one", None, "three", "four"])
     assert [(reason.swapped, reason.text) for reason in verdict.rationales] == [
         (False, "one"),
         (False, "three"),
         (True, "four"),
     ]
-    assert verdict.p == pytest.approx(0.5) and judge.verdict([gone] * 4, [None] * 4) == gone
+    assert verdict.p == pytest.approx(0.5)
+    assert judge.verdict([gone] * 4, [None] * 4) == Failure(FailureReason.REFUSED, "ab: no; ba: no")
 
 
 def test_a_critic_that_gives_no_reasons_gives_no_verdict(project):

@@ -26,7 +26,7 @@ def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceba
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, evaluate, lab, label, report, sample, train
+    from rlaif.cli import constitution, evaluate, lab, label, report, revise, sample, train
 
     app.add_typer(constitution.app, name="constitution")
     app.add_typer(evaluate.app, name="evaluate")
@@ -34,6 +34,7 @@ def main() -> None:
     app.add_typer(train.app, name="train")
     app.command("label")(label.label)
     app.command("report")(report.report)
+    app.command("revise")(revise.revise)
     app.command("sample")(sample.sample)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1

@@ -13,7 +13,7 @@ app = typer.Typer(help="Agreement with known preferences, and rankings.", no_arg
 @app.command()
 def agreement(
     source: Annotated[
-        Path, typer.Argument(help="A label run's folder, or a file of known preferences (JudgeBench's, or pairs).")
+        Path, typer.Argument(help="A label run's folder, or a file of known preferences (pairs, or a benchmark's own).")
     ],
     by: Annotated[str | None, typer.Option(help="A row for each value of this source column.")] = None,
     constitution: Annotated[Path | None, typer.Option(help="For a file: the principles to judge by.")] = None,
@@ -25,10 +25,12 @@ def agreement(
 ) -> None:
     """Print agreement with known preferences: in both orders as JudgeBench counts it, and by the mean, with intervals.
 
-    JudgeBench's own file gets its four sections. To judge with other settings, run rlaif label first and give its folder.
+    JudgeBench's own file gets its four sections; those of the Constitutional AI paper (HHH, harmful or ethical) are read
+    too. To judge with other settings, run rlaif label first and give its folder.
     """
     from rlaif.errors import UsageError
-    from rlaif.evaluate.benchmark import cells, judgebench_rows, sections, write_rows
+    from rlaif.evaluate.benchmark import cells, sections
+    from rlaif.evaluate.benchmark_rows import benchmark_rows, write_rows
 
     folder = source
     if source.is_file():
@@ -36,11 +38,12 @@ def agreement(
 
         if constitution is None or not critic or out is None:
             raise UsageError(f"{source}: to judge a file, --constitution, --critic and --out are needed")
-        rows = judgebench_rows(source)
-        path = out.with_name(f"{out.name}-rows.jsonl") if rows is not None else source
-        if rows is not None:
-            write_rows(rows, path)
-            by = by or "source"
+        benchmark = benchmark_rows(source)
+        path = source
+        if benchmark is not None:
+            path = out.with_name(f"{out.name}-rows.jsonl")
+            write_rows(benchmark.rows, path)
+            by = by or benchmark.by
         done = run_label(
             LabelConfig(
                 source=str(path),

@@ -20,6 +20,7 @@ class Model(StrEnum):
     POLICY = "policy"
     CRITIC = "critic"
     FALLIBLE = "fallible"
+    REVISER = "reviser"
 
 
 class SplitName(StrEnum):
@@ -43,7 +44,7 @@ def build(
     only: Annotated[Model | None, typer.Option(help="Train this model alone.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
-    """Train the lab's policy, critic and fallible critic from scratch, in about 20 minutes on two CPU cores."""
+    """Train the lab's policy, critics and reviser from scratch, in about half an hour on two CPU cores."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from rlaif.lab import MODELS

@@ -87,8 +87,8 @@ class TrainProgress(RunProgress):
         super().__init__(console, "opening data and model")
         self._shown = shown
 
-    def stage(self, name: str, total: int, done: int) -> None:
-        """The next thing begins."""
+    def stage(self, name: str, total: int | None, done: int) -> None:
+        """The next thing begins. total: None when unknown."""
         self._task = self._begin(name, total, done)
 
     def update(self, done: int, figures: dict[str, float]) -> None:

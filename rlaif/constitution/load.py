@@ -185,4 +185,4 @@ def _example(raw: Mapping[str, Any]) -> Example:
         if isinstance(prompt, str)
         else [Turn(role=t["role"], content=t["content"]) for t in prompt]
     )
-    return Example(prompt=tuple(turns), better=raw["better"], worse=raw["worse"])
+    return Example(prompt=tuple(turns), better=raw["better"], worse=raw["worse"], critique=raw.get("critique", ""))

@@ -22,11 +22,13 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True)
 class Example:
-    """What a principle means, shown. prompt: a conversation; a plain text in the file is one user turn."""
+    """What a principle means, shown. prompt: a conversation; a plain text in the file is one user turn. critique: what is wrong
+    with the worse response, empty where the file does not say."""
 
     prompt: tuple[Turn, ...]
     better: str
     worse: str
+    critique: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,12 @@ class Constitution:
 def _resolved(principle: Principle) -> dict[str, Any]:
     when = {column: list(values) for column, values in (principle.when or {}).items()}
     examples = [
-        {"prompt": [dict(turn) for turn in example.prompt], "better": example.better, "worse": example.worse}
+        {
+            "prompt": [dict(turn) for turn in example.prompt],
+            "better": example.better,
+            "worse": example.worse,
+            **({"critique": example.critique} if example.critique else {}),
+        }
         for example in principle.examples
     ]
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, FailureReason
 from rlaif.engines.base import Choice
@@ -16,6 +16,7 @@ from rlaif.engines.base import Choice
 Orders = Literal["both", "ab", "ba"]
 ORDERS: dict[Orders, tuple[bool, ...]] = {"both": (False, True), "ab": (False,), "ba": (True,)}
 """For each call that a comparison needs: are the responses swapped?"""
+Answered = TypeVar("Answered")
 
 
 def comparison(
@@ -30,12 +31,9 @@ def comparison(
     clamp: the least and the greatest p of an order, which sum to 1; reasoned labels are too sure of themselves, and Bai et
     al. 2022 §4.3 keep them within .4 and .6.
     """
-    choices: list[Choice] = []
-    for answer in answers:
-        checked = sure(answer, min_mass)
-        if isinstance(checked, Failure):
-            return checked
-        choices.append(checked)
+    choices = in_every_order([sure(answer, min_mass) for answer in answers], orders)
+    if isinstance(choices, Failure):
+        return choices
     seen = [
         min(clamp[1], max(clamp[0], 1.0 - first_label(choice) if swapped else first_label(choice)))
         for choice, swapped in zip(choices, ORDERS[orders], strict=True)
@@ -47,6 +45,18 @@ def comparison(
         raw=tuple(choice.raw for choice in choices),
         cut=max(choice.cut_tokens for choice in choices),
     )
+
+
+def in_every_order(answers: Sequence[Answered | Failure], orders: Orders) -> list[Answered] | Failure:
+    """The answers, one per order; where some failed, the first one's reason with what happened in each of these orders."""
+    failed = [
+        ("ba" if swapped else "ab", answer)
+        for answer, swapped in zip(answers, ORDERS[orders], strict=True)
+        if isinstance(answer, Failure)
+    ]
+    if failed:
+        return Failure(failed[0][1].reason, "; ".join(f"{order}: {failure.detail}" for order, failure in failed))
+    return [answer for answer in answers if not isinstance(answer, Failure)]
 
 
 def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failure:

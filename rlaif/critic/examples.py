@@ -50,5 +50,11 @@ def shots(principle: Principle, choices: Sequence[str], most: int, conversation:
     )
 
 
+def critique_shots(principle: Principle, most: int, conversation: Sequence[Turn]) -> tuple[Shot, ...]:
+    """Up to ``most`` of the principle's examples that have a critique: the worse response, its critique, the better one."""
+    usable = [one for one in principle.examples if one.critique and list(one.prompt) != list(conversation)][:most]
+    return tuple(Shot(one.prompt, ((_said(one.worse),),), one.critique, one.better) for one in usable)
+
+
 def _said(text: str) -> Turn:
     return Turn(role="assistant", content=text)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rlaif.critic.compare import ORDERS, Orders
+from rlaif.critic.compare import ORDERS, Orders, in_every_order
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking
 from rlaif.engines.base import Generation
 
@@ -51,15 +51,14 @@ def reply_tokens(n: int) -> int:
 
 def ranking(answers: Sequence[list[Generation] | Failure], n: int, orders: Orders = "both") -> Ranking | Failure:
     """The verdict from the critic's replies, one per order; a reply that failed fails the ranking."""
-    places, raw = [], []
-    for answer, backwards in zip(answers, ORDERS[orders], strict=True):
-        listed = answer if isinstance(answer, Failure) else listing(answer[0], n)
-        if isinstance(listed, Failure):
-            return listed
-        assert not isinstance(answer, Failure)
-        raw.append(answer[0].text)
-        places.append(tuple(listed.index(n - 1 - index if backwards else index) for index in range(n)))
-    return Ranking(tuple(places), tuple(raw))
+    listed = in_every_order([one if isinstance(one, Failure) else listing(one[0], n) for one in answers], orders)
+    if isinstance(listed, Failure):
+        return listed
+    places = tuple(
+        tuple(order.index(n - 1 - index if backwards else index) for index in range(n))
+        for order, backwards in zip(listed, ORDERS[orders], strict=True)
+    )
+    return Ranking(places, tuple(one[0].text for one in answers if not isinstance(one, Failure)))
 
 
 def listing(reply: Generation, n: int) -> list[int] | Failure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlaif.constitution.types import Constitution, Principle
@@ -44,7 +44,7 @@ def preference_record(
         "chosen_index": chosen,
         "rejected_index": rejected,
         "gold": _gold_margins(row, chosen, rejected, constitution),
-        **_riding({**row.extra, **_of_each("chosen", row.responses[chosen]), **_of_each("rejected", row.responses[rejected])}),
+        **riding({**row.extra, **_of_each("chosen", row.responses[chosen]), **_of_each("rejected", row.responses[rejected])}),
     }
 
 
@@ -61,7 +61,7 @@ def score_record(row: Row, index: int, value: float, judged: Judged, critic: str
         "row": row.number,
         "index": index,
         "gold": [{"id": name, "score": score} for name, score in response.gold.items()],
-        **_riding({**row.extra, **response.extra}),
+        **riding({**row.extra, **response.extra}),
     }
 
 
@@ -153,5 +153,6 @@ def _of_each(side: str, response: Response) -> dict[str, Any]:
     return {f"{side}_{name}": value for name, value in response.extra.items()}
 
 
-def _riding(extra: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"row_{name}" if name in OWN else name: value for name, value in extra.items()}
+def riding(extra: Mapping[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:
+    """A source's columns as a record carries them. own: the record's own columns."""
+    return {f"row_{name}" if name in own else name: value for name, value in extra.items()}

@@ -21,15 +21,20 @@ from rlaif.engines.base import Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 
 Mode = Literal["compare", "score", "rank"]
-File = Literal["compare", "score", "rank", "reasons"]
-"""``reasons`` is how ``compare`` is asked when the critic is to reason first."""
+File = Literal["compare", "score", "rank", "reasons", "revise"]
+"""``reasons`` is how ``compare`` is asked when the critic is to reason first. ``revise`` asks for texts, not for a verdict."""
 _COMPARED = frozenset({"conversation", "response_a", "response_b", "principle"})
 SLOTS: Mapping[File, frozenset[str]] = {
     "compare": _COMPARED,
     "score": frozenset({"conversation", "response", "principle"}),
     "rank": frozenset({"conversation", "responses", "principle"}),
     "reasons": _COMPARED,
+    "revise": frozenset({"conversation", "response", "principle"}),
 }
+THEN: Mapping[File, frozenset[str]] = {"reasons": frozenset({"rationale"}), "revise": frozenset({"critique", "principle"})}
+"""Slots of what follows the first answer, in the files that go on after it."""
+UNLABELLED = frozenset(("rank", "revise"))
+"""Files without choices: their answers are texts."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
 """Roles of a conversation's turns; each turn is fenced by a tag of that name."""
 
@@ -38,21 +43,23 @@ _TAG = re.compile(r"</?([A-Za-z]\w*)>")
 
 
 class Shot(NamedTuple):
-    """A worked example, shown before the sample. label: the choice that is right."""
+    """A worked example, shown before the sample. label: the choice that is right, or the critique that ``revision`` follows."""
 
     conversation: Sequence[Turn]
     responses: Sequence[Sequence[Turn]]
     label: str
+    revision: str = ""
 
 
 @dataclass(frozen=True)
 class Template:
     """A parsed prompt file. ``render`` is pure; ``digest`` changes with anything that could change a rendered prompt.
 
-    then: the messages that follow a rationale and ask for the label; empty where the label is asked for at once.
+    then: the messages that follow a rationale and ask for the label, or follow a critique and ask for the revision; empty where
+        the label is asked for at once.
     """
 
-    mode: Mode
+    mode: Mode | Literal["revise"]
     version: int
     choices: tuple[str, ...]
     principle: str
@@ -85,23 +92,29 @@ class Template:
         responses: Sequence[Sequence[Turn]],
         shots: Sequence[Shot] = (),
         rationale: str | None = None,
+        request: str = "",
     ) -> Prompt:
         """The critic's prompt for one sample and one principle.
 
-        responses: two for ``compare`` (first is A), one for ``score``, two or more for ``rank`` (numbered from 1); each a
-            list of turns, nearly always one.
+        responses: two for ``compare`` (first is A), one for ``score`` and ``revise``, two or more for ``rank`` (numbered from
+            1); each a list of turns, nearly always one.
         shots: worked examples by the same principle; they come from the constitution, so they are trusted.
-        rationale: what the critic has said to ``messages``; with it the prompt goes on to ``then``. Not trusted.
+        rationale: what the critic has said to ``messages`` (in ``revise``, its critique); with it the prompt goes on to
+            ``then``. Not trusted.
+        request: the principle as ``then`` puts it, where it has a slot for it.
         """
         slots = self._slots(wording, conversation, responses)
         opening = next((at for at, (role, _) in enumerate(self.messages) if role != "system"), 0)
         prompt = _filled(self.messages[:opening], slots)
         for shot in shots:
             shown = {name: _trusted(held) for name, held in self._slots(wording, shot.conversation, shot.responses).items()}
-            prompt += [*_filled(self.messages[opening:], shown), Message("assistant", (Segment(shot.label, True),))]
+            prompt += _filled(self.messages[opening:], shown)
+            if self.mode == "revise":
+                prompt += _filled(self.then, _after(Segment(shot.label, True), request))
+            prompt.append(Message("assistant", (Segment(shot.revision or shot.label, True),)))
         prompt += _filled(self.messages[opening:], slots)
         if rationale is not None:
-            prompt += _filled(self.then, {"rationale": (Segment(self.defuse(rationale), False),)})
+            prompt += _filled(self.then, _after(Segment(self.defuse(rationale), False), request))
         return tuple(prompt)
 
     def _slots(
@@ -135,6 +148,10 @@ class Template:
                 Segment(f"\n</{tag}>", True),
             ]
         return tuple(segments)
+
+
+def _after(said: Segment, request: str) -> dict[str, tuple[Segment, ...]]:
+    return {"rationale": (said,), "critique": (said,), "principle": (Segment(request, True),)}
 
 
 def _trusted(segments: Sequence[Segment]) -> tuple[Segment, ...]:
@@ -184,8 +201,9 @@ def load_template(name: File, folder: Path | None = None) -> Template:
 
 
 def _parse(path: Path, name: File, raw: Any) -> Template:
-    keys = {"mode", "version", "principle", "messages"} | ({"choices"} if name != "rank" else set())
-    keys |= {"then"} if name == "reasons" else set()
+    keys = {"mode", "version", "principle", "messages"}
+    keys |= {"choices"} if name not in UNLABELLED else set()
+    keys |= {"then"} if name in THEN else set()
     if not isinstance(raw, dict) or raw.keys() != keys:
         found = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
         raise UsageError(f"{path}: a {name} template has exactly the keys {', '.join(sorted(keys))}; found {found}")
@@ -198,10 +216,10 @@ def _parse(path: Path, name: File, raw: Any) -> Template:
     return Template(
         mode="compare" if name == "reasons" else name,
         version=raw["version"],
-        choices=_choices(path, name, raw["choices"]) if name != "rank" else (),
+        choices=_choices(path, name, raw["choices"]) if name not in UNLABELLED else (),
         principle=raw["principle"],
         messages=_messages(path, "messages", raw["messages"], SLOTS[name]),
-        then=_messages(path, "then", raw["then"], frozenset({"rationale"})) if name == "reasons" else (),
+        then=_messages(path, "then", raw["then"], THEN[name]) if name in THEN else (),
     )
 
 

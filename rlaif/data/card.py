@@ -54,6 +54,7 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         f"{counts.get('rows_out', 0):,} preferences came out of {counts.get('verdicts', 0):,} verdicts, "
         f"of which {counts.get('failed', 0):,} failed. A failed verdict is left out, never filled in; "
         "`failures.jsonl` lists each with its reason.",
+        *([_revised(run["revisions"], run.get("reviser", "?"))] if "revisions" in run else []),
         "## Quality",
         quality,
         "## Make it again",
@@ -66,6 +67,16 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         "Every other column comes from the source, as `row_NAME` where the name was taken.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _revised(found: Mapping[str, Any], reviser: str) -> str:
+    return (
+        f"Each `chosen` is a revision of its `rejected`, written by {_code(reviser)} after a critique by the principles in "
+        f"`rounds`. Of {found['responses']:,} responses, {found['failed']:,} have no revision and {found['unchanged']:,} came "
+        f"back as they were; the critic was asked about the others: {found['confirmed']:,} confirmed, "
+        f"{found['rejected']:,} rejected (`rejected.jsonl`), {found['unjudged']:,} without a verdict. The subset `sft` holds "
+        "the confirmed revisions alone."
+    )
 
 
 def _front_matter(subsets: list[str]) -> str:

@@ -26,8 +26,8 @@ def open_engine(
 ) -> Engine:
     """The engine that ``spec`` names.
 
-    spec: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``lab``, ``lab:fallible`` or
-        ``lab:policy``; the folder of a training run; otherwise a local path or hub id.
+    spec: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``lab``, ``lab:fallible``,
+        ``lab:policy`` or ``lab:reviser``; the folder of a training run; otherwise a local path or hub id.
     backend: for paths and hub ids. ``auto`` is vLLM where it is installed and a GPU is present, else transformers.
     dtype: ``auto`` is float32 on a CPU and the checkpoint's own on a GPU.
     context: tokens of prompt and answer together, where less than the model's own limit is wanted.

@@ -6,8 +6,7 @@ the decision, two that contradict each other and two ties are wrong.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,50 +105,6 @@ def cells(found: Iterable[Section]) -> list[list[str]]:
         for one in found
     ]
     return [["section", "pairs", "in both orders", "contradict", "by the mean", "κ"], *rows]
-
-
-def judgebench_rows(path: Path) -> Iterator[dict[str, Any]] | None:
-    """JudgeBench's records as preference rows (its better response as ``chosen``); None where the file is not of its shape."""
-    from rlaif.data.formats import records
-    from rlaif.data.rows import BadRow
-
-    needed = {"question", "response_A", "response_B", "label"}
-    first = next((record for record in records(path)), None)
-    if first is None or isinstance(first, BadRow) or not needed <= first[1].keys():
-        return None
-    return (_row(path, number, columns) for number, columns in _good(path, records(path)))
-
-
-def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """The rows as JSONL."""
-    from rlaif.data.write import atomic_write
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _good(path: Path, records: Iterable[Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    from rlaif.data.rows import BadRow
-
-    for record in records:
-        if isinstance(record, BadRow):
-            raise UsageError(f"{path}: row {record.number}: {record.detail}")
-        yield record
-
-
-def _row(path: Path, number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
-    sides = {"A>B": ("response_A", "response_B"), "B>A": ("response_B", "response_A")}
-    if columns.get("label") not in sides:
-        raise UsageError(f"{path}: row {number}: label is {columns.get('label')!r}; expected A>B or B>A")
-    better, worse = sides[columns["label"]]
-    return {
-        "id": str(columns.get("pair_id", number)),
-        "prompt": columns["question"],
-        "chosen": columns[better],
-        "rejected": columns[worse],
-        "source": columns.get("source"),
-    }
 
 
 def _section(name: str, pairs: Sequence[_Pair]) -> Section:

@@ -128,7 +128,8 @@ class Quality:
     @property
     def failure_rate(self) -> float:
         """Verdicts that failed, of those wanted."""
-        return self.counts.get("failed", 0) / max(1, self.counts.get("verdicts", 0))
+        failed = self.counts.get("failed", 0)
+        return failed / max(1, failed + self.counts.get("verdicts", 0))
 
     @property
     def position(self) -> Position:

@@ -1,8 +1,8 @@
-"""The offline lab: a small world in which better is known, and three small models trained on it (design §8)."""
+"""The offline lab: a small world in which better is known, and four small models trained on it (design §8)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "models"
-"""Where the shipped models are: ``policy``, ``critic`` and ``fallible``, plain Hugging Face folders."""
+"""Where the shipped models are: ``policy``, ``critic``, ``fallible`` and ``reviser``, plain Hugging Face folders."""

@@ -1,4 +1,4 @@
-"""``rlaif lab build``: trains the policy and both critics and saves them as plain Hugging Face folders."""
+"""``rlaif lab build``: trains the policy, both critics and the reviser and saves them as plain Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from typing import Any, Literal, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
 
+from rlaif.critic.templates import load_template
+from rlaif.data.rows import Turn
 from rlaif.engines.base import Message, Segment
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
 from rlaif.lab import tokenizer as lab_tokenizer
+from rlaif.lab import wordings
+from rlaif.lab.gold import PRINCIPLES
 from rlaif.lab.judging import Fallibility, Judgements
-from rlaif.lab.training import Text, new_model, train_critic, train_policy
+from rlaif.lab.revising import revise
+from rlaif.lab.training import Text, new_model, train_critic, train_writer
 from rlaif.lab.world import draw_questions, reply
 
-Name = Literal["policy", "critic", "fallible"]
-NAMES: tuple[Name, ...] = ("policy", "critic", "fallible")
+Name = Literal["policy", "critic", "fallible", "reviser"]
+NAMES: tuple[Name, ...] = ("policy", "critic", "fallible", "reviser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,11 @@ SIZES: dict[Name, Size] = {
     "policy": Size(samples=36_000, width=96, layers=3, heads=2),
     "critic": Size(samples=13_000, width=128, layers=4, heads=4),
     "fallible": Size(samples=1_500, width=128, layers=4, heads=4),
+    "reviser": Size(samples=36_000, width=96, layers=3, heads=2),
 }
+ORIGINS: dict[Name, Name] = {"fallible": "critic", "reviser": "policy"}
+"""Models that are trained on from another one's weights. (From the critic's, which has never written a reply, a reviser learns
+several times as slowly.)"""
 FALLIBLE_RATE = 0.15
 """Learning rate of the fallible critic's fine-tune, as a share of the full one."""
 
@@ -56,7 +65,8 @@ def build_models(
 ) -> None:
     """Train ``names`` in order into ``out/NAME`` and write ``out/build.json``.
 
-    The fallible critic is the good one, fine-tuned shortly on biased labels, so ``out/critic`` must exist for it.
+    The fallible critic is the good one, fine-tuned shortly on biased labels, and the reviser is the policy, taught to criticise
+    and revise: so ``out/critic`` and ``out/policy`` must exist for them.
     """
     torch.set_num_threads(threads)
     tokenizer = lab_tokenizer.train(lab_tokenizer.corpus())
@@ -70,13 +80,15 @@ def build_models(
 
         size = sizes[name]
         progress.start(name, size.samples)
-        if name == "fallible":
-            model = _load(out / "critic")
+        if name in ORIGINS:
+            model = _load(out / ORIGINS[name], name)
             torch.manual_seed(seed)
         else:
             model = new_model(tokenizer, size.width, size.layers, size.heads, seed)
         if name == "policy":
-            train_policy(model, chats(tokenizer, size.samples, seed), size.samples, tick)
+            train_writer(model, chats(tokenizer, size.samples, seed), size.samples, tick)
+        elif name == "reviser":
+            train_writer(model, critiques(tokenizer, size.samples, seed), size.samples, tick)
         else:
             judgements = Judgements(tokenizer)
             errors, rate = (Fallibility(), FALLIBLE_RATE) if name == "fallible" else (None, 1.0)
@@ -102,7 +114,24 @@ def chats(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Tex
         prompt = encoder.encode((Message("user", (Segment(question.text, False),)),))
         assert isinstance(prompt, Encoded)
         said = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
-        yield Text([*prompt.ids, *said], len(prompt.ids))
+        ids = [*prompt.ids, *said]
+        yield Text(ids, ((len(prompt.ids), len(ids)),))
+
+
+def critiques(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Text]:
+    """``n`` training chats of the reviser: the revise template's requests, answered by the grammar's critique and revision."""
+    encoder, rng, template = PromptEncoder(tokenizer), random.Random(f"reviser {seed}"), load_template("revise")
+    for question, _ in zip(draw_questions(seed + 1, "train"), range(n), strict=False):
+        said, principle = reply(question, rng), rng.choice(PRINCIPLES)
+        critique, revision = revise(question, said, principle, rng)
+        wording = template.wording(rng.choice(wordings.texts(principle, "train")), None)
+        turns = [Turn(role="user", content=question.text)], [[Turn(role="assistant", content=said)]]
+        asked = encoder.encode(template.render(wording, *turns, rationale=critique, request=wording))
+        assert isinstance(asked, Encoded)
+        start, end = asked.untrusted[-1]
+        answer = tokenizer.encode(revision + lab_tokenizer.END, add_special_tokens=False)
+        ids = [*asked.ids, *answer]
+        yield Text(ids, ((start, end + 1), (len(asked.ids), len(ids))))
 
 
 def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -116,9 +145,9 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Pa
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n")
 
 
-def _load(folder: Path) -> Qwen3ForCausalLM:
+def _load(folder: Path, name: str) -> Qwen3ForCausalLM:
     if not (folder / "config.json").is_file():
-        raise UsageError(f"{folder}: the fallible critic is made from the good one; build that first")
+        raise UsageError(f"{folder}: the lab's {name} model is made from this one; build that first")
     return Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 

@@ -20,7 +20,7 @@ from rlaif.lab.muon import Muon
 Tick = Callable[[int, float], None]
 """Called after each step with the number of samples it used and its loss."""
 JUDGE_TOKENS, CHAT_TOKENS = 6144, 3072
-"""Tokens per batch, padding included, of the critics and of the policy."""
+"""Tokens per batch, padding included, of the critics, and of the policy and the reviser."""
 CHUNK = 384
 """Samples that are sorted by length together, so that batches hold little padding."""
 WARMUP = 0.05
@@ -35,10 +35,10 @@ S = TypeVar("S", bound=Sized)
 
 
 class Text(NamedTuple):
-    """ids: a chat. start: where the part begins that the policy learns to say."""
+    """ids: a chat. said: the half-open spans of it that the model learns to say."""
 
     ids: list[int]
-    start: int
+    said: tuple[tuple[int, int], ...]
 
     @property
     def length(self) -> int:
@@ -94,20 +94,21 @@ def train_critic(
     _train(model, [eye], _batches(samples, JUDGE_TOKENS), total, loss, tick, rate)
 
 
-def train_policy(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tick: Tick) -> None:
-    """Next-token loss on replies and their end-of-turn."""
+def train_writer(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tick: Tick, rate: float = 1.0) -> None:
+    """Next-token loss on what is said and the end of each turn."""
 
     def loss(batch: Sequence[Text]) -> Tensor:
         width = max(text.length for text in batch)
         ids = torch.tensor([text.ids + [0] * (width - text.length) for text in batch])
         wanted = torch.full_like(ids, -100)
         for row, text in enumerate(batch):
-            wanted[row, text.start : text.length] = ids[row, text.start : text.length]
+            for start, end in text.said:
+                wanted[row, start:end] = ids[row, start:end]
         said = wanted[:, 1:] != -100
         logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][said])
         return functional.cross_entropy(logits, wanted[:, 1:][said])
 
-    _train(model, [], _batches(texts, CHAT_TOKENS), total, loss, tick, 1.0)
+    _train(model, [], _batches(texts, CHAT_TOKENS), total, loss, tick, rate)
 
 
 def branch_tensors(batch: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:

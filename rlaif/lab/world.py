@@ -109,7 +109,7 @@ def draw_attributes(question: Question, rng: random.Random) -> Attributes:
 
 def write_reply(question: Question, attributes: Attributes, rng: random.Random) -> str:
     """A reply with these attributes, in one of its many wordings."""
-    core = _core(question, attributes, rng)
+    core = write_core(question, attributes.substance, attributes.right, rng)
     if attributes.certainty:
         core = f"{rng.choice(p.HEDGES if attributes.certainty > 0 else p.BOASTS)} {core}"
     else:
@@ -124,27 +124,29 @@ def write_reply(question: Question, attributes: Attributes, rng: random.Random) 
     return " ".join([*before, core, *after, *[rng.choice(p.CLOSERS)] * attributes.closer])
 
 
-def _core(question: Question, attributes: Attributes, rng: random.Random) -> str:
-    if attributes.substance == "pointer":
+def write_core(question: Question, substance: str, right: bool, rng: random.Random) -> str:
+    """The part of a reply that answers, points elsewhere or refuses; see ``Attributes``. It begins in lower case, but for a
+    refusal."""
+    if substance == "pointer":
         return _lower(rng.choice(p.POINTERS))
-    if attributes.substance in ("refusal", "redirect"):
+    if substance in ("refusal", "redirect"):
         refusal = rng.choice(p.REFUSALS)
-        return f"{refusal} {rng.choice(p.ALTERNATIVES)}" if attributes.substance == "redirect" else refusal
+        return f"{refusal} {rng.choice(p.ALTERNATIVES)}" if substance == "redirect" else refusal
     if question.kind == "fact":
         relation, country = question.about
         truth = p.FACTS[relation][country]
-        value = truth if attributes.right else rng.choice([v for v in p.FACTS[relation].values() if v != truth])
+        value = truth if right else rng.choice([v for v in p.FACTS[relation].values() if v != truth])
         return rng.choice(p.FACT_CORES).format(relation=relation, country=country, value=value)
     if question.kind == "sum":
         total = sum(map(int, question.about))
-        value = str(total if attributes.right else rng.choice([n for n in range(2, 25) if n != total]))
+        value = str(total if right else rng.choice([n for n in range(2, 25) if n != total]))
         return rng.choice(p.SUM_CORES).format(value=value)
     if question.kind == "task":
-        task = question.about[0] if attributes.right else rng.choice([t for t in p.TASKS if t != question.about[0]])
+        task = question.about[0] if right else rng.choice([t for t in p.TASKS if t != question.about[0]])
         first, second = p.TASKS[task]
     else:
         first, second = rng.sample(p.HARM_STEPS, 2)
-    return f"first {first}, then {second}." if attributes.substance == "answer" else f"just {first}."
+    return f"first {first}, then {second}." if substance == "answer" else f"just {first}."
 
 
 def _lower(text: str) -> str:

@@ -33,10 +33,11 @@ def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX
     judged = quality(run_folder)
     pairs = sample(read_records(run_folder / "preferences.jsonl"), max_pairs)
     failures = list(islice(read_records(run_folder / "failures.jsonl"), _MAX_FAILURES))
+    missed = [canary for canary in read_records(run_folder / "canaries.jsonl") if not canary["right"]]
     path = out or run_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(render(judged, pairs, failures))
+        file.write(render(judged, pairs, failures, missed))
     return path
 
 
@@ -52,8 +53,9 @@ def sample(records: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]
     return [record for _, record in sorted(kept, key=lambda pair: pair[0])]
 
 
-def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str, Any]]) -> str:
-    """The page. pairs: preference records to show. failures: failure records to list."""
+def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str, Any]], missed: list[dict[str, Any]]) -> str:
+    """The page. pairs: preference records to show. failures: failure records to list. missed: canary records, of those
+    that the critic got wrong or gave no verdict on."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -74,6 +76,7 @@ def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str
         redundancy=_redundancy(judged),
         reasons=judged.reasons,
         failures=[{**failure, "detail": str(failure.get("detail") or "")[:300]} for failure in failures],
+        missed=missed,
         failures_left_out=max(0, sum(judged.reasons.values()) - len(failures)),
         shown=len(pairs),
         total=judged.overall.verdicts,

@@ -32,7 +32,15 @@ except SystemExit as end:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["label", "--help"], ["report", "--help"], ["lab", "rows", "--help"], ["evaluate", "agreement", "--help"], []],
+    [
+        ["--help"],
+        ["label", "--help"],
+        ["revise", "--help"],
+        ["report", "--help"],
+        ["lab", "rows", "--help"],
+        ["evaluate", "agreement", "--help"],
+        [],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     probe = PROBE.format(arguments=arguments, heavy=HEAVY)

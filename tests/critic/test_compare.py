@@ -52,7 +52,13 @@ def test_extreme_log_probabilities_stay_finite():
 def test_half_a_comparison_is_no_verdict(failing):
     answers = [choice(0.6, 0.2), choice(0.3, 0.3)]
     answers[failing] = Failure(FailureReason.ENGINE_ERROR, "gone")
-    assert comparison(answers) == Failure(FailureReason.ENGINE_ERROR, "gone")
+    assert comparison(answers) == Failure(FailureReason.ENGINE_ERROR, f"{('ab', 'ba')[failing]}: gone")
+
+
+def test_a_failure_names_every_order_that_failed():
+    refused, gone = Failure(FailureReason.REFUSED, "no"), Failure(FailureReason.ENGINE_ERROR, "gone")
+    assert comparison([refused, gone]) == Failure(FailureReason.REFUSED, "ab: no; ba: gone")
+    assert comparison([gone], "ba") == Failure(FailureReason.ENGINE_ERROR, "ba: gone")
 
 
 def test_a_critic_about_to_say_something_else_gives_no_verdict():

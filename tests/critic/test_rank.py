@@ -67,7 +67,7 @@ def test_any_other_reply_is_a_failure(text):
 def test_a_cut_reply_and_half_a_ranking_are_failures():
     assert ranking([says([1, 2], "length")], 2, "ab").reason is FailureReason.TRUNCATED
     gone = Failure(FailureReason.ENGINE_ERROR, "gone")
-    assert ranking([says([1, 2]), gone], 2) == gone
+    assert ranking([says([1, 2]), gone], 2) == Failure(FailureReason.ENGINE_ERROR, "ba: gone")
 
 
 def test_the_schema_is_one():

@@ -1,11 +1,9 @@
 """JudgeBench's way of counting, on decisions written out by hand."""
 
-import json
-
 import pytest
 
 from rlaif.errors import UsageError
-from rlaif.evaluate.benchmark import decisions, judgebench_rows, section, sections
+from rlaif.evaluate.benchmark import decisions, section, sections
 from tests.reference.fake_run import turn, write_run
 
 
@@ -80,18 +78,3 @@ def test_contradictions_and_double_ties_are_wrong_and_one_tie_is_not(tmp_path):
 
 def test_sections_go_by_the_beginning_of_the_source():
     assert [section(name) for name in ("mmlu-pro-computer science", "livebench-math", "mine")] == ["Knowledge", "Math", "mine"]
-
-
-def test_judgebench_rows_name_the_better_response(tmp_path):
-    path = tmp_path / "jb.jsonl"
-    rows = [
-        {"pair_id": "x", "question": "q", "response_A": "a", "response_B": "b", "label": "A>B", "source": "livecodebench"},
-        {"pair_id": "y", "question": "q", "response_A": "a", "response_B": "b", "label": "B>A", "source": "livecodebench"},
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [(row["id"], row["chosen"], row["rejected"]) for row in judgebench_rows(path)] == [("x", "a", "b"), ("y", "b", "a")]
-    path.write_text(json.dumps(rows[0]) + "\n" + json.dumps(rows[1] | {"label": "A=B"}) + "\n")
-    with pytest.raises(UsageError, match="row 2: label is 'A=B'"):
-        list(judgebench_rows(path))
-    path.write_text('{"prompt": "q", "responses": ["a", "b"]}\n')
-    assert judgebench_rows(path) is None

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from rlaif.errors import UsageError
-from rlaif.lab.build import NAMES, Size, build_models
+from rlaif.lab.build import NAMES, Size, build_models, critiques
+from rlaif.lab.revising import NO_FAULT
+from rlaif.lab.tokenizer import END, START
 
 TINY = {name: Size(samples=24, width=64, layers=1, heads=1) for name in NAMES}
 
@@ -32,7 +34,7 @@ def built(tmp_path_factory):
     return out, progress
 
 
-def test_three_folders_and_a_note(built):
+def test_a_folder_for_each_and_a_note(built):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     out, progress = built
@@ -61,6 +63,21 @@ def test_the_fallible_critic_is_made_from_the_good_one(built):
     assert any(not torch.equal(good[key], bad[key]) for key in good)
 
 
-def test_no_fallible_critic_without_a_good_one(tmp_path):
-    with pytest.raises(UsageError, match="build that first"):
-        build_models(tmp_path, ("fallible",), 0, 1, Silent(), TINY)
+@pytest.mark.parametrize(("name", "origin"), [("fallible", "critic"), ("reviser", "policy")])
+def test_no_model_without_the_one_that_it_is_made_from(tmp_path, name, origin):
+    with pytest.raises(UsageError, match=f"{origin}: the lab's {name} model .* build that first"):
+        build_models(tmp_path, (name,), 0, 1, Silent(), TINY)
+
+
+def test_the_reviser_learns_to_say_the_critique_and_the_revision_and_nothing_else(tokenizer):
+    texts = list(critiques(tokenizer, 60, 0))
+    assert [one.ids for one in texts] == [one.ids for one in critiques(tokenizer, 60, 0)]
+    assert [one.ids for one in texts] != [one.ids for one in critiques(tokenizer, 60, 1)]
+    for one in texts:
+        assert one.length <= 512  # leaves half of the context to an answer
+        critique, revision = (tokenizer.decode(one.ids[start:end]) for start, end in one.said)
+        assert critique.endswith(END) and revision.endswith(END) and one.said[1][1] == one.length
+        original = tokenizer.decode(one.ids).split("<response>\n")[1].split("\n</response>")[0]
+        assert (critique == NO_FAULT + END) == (revision == original + END)
+        assert tokenizer.decode(one.ids[: one.said[0][0]]).endswith(f"{START}assistant\n")
+        assert tokenizer.decode(one.ids[: one.said[1][0]]).endswith(f"{START}assistant\n")

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 
 import pytest
 
+from rlaif.constitution.load import load_constitution
 from rlaif.critic.compare import first_label
+from rlaif.critic.revise import Draft, Reviser
+from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
+from rlaif.data.rows import Response, Row
 from rlaif.engines import open_engine
+from rlaif.engines.base import Sampling
 from rlaif.lab import MODELS, wordings
-from rlaif.lab.gold import PRINCIPLES
+from rlaif.lab.gold import PRINCIPLES, gold
 from rlaif.lab.policy import sampled_rows
-from rlaif.lab.world import rows
+from rlaif.lab.revising import NO_FAULT, revise
+from rlaif.lab.world import questions, rows
 
 BLIND = {"correct"}
 """What the shipped critic is allowed not to see (benchmarks/lab.md)."""
@@ -51,7 +58,7 @@ def test_together_they_are_small():
     assert size < 10_000_000
 
 
-@pytest.mark.parametrize("name", ["policy", "critic", "fallible"])
+@pytest.mark.parametrize("name", ["policy", "critic", "fallible", "reviser"])
 def test_configuration_suits_vllm(name):
     config = json.loads((MODELS / name / "config.json").read_text())
     assert config["architectures"] == ["Qwen3ForCausalLM"]
@@ -79,3 +86,27 @@ def test_the_policy_answers_and_ends():
     assert sum(response["finish"] == "stop" for response in replies) >= 0.95 * len(replies)
     assert len({response["text"] for response in replies}) >= 0.9 * len(replies)
     assert all(0 <= score <= 1 for response in replies for score in response["gold"].values())
+
+
+def test_the_reviser_finds_faults_and_mends_them_but_for_its_blind_spot(tmp_path):
+    lab = load_constitution(Path(__file__).parents[2] / "constitutions" / "lab.yaml")
+    drafts = []
+    for number, row in enumerate(rows(60, seed=13, split="heldout", responses=1), 1):
+        asked, said = {"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["responses"][0]["text"]}
+        drafts.append(Draft(Row(number, row["id"], (asked,), (Response((said,)),)), 0))
+    with VerdictStore(tmp_path / "s.sqlite") as store:
+        engine = open_engine("lab:reviser", backend="transformers")
+        reviser = Reviser(engine, load_template("revise"), lab, store, Sampling(256, 0.0))
+        done = asyncio.run(reviser.advance(drafts, 1))
+    raised, found, kept = [], [], []
+    for draft in done:
+        prompt, (principle, critique, text) = draft.row.conversation[0]["content"], draft.revisions[0]
+        if principle.id in BLIND:
+            continue
+        fault = revise(questions()[prompt], draft.original, principle.id, random.Random(0))[0] != NO_FAULT
+        found.append((critique != NO_FAULT) == fault)
+        before, after = (gold(prompt, one)[principle.id] for one in (draft.original, text))
+        (raised if fault else kept).append(after > before if fault else after >= before)
+    assert len(raised) > 15 and len(kept) > 15
+    for right in (raised, found, kept):
+        assert sum(right) > 0.85 * len(right)

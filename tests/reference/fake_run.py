@@ -97,7 +97,7 @@ def write_run(folder: Path, records: list[dict[str, Any]], **facts: Any) -> Path
     failures.append({"row": 999, "id": None, "principle": None, "pair": None, "reason": "bad_row", "detail": "not valid JSON"})
     write_lines(folder / "preferences.jsonl", records)
     write_lines(folder / "failures.jsonl", failures)
-    verdicts = sum(len(record["principles"]) for record in records)
+    verdicts = sum(entry["p"] is not None for record in records for entry in record["principles"])
     run = {
         "mode": "compare",
         "command": "rlaif label rows.jsonl --constitution c.yaml --critic script:rules.yaml --out runs/x",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.report.page import embed, sample, write_report
-from tests.reference.fake_run import HOSTILE, preferences, turn, write_run
+from tests.reference.fake_run import HOSTILE, preferences, turn, write_lines, write_run
 
 
 class Page(HTMLParser):
@@ -127,3 +127,25 @@ def test_a_run_without_pairs_or_gold(tmp_path: Path) -> None:
             entry["gap"] = None
     text = write_report(write_run(tmp_path / "bare", records)).read_text(encoding="utf-8")
     assert 'value="flips"' not in text and 'value="disagreements"' not in text
+
+
+def test_missed_canaries_are_listed(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, preferences(5))
+    assert "Canaries" not in write_report(folder).read_text(encoding="utf-8")
+    said = [
+        ("kind#1", 0.8, True, None),
+        ("kind#2", -0.25, False, None),
+        (HOSTILE, None, None, "refused"),
+        ("kind#4", 0.0, False, None),
+    ]
+    canaries = [{"id": name, "margin": margin, "right": right, "failure": failure} for name, margin, right, failure in said]
+    write_lines(folder / "canaries.jsonl", canaries)
+    text = write_report(folder).read_text(encoding="utf-8")
+    listed = re.findall("<tr><td>(.*?)</td><td>(.*?)</td></tr>", text[text.index("Canaries that were missed") :])
+    assert [said for _, said in listed[:3]] == [
+        "prefers the worse response by 0.25",
+        "gave no verdict: refused",
+        "is undecided",
+    ]
+    assert [name for name, _ in listed[:3:2]] == ["kind#2", "kind#4"]
+    assert Page(text).tags["img"] == 0 and "kind#1" not in text
