@@ -33,7 +33,7 @@ class RlConfig:
     2024), or a constant, the tokens that there could be (Liu et al. 2025).
     importance_cap: the most that a token's weight π_trainer / π_sampler may be; 0 for no weights.
     micro_tokens: prompt and response tokens per forward pass, padding included; memory only.
-    ahead: rollouts of the next iteration are sampled while this one's update runs, from weights one step old.
+    ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
     """
 
     method: ClassVar[Method]
@@ -87,7 +87,7 @@ class RlConfig:
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
     max_failure_rate: float = 0.2
-    ahead: bool = False
+    ahead: int = 0
     sampler: str = "transformers"
     sampler_memory: float = 0.45
     micro_tokens: int = 2048

@@ -157,7 +157,7 @@ def _sampler(config: RlConfig, base: Base, networks: Networks) -> Sampler:
     policy = networks.policy
     ends = end_tokens(policy.causal, base.tokenizer)
     if config.sampler == "transformers":
-        return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, config.ahead)
+        return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, bool(config.ahead))
     if config.sampler == "vllm":
         if find_spec("vllm") is None:
             raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")

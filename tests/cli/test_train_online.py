@@ -21,12 +21,12 @@ def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
         *("--whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
     }
     assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std"}
-    assert {"--reward", "--critic", "--constitution", "--verifier", "--ahead", "--second"} <= flags["rloo"]
+    assert {"--reward", "--critic", "--constitution", "--verifier", "--async", "--second"} <= flags["rloo"]
 
 
 def test_training_on_the_critics_word(rlaif, tmp_path):
     assert rlaif("lab", "rows", "--out", "prompts.jsonl", "--n", "12", "--prompts-only")[0] == 0
-    options = ["--steps", "2", "--batch-size", "2", "--samples", "2", "--max-tokens", "8", "--eval-prompts", "2"]
+    options = ["--steps", "2", "--batch-size", "2", "--samples", "2", "--max-tokens", "8", "--eval-prompts", "2", "--async", "1"]
     critic = ["--critic", "lab", "--constitution", str(CONSTITUTION), "--second", "gold"]
     run = ["train", "rloo", "prompts.jsonl", "--model", "lab:policy", "--out", "run", *critic, *options]
     code, out, _ = rlaif(*run)

@@ -153,7 +153,7 @@ def test_too_many_failures_stop_the_run_and_say_why(loop):
 
 def test_rollouts_of_the_next_step_are_sampled_while_this_one_learns(loop):
     orders = {}
-    for ahead in (False, True):
+    for ahead in (0, 1):
         this = loop(ahead=ahead, steps=3)
         learn, events = this.parts.learner.update, this.parts.sampler.events
 
