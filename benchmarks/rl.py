@@ -25,15 +25,16 @@ from benchmarks.lab_grid import Cell, Display, evaluate, run_grid
 from benchmarks.rl_page import Results, page
 from benchmarks.rl_sources import (
     EPOCHS,
-    FEW,
     LABELLED,
     MODELS,
+    PER_CITATION,
     PROMPTS,
     RESPONSES,
     REWARD_MODEL,
     rewards,
     train_reward_model,
     write_files,
+    write_settings,
 )
 from benchmarks.train import RECIPES
 from benchmarks.train import config_of as offline_config
@@ -80,12 +81,13 @@ RUNS: Mapping[str, Run] = {
     "ppo-verifier": Run("ppo", "mix", _PPO),
 }
 """Settings were chosen on other prompts than the figures are of."""
-_OVER: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "steps": 32, "eval_every": 1, "beta": 0.0}
-_HEALTHY: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "steps": 44, "eval_every": 2, "beta": 0.1}
+_WATCHED: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "second": "gold"}
+_OVER: Mapping[str, Any] = {**_WATCHED, "learning_rate": 1.5e-4, "steps": 76, "eval_every": 1, "beta": 0.0}
+_HEALTHY: Mapping[str, Any] = {**_WATCHED, "steps": 44, "eval_every": 2, "beta": 0.1}
 WATCHED: Mapping[str, Run] = {
-    "over": Run("rloo", "model-few", _OVER, {"second": "second.yaml", "monitor": "never-stops.yaml"}),
-    "stopped": Run("rloo", "model-few", _OVER, {"second": "second.yaml", "monitor": "default.yaml"}),
-    "healthy": Run("rloo", "model-critic", _HEALTHY, {"second": "second.yaml", "monitor": "default.yaml"}),
+    "over": Run("rloo", "gamed", _OVER, {"monitor": "never-stops.yaml"}),
+    "stopped": Run("rloo", "gamed", _OVER, {"monitor": "past-its-best.yaml"}),
+    "healthy": Run("rloo", "model-critic", _HEALTHY, {"monitor": "past-its-best.yaml"}),
 }
 """Over-optimisation on purpose to its end, the same with the monitor in charge, and runs as they should be."""
 WATCHED_SEEDS = (0, 1, 2, 3, 4)
@@ -112,7 +114,7 @@ def source_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
 
 
 def model_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
-    what = {**REWARD_MODEL, "epochs": EPOCHS, "few": FEW}
+    what = {**REWARD_MODEL, "epochs": EPOCHS}
     return {
         f"model-{name}-{seed}.run": Cell(what, partial(train_reward_model, folder, name, seed))
         for seed in seeds
@@ -125,7 +127,8 @@ def cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for seed in WATCHED_SEEDS:
         for name, run in WATCHED.items():
-            found[f"{name}-{seed}"] = Cell(_what(run), partial(_watch, config_for(folder, name, run, seed)))
+            what = _what(run) | {"per_citation": PER_CITATION}
+            found[f"{name}-{seed}"] = Cell(what, partial(_watch, config_for(folder, name, run, seed)))
     for seed in seeds:
         found[f"base-{seed}"] = Cell({"tested": TESTED}, partial(_base, seed))
         found[f"offline-{seed}"] = Cell({**asdict(RECIPES[OFFLINE]), "tested": TESTED}, partial(_offline, folder, seed))
@@ -166,18 +169,12 @@ def _train(config: RlConfig, display: Display) -> dict[str, Any]:
 
 
 def _watch(config: RlConfig, display: Display) -> dict[str, Any]:
-    """One run; what was measured at each of its evaluations."""
+    """One run; what was measured at each of its evaluations, and gold of the rollouts that each step was trained on, which
+    are the policy's of the step before."""
     result, lines = _run(config, display)
     kept = ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")
-    result["curve"] = [
-        {
-            name: value
-            for name, value in line.items()
-            if name in kept or name.startswith(("heldout_second_reward/gold", "monitor_"))
-        }
-        for line in lines
-        if "heldout_kl" in line
-    ]
+    result["curve"] = [{name: line[name] for name in kept} for line in lines if "heldout_kl" in line]
+    result["rollouts"] = {line["step"] - 1: line["reward/gold"] for line in lines if "reward/gold" in line}
     shutil.rmtree(config.out)
     return result
 
@@ -195,6 +192,7 @@ def main(seeds: Sequence[int], folder: Path) -> None:
     torch.set_num_threads(1)
     set_verbosity_error()
     every = sorted({*seeds, *WATCHED_SEEDS})
+    write_settings(folder, every)
     run_grid(source_cells(folder, every), folder)
     run_grid(model_cells(folder, every), folder)
     text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds), OFFLINE, {**RUNS, **WATCHED}, COMMAND)

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.lab_grid import WEIGHTS, interval, table, total
+from benchmarks.lab_grid import WEIGHTS, interval, table
 from rlaif.evaluate.overoptimisation import Curve, Floats, fit
 from rlaif.report.plots import gao_plot
 from rlaif.rl.peak import smoothed
 
 GOAL, ALLOWED, NEAR = 0.85, 0.0, 0.2
 """The total to reach; how far a principle's mean over seeds may be below base; how near the gold peak's KL a stop must be."""
+GOLD_SPAN, KL_SPAN = 0.2, 0.1
+"""Share of the run's steps that a smoothed value is fitted to."""
 FOUR = ("polite", "harmless", "concise", "evidence")
 """The principles of the total: those of the prototype's."""
 
@@ -34,14 +36,15 @@ class Results(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """One watched run, a value per evaluation: [T] each. stopped: why the monitor ended it, None where it did not. ends: the
-    step of the policy that it ends with."""
+    """One watched run, a value per evaluation of held-out prompts: [T] each. rollouts: gold of what the policy of these steps
+    wrote to prompts that it was then trained on, [T − 1] where every step is evaluated. stopped: why the monitor ended it, None
+    where it did not. ends: the step of the policy that it ends with."""
 
     step: Floats
     kl: Floats
     proxy: Floats
-    second: Floats
     gold: Floats
+    rollouts: Floats
     stopped: str | None
     ends: int
 
@@ -65,10 +68,12 @@ that comes out best in benchmarks/train.md, {offline}, on the pairs that `ppo-mo
 
 ## Over-optimisation
 
-Five runs that over-optimise on purpose: a reward model of too few pairs, and no KL penalty. Every few steps held-out prompts
-are answered; the critic, which the run does not learn from, is the second judge, and gold is only written down. Each run is
-made twice: to its end, for gold's peak (where gold, smoothed, is highest), and with the monitor in charge, which puts a policy
-back when it stops. Then five healthy runs: a reward model of all pairs, and a KL penalty.
+Five runs that over-optimise on purpose: a reward model's score plus a verifier that counts citations, however often they are
+repeated, and no KL penalty. After every step held-out prompts are answered, and gold (the mean of all principles) is the second
+judge. Each run is made twice: to its end, for gold's peak, and with the monitor in charge, which puts a policy back when it
+stops; of its rules, only the test for a run past its best is on. The peak is not taken from what the monitor sees: it is where
+gold of the *training* rollouts, smoothed, is highest (other prompts, other samples). KL is that of the held-out prompts, smoothed.
+Then five healthy runs: the reward model alone, and a KL penalty.
 
 {_over_table(over, stopped)}
 
@@ -77,6 +82,10 @@ back when it stops. Then five healthy runs: a reward model of all pairs, and a K
 ![Proxy and gold against √KL, with fitted curves](rl.svg)
 
 {_curves(over)}
+
+## On a GPU
+
+Not run: no GPU was lent to the sessions that made this page.
 
 ## Settings
 
@@ -124,18 +133,22 @@ def _findings(results: Results, rows: Sequence[str]) -> str:
 def _watched(results: Results, name: str) -> list[Watched]:
     found = []
     for key in sorted(key for key in results.found if key.startswith(f"{name}-")):
-        curve = results.found[key]["curve"]
-        columns = {part: f"heldout_second_reward/gold/{part}" for part in WEIGHTS}
-        gold = [total({part: line[column] for part, column in columns.items()}) for line in curve]
-        series = [[line[part] for line in curve] for part in ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")]
-        values = [np.array(one, float) for one in (*series, gold)]
-        found.append(Watched(*values, stopped=results.found[key]["stopped"], ends=results.found[key]["model_of_step"]))
+        run = results.found[key]
+        columns = ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")
+        values = [np.array([line[part] for line in run["curve"]], float) for part in columns]
+        rollouts = np.array(list(run["rollouts"].values()), float)
+        found.append(Watched(*values, rollouts=rollouts, stopped=run["stopped"], ends=run["model_of_step"]))
     return found
 
 
-def _peak(run: Watched) -> float:
-    """KL where gold, smoothed, is highest."""
-    return float(run.kl[np.argmax(smoothed(run.gold[:, None]))])
+def _peak(run: Watched) -> int:
+    """The step after which gold of the rollouts, smoothed, is highest."""
+    return int(np.argmax(smoothed(run.rollouts[:, None], GOLD_SPAN)))
+
+
+def _kl(run: Watched) -> Floats:
+    """KL on held-out prompts, smoothed: that of one evaluation is 10% off by the luck of its samples."""
+    return smoothed(run.kl[:, None], KL_SPAN)
 
 
 def _end(run: Watched) -> int:
@@ -146,18 +159,18 @@ def _end(run: Watched) -> int:
 def _over_table(over: Sequence[Watched], stopped: Sequence[Watched]) -> str:
     lines = []
     for seed, (run, monitored) in enumerate(zip(over, stopped, strict=True)):
-        peak, end = int(np.argmax(smoothed(run.gold[:, None]))), _end(monitored)
-        stop = "not stopped" if monitored.stopped is None else f"{monitored.kl[-1]:.1f}"
-        places = [f"{run.step[peak]:.0f} ({run.kl[peak]:.1f})", stop, f"{monitored.ends} ({monitored.kl[end]:.1f})"]
+        peak, end, kl = _peak(run), _end(monitored), _kl(run)
+        stop = "not stopped" if monitored.stopped is None else f"{monitored.step[-1]:.0f} ({kl[len(monitored.step) - 1]:.1f})"
+        places = [f"{run.step[peak]:.0f} ({kl[peak]:.1f})", stop, f"{monitored.ends} ({kl[end]:.1f})"]
         gold = [f"{value:.3f}" for value in (run.gold[0], run.gold[peak], monitored.gold[end], run.gold[-1])]
-        lines.append([str(seed), *places, f"{monitored.kl[end] / run.kl[peak]:.2f}", *gold, monitored.stopped or ""])
-    head = ["seed", "gold's peak: step (KL)", "last KL before the stop", "back to: step (KL)", "its KL / the peak's"]
+        lines.append([str(seed), *places, f"{kl[end] / kl[peak]:.2f}", *gold, monitored.stopped or ""])
+    head = ["seed", "gold's peak: step (KL)", "stop: step (KL)", "back to: step (KL)", "its KL / the peak's"]
     return table([*head, "gold at start", "at peak", "back to", "at end without", "why"], lines)
 
 
 def _verdict(over: Sequence[Watched], stopped: Sequence[Watched], healthy: Sequence[Watched]) -> str:
     pairs = list(zip(over, stopped, strict=True))
-    near = sum(one.stopped is not None and abs(one.kl[_end(one)] / _peak(run) - 1) <= NEAR for run, one in pairs)
+    near = sum(one.stopped is not None and abs(_kl(run)[_end(one)] / _kl(run)[_peak(run)] - 1) <= NEAR for run, one in pairs)
     ended, quiet = (sum(one.stopped is not None for one in runs) for runs in (stopped, healthy))
     gained = [f"{statistics.fmean(run.gold[-1] - run.gold[0] for run in runs):+.3f}" for runs in (over, healthy)]
     return f"""Of {len(over)} runs (gold at the end {gained[0]}), the monitor stops {ended}; {near} go back to a policy within
