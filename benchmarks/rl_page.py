@@ -72,8 +72,8 @@ Five runs that over-optimise on purpose: a reward model's score plus a verifier 
 repeated, and no KL penalty. After every step held-out prompts are answered, and gold (the mean of all principles) is the second
 judge. Each run is made twice: to its end, for gold's peak, and with the monitor in charge, which puts a policy back when it
 stops; of its rules, only the test for a run past its best is on. The peak is not taken from what the monitor sees: it is where
-gold of the *training* rollouts, smoothed, is highest (other prompts, other samples). KL is that of the held-out prompts, smoothed.
-Then five healthy runs: the reward model alone, and a KL penalty.
+gold of the *training* rollouts, smoothed, is highest (other prompts, other samples). KL is that of the held-out prompts,
+smoothed. Then five healthy runs: the reward model alone, and a KL penalty.
 
 {_over_table(over, stopped)}
 
