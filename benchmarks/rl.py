@@ -79,6 +79,7 @@ RUNS: Mapping[str, Run] = {
     "rloo-monitor": Run("rloo", "critic", {**_RLOO, "eval_every": 5}, {"second": "mix.yaml", "monitor": "strict.yaml"}),
     "rloo-verifier": Run("rloo", "mix", _MIX),
     "ppo-verifier": Run("ppo", "mix", _PPO),
+    "grpo-balanced": Run("grpo", "balanced", {**GROUPS, "steps": 50}),
 }
 """Settings were chosen on other prompts than the figures are of."""
 _WATCHED: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "second": "gold"}

@@ -27,8 +27,11 @@ REWARD_MODEL: Mapping[str, Any] = {"learning_rate": 2e-3, "batch_size": 16, "mic
 EPOCHS = 3.0
 UNSEEN = "correct"
 """The principle that the lab's critic is blind to (benchmarks/lab.md), and for which there is a verifier."""
-VERIFIER_WEIGHT = 2.0 * WEIGHTS[UNSEEN]
-"""Beside the other principles' weights: twice its own, as a verifier's 0 to 1 is half a critic's scale."""
+VERIFIER_WEIGHT, BALANCED_WEIGHT = 2.0, 0.9
+"""Of the verifier for it in the two mixes, beside the other principles' weights. 2: a verifier's 0 to 1 is half a critic's scale."""
+HELPFUL = 2.0
+"""Weight of ``helpful`` in the balanced mix, 1 in the other: a policy that does not know the answer is right more often when it
+does not answer."""
 MODELS = ("critic", "gold")
 PER_CITATION = 0.3
 """What the reward that is there to be over-optimised adds to a reward model's score for each citation."""
@@ -66,18 +69,25 @@ _ASIDE = {"id": "gold", "kind": "gold", "weight": 0.0}
 
 def _files() -> dict[str, Any]:
     resolved = load_constitution(CONSTITUTION).resolved()
-    seen = {**resolved, "principles": [each for each in resolved["principles"] if each["id"] != UNSEEN]}
-    critic = {"id": "critic", "kind": "critic", "critic": "lab"}
-    others = sum(WEIGHTS.values()) - WEIGHTS[UNSEEN]
-    verifier = {"id": UNSEEN, "kind": "verifier", "verifier": "rlaif.lab.verify:correct", "weight": VERIFIER_WEIGHT}
+    seen = [each for each in resolved["principles"] if each["id"] != UNSEEN]
+    balanced = [{**each, "weight": HELPFUL} if each["id"] == "helpful" else each for each in seen]
     never = {"warn": None, "stop": None}
     return {
-        "seen": seen,
-        "mix": {"sources": [{**critic, "constitution": "seen.yaml", "weight": others}, verifier]},
+        "seen": {**resolved, "principles": seen},
+        "mix": _mix("seen.yaml", sum(each["weight"] for each in seen), VERIFIER_WEIGHT),
+        "seen-balanced": {**resolved, "principles": balanced},
+        "balanced": _mix("seen-balanced.yaml", sum(each["weight"] for each in balanced), BALANCED_WEIGHT),
         "strict": {"patience": 2, "limits": {"second-collapse": {"warn": 0.15, "stop": 0.3}}},
         # the test for a run past its best is to decide alone, and gold's columns are in the reward's too
         "past-its-best": {"limits": dict.fromkeys(LIMITS, never)},
         "never-stops": {"limits": dict.fromkeys(LIMITS, never), "fall": {"z": 1e9}},
+    }
+
+
+def _mix(constitution: str, critic: float, verifier: float) -> dict[str, Any]:
+    judge = {"id": "critic", "kind": "critic", "critic": "lab", "constitution": constitution, "weight": critic}
+    return {
+        "sources": [judge, {"id": UNSEEN, "kind": "verifier", "verifier": "rlaif.lab.verify:correct", "weight": verifier}]
     }
 
 
@@ -102,11 +112,11 @@ def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> 
 
 
 def rewards(folder: Path, name: str, seed: int) -> RewardConfig:
-    """``critic``, ``mix``, ``gamed``, or ``model-NAME`` of ``MODELS``."""
+    """``critic``, ``mix``, ``balanced``, ``gamed``, or ``model-NAME`` of ``MODELS``."""
     if name == "critic":
         return RewardConfig(critic="lab", constitution=CONSTITUTION)
-    if name == "mix":
-        return RewardConfig(reward=str(folder / "mix.yaml"))
+    if name in ("mix", "balanced"):
+        return RewardConfig(reward=str(folder / f"{name}.yaml"))
     if name == "gamed":
         return RewardConfig(reward=str(folder / f"gamed-{seed}.yaml"))
     return RewardConfig(reward="model", reward_model=str(folder / f"{name}-{seed}" / "model"))
