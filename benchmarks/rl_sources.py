@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.lab_grid import CONSTITUTION, WEIGHTS, Display, prompts
+from benchmarks.lab_grid import CONSTITUTION, Display, prompts
 from benchmarks.lab_labels import write_labels, write_records
 from rlaif.constitution.load import load_constitution
 from rlaif.lab.gold import CITED
@@ -28,7 +28,7 @@ EPOCHS = 3.0
 UNSEEN = "correct"
 """The principle that the lab's critic is blind to (benchmarks/lab.md), and for which there is a verifier."""
 VERIFIER_WEIGHT, BALANCED_WEIGHT = 2.0, 0.9
-"""Of the verifier for it in the two mixes, beside the other principles' weights. 2: a verifier's 0 to 1 is half a critic's scale."""
+"""Of the verifier for it in the two mixes, beside the other principles' weights. (Its 0 to 1 is half a critic's scale.)"""
 HELPFUL = 2.0
 """Weight of ``helpful`` in the balanced mix, 1 in the other: a policy that does not know the answer is right more often when it
 does not answer."""
@@ -86,9 +86,7 @@ def _files() -> dict[str, Any]:
 
 def _mix(constitution: str, critic: float, verifier: float) -> dict[str, Any]:
     judge = {"id": "critic", "kind": "critic", "critic": "lab", "constitution": constitution, "weight": critic}
-    return {
-        "sources": [judge, {"id": UNSEEN, "kind": "verifier", "verifier": "rlaif.lab.verify:correct", "weight": verifier}]
-    }
+    return {"sources": [judge, {"id": UNSEEN, "kind": "verifier", "verifier": "rlaif.lab.verify:correct", "weight": verifier}]}
 
 
 def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> dict[str, Any]:
