@@ -26,7 +26,8 @@ def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
 
 def test_training_on_the_critics_word(rlaif, tmp_path):
     assert rlaif("lab", "rows", "--out", "prompts.jsonl", "--n", "12", "--prompts-only")[0] == 0
-    options = ["--steps", "2", "--batch-size", "2", "--samples", "2", "--max-tokens", "8", "--eval-prompts", "2", "--async", "1"]
+    options = ["--steps", "2", "--batch-size", "2", "--samples", "2", "--max-tokens", "8", "--eval-prompts", "2"]
+    options += ["--async", "1"]
     critic = ["--critic", "lab", "--constitution", str(CONSTITUTION), "--second", "gold"]
     run = ["train", "rloo", "prompts.jsonl", "--model", "lab:policy", "--out", "run", *critic, *options]
     code, out, _ = rlaif(*run)
