@@ -19,14 +19,13 @@ from transformers.utils.logging import set_verbosity_error
 
 from benchmarks.lab_grid import CONSTITUTION, Cell, Display, Part, evaluate, prompts, run_grid, sample
 from benchmarks.revise_page import page
-from benchmarks.train import BATCH, RECIPES, TESTED
+from benchmarks.train import RECIPES, TESTED, training
 from rlaif.data.exports import read_records
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.revising import revise
 from rlaif.lab.world import questions
 from rlaif.revise_run import Progress, ReviseConfig, run_revise
-from rlaif.train.config import TrainConfig, settings_of
 from rlaif.train.loop import Progress as TrainProgress
 from rlaif.train.run import run_train
 
@@ -105,21 +104,7 @@ def _learn(folder: Path, kept: str, rounds: int, seed: int, display: Display) ->
     with JsonlWriter(source) as writer:
         for example in examples:
             writer.write({"prompt": example["prompt"], "completion": example["completion"]})
-    recipe = RECIPES["sft"]
-    config = TrainConfig(
-        method="sft",
-        source=str(source),
-        model="lab:policy",
-        out=folder / f"model-{kept}-{rounds}-{seed}",
-        settings=settings_of("sft", recipe.settings),
-        epochs=recipe.epochs,
-        batch_size=BATCH,
-        micro_batch=BATCH,
-        learning_rate=recipe.learning_rate,
-        save_every=10**6,
-        seed=seed,
-        overwrite=True,
-    )
+    config = training("sft", RECIPES["sft"], source, folder / f"model-{kept}-{rounds}-{seed}", seed)
     run_train(config, TrainProgress(*display))
     display.stage("evaluate", 1, 0)
     scores = evaluate(str(config.out / "model"), "heldout", TESTED, seed)

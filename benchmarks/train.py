@@ -101,13 +101,18 @@ def config_of(folder: Path, row: str, source: str, seed: int) -> TrainConfig:
     """What ``rlaif train`` is asked for."""
     recipe, (method, _, labels) = RECIPES[row], row.replace("best-of-n", "sft").partition("-")
     data = folder / f"labels-{seed}" / (f"{source}-best" if row == "best-of-n" else source)
+    config = training(method, recipe, data / FILES.get(method, "preferences.jsonl"), folder / f"{row}-{source}-{seed}", seed)
+    return replace(config, labels=labels or "soft")
+
+
+def training(method: str, recipe: Recipe, source: Path, out: Path, seed: int) -> TrainConfig:
+    """The lab's policy trained by the recipe."""
     return TrainConfig(
         method=method,
-        source=str(data / FILES.get(method, "preferences.jsonl")),
+        source=str(source),
         model="lab:policy",
-        out=folder / f"{row}-{source}-{seed}",
+        out=out,
         settings=settings_of(method, recipe.settings),
-        labels=labels or "soft",
         epochs=recipe.epochs,
         batch_size=BATCH,
         micro_batch=BATCH,

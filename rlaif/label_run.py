@@ -89,13 +89,18 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
-        if stopped:
-            folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
-            raise stopped
-        derive(config)
-        run = folder.write("finished", facts)
-        describe(config.out, run)
-        return run
+        return conclude(folder, config, facts, stopped)
+
+
+def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stopped: RunFailed | None) -> dict[str, Any]:
+    """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
+    if stopped:
+        folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
+        raise stopped
+    _derive(config)
+    run = folder.write("finished", facts)
+    _describe(config.out, run)
+    return run
 
 
 def dry_run(config: LabelConfig) -> DryRun:
@@ -168,7 +173,7 @@ def _stream(
         asyncio.run(work())
 
 
-def derive(config: LabelConfig) -> None:
+def _derive(config: LabelConfig) -> None:
     """The same records in other forms."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
     if config.mode == "score":
@@ -177,7 +182,7 @@ def derive(config: LabelConfig) -> None:
         write_export(name, config.out)
 
 
-def describe(folder: Path, run: dict[str, Any]) -> None:
+def _describe(folder: Path, run: dict[str, Any]) -> None:
     """The dataset card and the report."""
     with atomic_write(folder / "README.md") as file:
         file.write(card(run, as_markdown(quality(folder))))

@@ -19,9 +19,9 @@ from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.errors import RunFailed, UsageError
 from rlaif.label import FIRST_JUDGEMENT, Counts, Labeller, Sink
-from rlaif.label_run import derive, describe, run_facts
+from rlaif.label_run import conclude, run_facts
 from rlaif.label_setup import LabelConfig, make_judge, open_engines, read_inputs
 from rlaif.revise import revised, revision_failure, revision_record
 
@@ -138,13 +138,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"revisions": asdict(tally), "counts": {**asdict(counts), "rows_out": tally.confirmed}, "timings": timings}
         facts["failure_rate"] = round(counts.failure_rate, 6)
-        if stopped:
-            folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
-            raise stopped
-        derive(config)
-        run = folder.write("finished", facts)
-        describe(config.out, run)
-        return run
+        return conclude(folder, config, facts, stopped)
 
 
 def _is_lab(critic: str) -> bool:
