@@ -143,7 +143,7 @@ def prompts(rng: random.Random, clean: bool = False) -> Iterator[tuple[str, Prom
     def say(role: str) -> dict[str, str]:
         return {"role": role, "content": "word" if clean else attack(rng)}
 
-    compare, score, reasons, rank = (load_template(name) for name in ("compare", "score", "reasons", "rank"))
+    compare, score, reasons, rank, revise = (load_template(name) for name in ("compare", "score", "reasons", "rank", "revise"))
     user = [say("user")]
     replies = [[say("assistant")] for _ in range(3)]
     several = [say("assistant"), say("user"), say("assistant")]
@@ -152,6 +152,8 @@ def prompts(rng: random.Random, clean: bool = False) -> Iterator[tuple[str, Prom
     yield "score", score.render("Be kind.", user, replies[:1])
     yield "reasons", reasons.render("Be kind.", user, replies[:2], rationale="word" if clean else attack(rng))
     yield "rank", rank.render("Be kind.", user, replies)
+    critique = "word" if clean else attack(rng)
+    yield "revise", revise.render("Be kind.", user, replies[:1], rationale=critique, request="Be kind.")
 
 
 class Structural(NamedTuple):
