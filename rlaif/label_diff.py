@@ -103,9 +103,10 @@ def run_config(run: Mapping[str, Any]) -> LabelConfig:
 
 
 def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constitution) -> Judge:
-    """Any critic's name does: what is counted is which questions differ."""
+    """Any critic's name does: what is counted is which questions differ. The scale is the run's, where there still is such."""
     template = load_template("reasons" if config.reasons else config.mode, config.prompts)
-    return make_judge(config, constitution, template, str(run["critic"]))
+    scale = next((one for one in template.variants if one.digest == run["template"]["digest"]), template)
+    return make_judge(config, constitution, scale, str(run["critic"]))
 
 
 def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple[int, ...]]]]:

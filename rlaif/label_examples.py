@@ -8,6 +8,7 @@ from typing import Any
 from rlaif.critic.ask import Critic
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
+from rlaif.critic.templates import fitted
 from rlaif.errors import UsageError
 from rlaif.label import Counts, Labeller, Sink
 from rlaif.label_setup import LabelConfig, make_judge, open_engines, read_inputs
@@ -27,7 +28,8 @@ def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
     rows = list(known(constitution))
     if not rows:
         raise UsageError(f"{config.constitution}: no principle has examples, so there is nothing to test a critic with")
-    engines, _ = open_engines(config, template)
+    engines, _ = open_engines(config)
+    template = fitted(template, engines)
     records = _Records()
     with VerdictStore(config.store) as store:
         first, *jury = (

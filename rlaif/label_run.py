@@ -14,7 +14,7 @@ from rlaif.constitution import Constitution
 from rlaif.critic.ask import Critic
 from rlaif.critic.judge import in_cache_order
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import Template
+from rlaif.critic.templates import Template, fitted
 from rlaif.data.card import card
 from rlaif.data.exports import write_export
 from rlaif.data.read import count_rows, read_rows
@@ -70,7 +70,8 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite))
         canaries = draw_canaries(config, constitution)
-        engines, policy = open_engines(config, template)
+        engines, policy = open_engines(config)
+        template = fitted(template, engines)
         store = stack.enter_context(VerdictStore(config.store))
         first, *others = (
             Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
@@ -106,7 +107,8 @@ def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stop
 def dry_run(config: LabelConfig) -> DryRun:
     """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted)."""
     constitution, template = read_inputs(config)
-    engines, _ = open_engines(replace(config, policy=None), template)
+    engines, _ = open_engines(replace(config, policy=None))
+    template = fitted(template, engines)
     engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
     totals = dict.fromkeys(("rows", "bad_rows", "verdicts", "questions", "cached", "unsampled"), 0)
     lengths: list[int] = []
@@ -198,7 +200,12 @@ def run_facts(
     return {
         "config": shown,
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
-        "template": {"mode": template.mode, "version": template.version, "digest": template.digest},
+        "template": {
+            "mode": template.mode,
+            "version": template.version,
+            "digest": template.digest,
+            "choices": list(template.choices),
+        },
         "critic": " + ".join(engine.identity for engine in engines),
         "policy": policy.engine.identity if policy else None,
         "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),

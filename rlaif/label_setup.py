@@ -93,7 +93,7 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     return load_constitution(config.constitution), template
 
 
-def open_engines(config: LabelConfig, template: Template) -> tuple[list[Engine], Policy | None]:
+def open_engines(config: LabelConfig) -> tuple[list[Engine], Policy | None]:
     """The critics', and the policy. On one GPU they share its memory."""
     names = list(dict.fromkeys([config.critic, *config.jury]))
     models = len({*names, config.policy} - {None})
@@ -105,9 +105,6 @@ def open_engines(config: LabelConfig, template: Template) -> tuple[list[Engine],
         "trust_remote_code": config.trust_remote_code,
     }
     by_name = {name: open_engine(name, tokenizer=config.tokenizer, **options) for name in names}
-    for engine in by_name.values():
-        if template.choices:
-            engine.check_choices(template.choices)
     if config.policy is None:
         return list(by_name.values()), None
     sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed)

@@ -14,7 +14,7 @@ from typing import Any
 from rlaif.critic.ask import Critic
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import load_template
+from rlaif.critic.templates import fitted, load_template
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -117,8 +117,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     rows = read_rows(config.source, config.limit)
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, {"kind": "revise", "source": config.source}, config.overwrite))
-        engines, writer = open_engines(judging, template)
+        engines, writer = open_engines(judging)
         assert writer is not None
+        template = fitted(template, engines)
         store = stack.enter_context(VerdictStore(config.store))
         first, *others = (Critic(one, make_judge(judging, constitution, template, one.identity), store) for one in engines)
         labeller = Labeller(first.engine, first.judge, store, "all", None, config.max_failure_rate, jury=tuple(others))

@@ -1,11 +1,15 @@
 """What an edit would ask again must be what labelling then does ask, and flips are those of the files."""
 
 import copy
+import re
 
 import pytest
 
 from rlaif.constitution.load import load_constitution
+from rlaif.critic.templates import default_folder
+from rlaif.data.exports import read_records
 from rlaif.errors import UsageError
+from rlaif.evaluate.quality import read_run
 from rlaif.label_diff import cost, flips
 from tests.reference.fake_run import preferences, write_run
 from tests.test_label import CONSTITUTION, SCRIPT, Project
@@ -37,6 +41,19 @@ def test_the_price_is_what_is_then_asked(project, edit, options):
     assert price.calls == counts["asked"]
     assert price.verdicts == counts["verdicts"]
     assert (price.calls > 0) == bool(price.again) == (edit in ("a wording", "a condition lifted", "a new principle"))
+
+
+def test_the_scale_that_the_run_was_asked_on_is_the_one_that_counts(project):
+    text = (default_folder() / "score.yaml").read_text()
+    text = re.sub(r"choices: .*", "choices: [['1', '2', '3'], [E, D, C, B, A]]", text)
+    text = text.replace("from 1 (worst) to 9 (best)", "from {{ worst }} to {{ best }}")
+    (project.folder / "score.yaml").write_text(text)
+    project.script("rules: [{choose: {A: 1.0}}]")  # so the script's engine refuses the first scale
+    project.label(mode="score", prompts=project.folder)
+    assert read_run(project.folder / "run")["template"]["choices"] == list("EDCBA")
+    assert all(record["p_chosen"] == 0.5 for record in read_records(project.folder / "run" / "preferences.jsonl"))
+    constitution = load_constitution(project.folder / "c.yaml")
+    assert cost(project.folder / "run", constitution, constitution).calls == 0
 
 
 def test_responses_that_a_policy_wrote_come_from_the_run(project):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rlaif.data.rows import Turn
-from rlaif.engines.base import Message, Prompt, Role, Segment
+from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 
 Mode = Literal["compare", "score", "rank"]
@@ -33,6 +34,8 @@ SLOTS: Mapping[File, frozenset[str]] = {
 }
 THEN: Mapping[File, frozenset[str]] = {"reasons": frozenset({"rationale"}), "revise": frozenset({"critique", "principle"})}
 """Slots of what follows the first answer, in the files that go on after it."""
+ENDS = frozenset({"worst", "best"})
+"""Slots that the ends of the scale stand in, so that the question can be asked on several."""
 UNLABELLED = frozenset(("rank", "revise"))
 """Files without choices: their answers are texts."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
@@ -57,6 +60,7 @@ class Template:
 
     then: the messages that follow a rationale and ask for the label, or follow a critique and ask for the revision; empty where
         the label is asked for at once.
+    scales: what ``choices`` may be instead, where a critic's tokenizer cannot tell those apart; most wanted first.
     """
 
     mode: Mode | Literal["revise"]
@@ -65,6 +69,12 @@ class Template:
     principle: str
     messages: tuple[tuple[Role, str], ...]
     then: tuple[tuple[Role, str], ...] = ()
+    scales: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def variants(self) -> tuple[Template, ...]:
+        """The template with each of its scales, its own first."""
+        return (self, *(replace(self, choices=scale, scales=()) for scale in self.scales))
 
     @cached_property
     def digest(self) -> str:
@@ -127,6 +137,8 @@ class Template:
         if self.mode == "rank":
             numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
             return {**slots, "responses": tuple(segment for one in numbered for segment in one)}
+        if self.mode == "score":
+            slots |= {"worst": (Segment(self.choices[0], True),), "best": (Segment(self.choices[-1], True),)}
         names = ("response_a", "response_b") if self.mode == "compare" else ("response",)
         return {**slots, **{name: self._response(response) for name, response in zip(names, responses, strict=True)}}
 
@@ -200,6 +212,26 @@ def load_template(name: File, folder: Path | None = None) -> Template:
     return _parse(path, name, raw)
 
 
+def fitted(template: Template, engines: Iterable[Engine]) -> Template:
+    """``template`` on the first of its scales whose labels every engine can tell apart by their first token.
+
+    Raises UsageError, as ``Engine.check_choices`` does for the last one, where there is none.
+    """
+    engines = list(engines) if template.choices else []
+    *wanted, last = template.variants
+    for variant in wanted:
+        with suppress(UsageError):
+            _check(variant, engines)
+            return variant
+    _check(last, engines)
+    return last
+
+
+def _check(template: Template, engines: Iterable[Engine]) -> None:
+    for engine in engines:
+        engine.check_choices(template.choices)
+
+
 def _parse(path: Path, name: File, raw: Any) -> Template:
     keys = {"mode", "version", "principle", "messages"}
     keys |= {"choices"} if name not in UNLABELLED else set()
@@ -213,14 +245,23 @@ def _parse(path: Path, name: File, raw: Any) -> Template:
         raise UsageError(f"{path}: version must be a whole number and principle a text")
     if _SLOT.findall(raw["principle"]) != ["text"]:
         raise UsageError(f"{path}: principle must hold the slot {{{{ text }}}} once and no other")
+    choices, *others = _scales(path, name, raw["choices"]) if name not in UNLABELLED else [()]
     return Template(
         mode="compare" if name == "reasons" else name,
         version=raw["version"],
-        choices=_choices(path, name, raw["choices"]) if name not in UNLABELLED else (),
+        choices=choices,
         principle=raw["principle"],
-        messages=_messages(path, "messages", raw["messages"], SLOTS[name]),
+        messages=_messages(
+            path, "messages", raw["messages"], SLOTS[name], ENDS if name == "score" else frozenset(), bool(others)
+        ),
         then=_messages(path, "then", raw["then"], THEN[name]) if name in THEN else (),
+        scales=tuple(others),
     )
+
+
+def _scales(path: Path, name: File, choices: Any) -> list[tuple[str, ...]]:
+    several = name == "score" and isinstance(choices, list) and bool(choices) and all(isinstance(one, list) for one in choices)
+    return [_choices(path, name, scale) for scale in (choices if several else [choices])]
 
 
 def _choices(path: Path, name: File, choices: Any) -> tuple[str, ...]:
@@ -233,7 +274,10 @@ def _choices(path: Path, name: File, choices: Any) -> tuple[str, ...]:
     return tuple(choices)
 
 
-def _messages(path: Path, key: str, messages: Any, slots: frozenset[str]) -> tuple[tuple[Role, str], ...]:
+def _messages(
+    path: Path, key: str, messages: Any, slots: frozenset[str], more: frozenset[str] = frozenset(), needed: bool = False
+) -> tuple[tuple[Role, str], ...]:
+    """more: slots that may stand there too, or with ``needed`` must."""
     if not isinstance(messages, list) or not messages:
         raise UsageError(f"{path}: {key} must be a list of role and content")
     for number, message in enumerate(messages, 1):
@@ -241,6 +285,7 @@ def _messages(path: Path, key: str, messages: Any, slots: frozenset[str]) -> tup
         if not good or message["role"] not in get_args(Role):
             raise UsageError(f"{path}: {key}: message {number} needs role ({', '.join(get_args(Role))}) and content (a text)")
     used = [slot for message in messages for slot in _SLOT.findall(message["content"])]
-    if sorted(used) != sorted(slots):
-        raise UsageError(f"{path}: {key} hold each of the slots {sorted(slots)} once, found {sorted(used)}")
+    expected = slots | (more if needed else more & set(used))
+    if sorted(used) != sorted(expected):
+        raise UsageError(f"{path}: {key} hold each of the slots {sorted(expected)} once, found {sorted(used)}")
     return tuple((message["role"], message["content"]) for message in messages)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif.critic.templates import Shot, default_folder, load_template
+from rlaif.critic.templates import Shot, default_folder, fitted, load_template
 from rlaif.errors import UsageError
 
 TEMPLATE = load_template("compare")
@@ -174,3 +174,67 @@ def test_the_way_the_label_is_asked_for_after_the_reasons_is_part_of_the_digest(
     text = (default_folder() / "reasons.yaml").read_text()
     (tmp_path / "reasons.yaml").write_text(text.replace("Answer A or B.", "Say A or B."))
     assert load_template("reasons", tmp_path).digest != load_template("reasons").digest
+
+
+TEN, NINE = [str(label) for label in range(1, 11)], [str(label) for label in range(1, 10)]
+LETTERS = list("EDCBA")
+
+
+class Tokenizer:
+    """An engine that cannot tell some labels apart, which is all that is asked of it."""
+
+    def __init__(self, *refused):
+        self.refused = set(refused)
+
+    def check_choices(self, choices):
+        if self.refused & set(choices):
+            raise UsageError(f"cannot tell {choices[-1]} apart")
+
+
+def scaled(folder, scales, question="from {{ worst }} to {{ best }}"):
+    text = (default_folder() / "score.yaml").read_text()
+    one = str(NINE).replace("'", '"')
+    assert f"choices: {one}" in text and "from 1 (worst) to 9 (best)" in text
+    text = text.replace(f"choices: {one}", f"choices: {scales}").replace("from 1 (worst) to 9 (best)", question)
+    (folder / "score.yaml").write_text(text)
+    return load_template("score", folder)
+
+
+@pytest.mark.parametrize(
+    ("tokenizers", "expected"),
+    [
+        ([Tokenizer()], TEN),
+        ([Tokenizer("10")], NINE),
+        ([Tokenizer(), Tokenizer("10")], NINE),  # of a jury
+        ([Tokenizer("10"), Tokenizer("9")], LETTERS),
+    ],
+)
+def test_the_first_scale_that_every_critic_can_tell_apart_is_asked_on(tmp_path, tokenizers, expected):
+    template = fitted(scaled(tmp_path, [TEN, NINE, LETTERS]), tokenizers)
+    text = template.render("w", [turn("user", "{{ best }}")], [[turn("assistant", "{{ worst }}")]])[-1].text
+    assert list(template.choices) == expected
+    assert f"from {expected[0]} to {expected[-1]}?" in text and "{{ best }}" in text and "{{ worst }}" in text
+
+
+def test_no_scale_that_can_be_told_apart_is_said_with_the_reason(tmp_path):
+    with pytest.raises(UsageError, match="cannot tell 9 apart"):
+        fitted(scaled(tmp_path, [TEN, NINE]), [Tokenizer("1")])
+
+
+def test_scales_are_other_questions(tmp_path):
+    template = scaled(tmp_path, [TEN, NINE])
+    assert len({one.digest for one in template.variants}) == 2
+    assert scaled(tmp_path, [TEN]).digest == template.digest
+
+
+@pytest.mark.parametrize("question", ["from 1 to 9", "up to {{ best }}", "from {{ worst }} to {{ best }} or {{ best }}"])
+def test_a_question_on_several_scales_says_where_they_end(tmp_path, question):
+    with pytest.raises(UsageError, match=r"score\.yaml.*'best'.*'worst'"):
+        scaled(tmp_path, [TEN, NINE], question)
+
+
+def test_only_scores_have_several_scales(tmp_path):
+    text = (default_folder() / "compare.yaml").read_text()
+    (tmp_path / "compare.yaml").write_text(text.replace("choices: [A, B]", "choices: [[A, B], [1, 2]]"))
+    with pytest.raises(UsageError, match="two or more texts"):
+        load_template("compare", tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 from rlaif.constitution.load import load_constitution
 from rlaif.critic.judge import Judge
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import load_template
+from rlaif.critic.templates import fitted, load_template
 from rlaif.engines import open_engine
 from rlaif.engines.base import Engine, Sampling
 from rlaif.errors import UsageError
@@ -104,8 +104,7 @@ class _Opener:
     def _critic(self, config: RewardConfig) -> tuple[RewardSource, dict[str, Any]]:
         engine = self._engine(_given(config.critic, "critic", "--critic"), config)
         constitution = load_constitution(Path(_given(config.constitution, "critic", "--constitution")))
-        template = load_template("score" if config.judge == "score" else "compare", config.prompts)
-        engine.check_choices(template.choices)
+        template = fitted(load_template("score" if config.judge == "score" else "compare", config.prompts), [engine])
         how = config.aggregate or constitution.aggregate
         judge = Judge(constitution, template, engine.identity, how, config.orders, config.min_mass, config.seed)
         store = self.exits.enter_context(VerdictStore(config.store)) if config.store else None
