@@ -46,6 +46,8 @@ from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
 COMMAND = "python -m benchmarks.rl"
+GPU = "gpu.json"
+"""What benchmarks/rl_gpu.py leaves in the folder."""
 TESTED = 600
 """Held-out prompts that a policy answers."""
 GROUPS: Mapping[str, Any] = {"batch_size": 32, "samples": 4, "steps": 60}
@@ -196,7 +198,8 @@ def main(seeds: Sequence[int], folder: Path) -> None:
     write_settings(folder, every)
     run_grid(source_cells(folder, every), folder)
     run_grid(model_cells(folder, every), folder)
-    text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds), OFFLINE, {**RUNS, **WATCHED}, COMMAND)
+    gpu = json.loads((folder / GPU).read_text()) if (folder / GPU).is_file() else None
+    text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds), OFFLINE, {**RUNS, **WATCHED}, COMMAND, gpu)
     for path, content in ((Path(__file__).with_suffix(".md"), text), (Path(__file__).with_suffix(".svg"), plot)):
         with atomic_write(path) as file:
             file.write(content)
