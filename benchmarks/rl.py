@@ -81,12 +81,19 @@ RUNS: Mapping[str, Run] = {
     "rloo-monitor": Run("rloo", "critic", {**_RLOO, "eval_every": 5}, {"second": "mix.yaml", "monitor": "strict.yaml"}),
     "rloo-verifier": Run("rloo", "mix", _MIX),
     "ppo-verifier": Run("ppo", "mix", _PPO),
-    "grpo-balanced": Run("grpo", "balanced", {**GROUPS, "steps": 50}),
+    "rloo-balanced": Run("rloo", "balanced", {**_MIX, "learning_rate": 1.2e-3, "steps": 90}),
 }
 """Settings were chosen on other prompts than the figures are of."""
-_WATCHED: Mapping[str, Any] = {**GROUPS, "schedule": "constant", "second": "gold"}
-_OVER: Mapping[str, Any] = {**_WATCHED, "learning_rate": 1.5e-4, "steps": 76, "eval_every": 1, "beta": 0.0}
-_HEALTHY: Mapping[str, Any] = {**_WATCHED, "steps": 44, "eval_every": 2, "beta": 0.1}
+_WATCHED: Mapping[str, Any] = {
+    "batch_size": 64,
+    "samples": 4,
+    "schedule": "constant",
+    "second": "gold",
+    "eval_prompts": 128,
+    "eval_every": 1,
+}
+_OVER: Mapping[str, Any] = {**_WATCHED, "learning_rate": 2.4e-4, "steps": 60, "beta": 0.0}
+_HEALTHY: Mapping[str, Any] = {**_WATCHED, "steps": 44, "beta": 0.1}
 WATCHED: Mapping[str, Run] = {
     "over": Run("rloo", "gamed", _OVER, {"monitor": "never-stops.yaml"}),
     "stopped": Run("rloo", "gamed", _OVER, {"monitor": "past-its-best.yaml"}),
@@ -130,7 +137,7 @@ def cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for seed in WATCHED_SEEDS:
         for name, run in WATCHED.items():
-            what = _what(run) | {"per_citation": PER_CITATION}
+            what = _what(run) | ({"per_citation": PER_CITATION} if run.reward == "gamed" else {})
             found[f"{name}-{seed}"] = Cell(what, partial(_watch, config_for(folder, name, run, seed)))
     for seed in seeds:
         found[f"base-{seed}"] = Cell({"tested": TESTED}, partial(_base, seed))

@@ -80,7 +80,7 @@ judge. Each run is made twice: to its end, for gold's peak, and with the monitor
 stops; of its rules, only the test for a run past its best is on. The peak is not taken from what the monitor sees: it is where
 gold of the *training* rollouts, smoothed, is highest (other prompts, other samples). KL is that of the held-out prompts,
 smoothed. Then five healthy runs: the reward model alone, and a KL penalty.
-The gamed reward was designed on runs of seeds 0 and 1.
+The gamed reward and these runs' settings were designed on other seeds.
 
 {_over_table(over, stopped)}
 

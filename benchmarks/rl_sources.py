@@ -27,13 +27,13 @@ REWARD_MODEL: Mapping[str, Any] = {"learning_rate": 2e-3, "batch_size": 16, "mic
 EPOCHS = 3.0
 UNSEEN = "correct"
 """The principle that the lab's critic is blind to (benchmarks/lab.md), and for which there is a verifier."""
-VERIFIER_WEIGHT, BALANCED_WEIGHT = 2.0, 0.9
+VERIFIER_WEIGHT, BALANCED_WEIGHT = 2.0, 1.5
 """Of the verifier for it in the two mixes, beside the other principles' weights. (Its 0 to 1 is half a critic's scale.)"""
-HELPFUL = 2.0
+HELPFUL = 1.5
 """Weight of ``helpful`` in the balanced mix, 1 in the other: a policy that does not know the answer is right more often when it
 does not answer."""
 MODELS = ("critic", "gold")
-PER_CITATION = 0.3
+PER_CITATION = 0.05
 """What the reward that is there to be over-optimised adds to a reward model's score for each citation."""
 
 

@@ -48,20 +48,21 @@ def fall(values: Floats, window: int) -> Fall | None:
 
 
 def smoothed(values: Floats, span: float = 0.6) -> Floats:
-    """Local quadratic fits [T] to the means over prompts of values [T, N], each weighing its nearest evaluations (a share
-    ``span`` of all, at least 5) by the tricube of their distance. Source: Cleveland 1979 (LOWESS), of degree 2."""
+    """Local cubic fits [T] to the means over prompts of values [T, N], each weighing its nearest evaluations (a share ``span``
+    of all, at least 7) by the tricube of their distance. Source: Cleveland 1979 (LOWESS); of degree 3, because where the rise is
+    slower than the fall, quadratics have their peak too early."""
     levels = np.array([_level(row) for row in values])
     n = len(levels)
     if n < 5:
         return levels
-    at, near = np.arange(n), min(n, max(5, int(np.ceil(span * n))))
+    at, near = np.arange(n), min(n, max(7, int(np.ceil(span * n))))
     fitted = np.empty(n)
     for place in range(n):
         away = np.abs(at - place)
         weights = np.clip(1 - (away / (np.sort(away)[near - 1] + 1)) ** 3, 0, None) ** 3
         weights[np.isnan(levels)] = 0
         # polyfit squares its weights; the value at x = 0 is the constant term
-        fitted[place] = np.polyfit(at - place, np.nan_to_num(levels), 2, w=np.sqrt(weights))[-1]
+        fitted[place] = np.polyfit(at - place, np.nan_to_num(levels), 3, w=np.sqrt(weights))[-1]
     return fitted
 
 

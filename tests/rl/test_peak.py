@@ -51,6 +51,12 @@ def test_a_run_past_its_best_is_stopped_and_the_best_is_found(noise):
     assert right >= 21
 
 
+def test_the_best_is_found_where_the_fall_is_steeper_than_the_rise():
+    x = np.arange(40) / 30
+    curve = np.where(x < 1, 1 - (1 - x) ** 2, 1 - 6 * (x - 1) ** 2)
+    assert abs(int(np.argmax(smoothed(curve[:, None]))) - 30) <= 1
+
+
 @pytest.mark.parametrize("noise", [0.01, 0.03, 0.05])
 def test_a_healthy_run_is_left_alone(noise):
     stopped = [stops_at(observed(healthy(30, 6), noise, seed)) is not None for seed in range(40)]
@@ -99,10 +105,10 @@ def test_missing_values_are_left_out():
     assert stops_at(holes) is not None
 
 
-@given(st.integers(5, 30), st.floats(-2, 2), st.floats(-2, 2), st.floats(-2, 2))
-def test_a_parabola_is_its_own_smoothing(n, a, b, c):
+@given(st.integers(5, 30), *[st.floats(-2, 2)] * 4)
+def test_a_cubic_is_its_own_smoothing(n, a, b, c, d):
     x = np.arange(n) / n
-    curve = a + b * x + c * x * x
+    curve = a + b * x + c * x * x + d * x**3
     np.testing.assert_allclose(smoothed(np.repeat(curve[:, None], 2, 1)), curve, atol=1e-6)
 
 
