@@ -27,7 +27,7 @@ from rlaif.critic.records import Judged, canary_record, failure_record, preferen
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
 from rlaif.data.rows import BadRow, Row
-from rlaif.engines.base import Choice, Engine
+from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed
 from rlaif.sample import Policy, with_responses
 
@@ -59,15 +59,16 @@ class Sink(NamedTuple):
 
 @dataclass
 class Counts:
-    """rows_in: rows read. rows_out: preference records written. rows_failed: rows that could not be used, and pairs (in
-    score mode responses) of which no principle has a verdict. verdicts, failed: those that are there and those that are
+    """rows_in: rows read. rows_out: preference records written. rows_failed: rows that could not be used. unjudged: pairs
+    (in score mode responses) of which no principle has a verdict. verdicts, failed: those that are there and those that are
     missing, per pair, response or list, principle and critic. asked, cached: questions put to the engine, and answered
     without. cut: verdicts on a shortened sample. canaries, canaries_right: known rows with a verdict, and those of them
-    with the right one."""
+    with the right one. principles: ``verdicts`` and ``failed`` by principle."""
 
     rows_in: int = 0
     rows_out: int = 0
     rows_failed: int = 0
+    unjudged: int = 0
     verdicts: int = 0
     asked: int = 0
     cached: int = 0
@@ -77,6 +78,7 @@ class Counts:
     completion_tokens: int = 0
     canaries: int = 0
     canaries_right: int = 0
+    principles: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def failure_rate(self) -> float:
@@ -309,9 +311,11 @@ class Labeller:
             for number, asked in enumerate(subject.by_critic):
                 for one in asked:
                     verdict = found[one.principle][subject.indices][number]
-                    answers = [replies.answers[question.key] for question in one.questions]
-                    counts.prompt_tokens += sum(answer.prompt_tokens for answer in answers if isinstance(answer, Choice))
-                    counts.completion_tokens += replies.written(one.questions)
+                    read, written = replies.tokens(one.questions)
+                    counts.prompt_tokens += read
+                    counts.completion_tokens += written
+                    tally = counts.principles.setdefault(one.principle.id, {"verdicts": 0, "failed": 0})
+                    tally["failed" if isinstance(verdict, Failure) else "verdicts"] += 1
                     if isinstance(verdict, Failure):
                         counts.failed += 1
                         who = names[number] if len(names) > 1 else None
@@ -329,7 +333,7 @@ class Labeller:
                 scored = [(principle, agreed_score(by_subject[index,])) for principle, by_subject in found.items()]
                 value = reward(_opinions(scored), judge.aggregate)
                 if value is None:
-                    counts.rows_failed += 1
+                    counts.unjudged += 1
                 else:
                     sink.scores.write(score_record(row, index, value, scored, who))
         compared = judge.template.mode == "compare"
@@ -340,7 +344,7 @@ class Labeller:
                 sink.preferences.write(preference_record(row, (i, j), p, judged, judge.constitution, who))
                 counts.rows_out += 1
             elif sink.scores is None:
-                counts.rows_failed += 1
+                counts.unjudged += 1
 
     def _write_canary(self, row: Known, found: Verdicts, sink: Sink, counts: Counts) -> None:
         verdict = agreed(on_pair(found[row.principle], 0, 1))

@@ -15,14 +15,14 @@ from rlaif.critic.templates import load_template
 from rlaif.data.exports import read_records
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Response, Row, Turn
+from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
-from rlaif.evaluate.quality import read_run
 from rlaif.label_setup import LabelConfig, make_judge
 
 
 class Cost(NamedTuple):
     """verdicts: wanted by the new constitution. again: by principle id, those that the critic must be asked about because
-    the run did not ask the same. calls: how many calls that takes of each critic."""
+    the run did not ask the same. calls: how many calls that takes, of all critics together."""
 
     verdicts: int
     again: Mapping[str, int]
@@ -41,10 +41,12 @@ class Flip(NamedTuple):
 def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
     """What labelling a run's source anew, by ``after`` instead of ``before``, would ask of its critics.
 
-    Counted over the pairs that the run judged. Raises UsageError where the folder holds no finished label run.
+    Counted over the pairs that the run judged. Raises UsageError where the folder holds no finished label run by ``before``.
     """
     run = read_run(run_folder)
-    config = run_config(run)
+    config = run_config(run_folder, run)
+    if run["constitution"]["digest"] != before.digest:
+        raise UsageError(f"{run_folder}: labelled by another constitution than {before.name} as it is now; give the one it was")
     judges = [_judge(run, config, constitution) for constitution in (before, after)]
     again: Counter[str] = Counter()
     verdicts = calls = 0
@@ -57,16 +59,21 @@ def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
                 missing = sum(question.key not in known for question in asked.questions)
                 calls += missing
                 again[asked.principle.id] += missing > 0
-    return Cost(verdicts, {name: number for name, number in again.items() if number}, calls)
+    critics = len({config.critic, *config.jury})
+    return Cost(verdicts, {name: number for name, number in again.items() if number}, calls * critics)
 
 
 def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]]:
     """How many pairs both runs judged, those whose preference turned over, and by principle how many verdicts did.
 
-    Pairs are matched by their id. An undecided one (p exactly ½) has not turned over.
+    Pairs are matched by their id. An undecided one (p exactly ½) has not turned over. Raises UsageError where the folders
+    hold no two finished runs over the same source in the same mode, or nothing that both judged.
     """
-    read_run(before)
-    read_run(after)
+    runs = [read_run(folder) for folder in (before, after)]
+    for what in ("source", "mode"):
+        values = [run.get(what) for run in runs]
+        if values[0] != values[1]:
+            raise UsageError(f"{before} and {after} differ in {what} ({values[0]}, {values[1]}): their pairs are not the same")
     old = {record["id"]: record for record in read_records(before / "preferences.jsonl")}
     shared, turned = 0, []
     by_principle: Counter[str] = Counter()
@@ -84,14 +91,16 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
             there = now.get(entry["id"])
             if entry["p"] is not None and there is not None:
                 by_principle[entry["id"]] += (entry["p"] - 0.5) * ((there if same else 1.0 - there) - 0.5) < 0
+    if not shared:
+        raise UsageError(f"{before} and {after} have judged no pair in common")
     return shared, turned, {name: number for name, number in by_principle.items() if number}
 
 
-def run_config(run: Mapping[str, Any]) -> LabelConfig:
-    """The flags that a label run was made with, from its ``run.json``."""
+def run_config(folder: Path, run: Mapping[str, Any]) -> LabelConfig:
+    """The flags that a label run was made with. run: its ``run.json``."""
     given = run.get("config")
     if run.get("kind") != "label" or not isinstance(given, dict):
-        raise UsageError("not a run of rlaif label: its run.json says nothing of how it was asked")
+        raise UsageError(f"{folder}: not a run of rlaif label, or its run.json says nothing of how it was asked")
     own = {item.name for item in fields(LabelConfig)}
     kept: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in own
@@ -117,6 +126,8 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
         chosen, rejected = record["chosen_index"], record["rejected_index"]
         written.setdefault(record["row"], {}).update({chosen: tuple(record["chosen"]), rejected: tuple(record["rejected"])})
         compared.setdefault(record["row"], []).append((min(chosen, rejected), max(chosen, rejected)))
+    for record in read_records(folder / "scores.jsonl"):
+        written.setdefault(record["row"], {})[record["index"]] = tuple(record["response"])
     for row in read_rows(config.source, config.limit):
         if isinstance(row, BadRow) or (not row.responses and row.number not in written):
             continue

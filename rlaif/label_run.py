@@ -12,11 +12,13 @@ from typing import Any
 
 from rlaif.constitution import Constitution
 from rlaif.critic.ask import Critic
+from rlaif.critic.examples import Known
 from rlaif.critic.judge import in_cache_order
+from rlaif.critic.pairs import ADAPTIVE, budget
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import Template, fitted
 from rlaif.data.card import card
-from rlaif.data.exports import write_export
+from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -37,7 +39,9 @@ TOKEN_SAMPLE = 500
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would ask. tokens is an estimate from the first prompts; prompt is the first one, rendered."""
+    """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
+    reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
+    tokens is an estimate from the first prompts; prompt is the first one, rendered."""
 
     rows: int
     bad_rows: int
@@ -110,14 +114,16 @@ def dry_run(config: LabelConfig) -> DryRun:
     engines, _ = open_engines(replace(config, policy=None))
     template = fitted(template, engines)
     engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
-    totals = dict.fromkeys(("rows", "bad_rows", "verdicts", "questions", "cached", "unsampled"), 0)
+    totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if template.then else 1
     lengths: list[int] = []
     shown = ""
     with VerdictStore(config.store) as store:
         jury = tuple(Critic(other, make_judge(config, constitution, template, other.identity), store) for other in engines[1:])
         labeller = Labeller(engine, judge, store, config.pairs, jury=jury)
-        for row in read_rows(config.source, config.limit):
-            totals["rows"] += 1
+        rows = read_rows(config.source, config.limit)
+        for row in mixed_rows(rows, draw_canaries(config, constitution), None):
+            totals["rows"] += not isinstance(row, Known)
             if config.policy and isinstance(row, Row) and not row.responses:
                 totals["unsampled"] += 1
                 continue
@@ -125,19 +131,21 @@ def dry_run(config: LabelConfig) -> DryRun:
             if isinstance(item, BadRow):
                 totals["bad_rows"] += 1
                 continue
+            first, n = len(item.subjects), len(item.row.responses)
+            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.mode == "compare" else 1.0
             for asked in (asked for subject in item.subjects for asked in subject.by_critic):
                 questions = in_cache_order(asked)
-                totals["verdicts"] += len(asked)
-                totals["questions"] += len(questions)
-                totals["cached"] += len(store.get([question.key for question in questions]))
+                verdicts += rounds * len(asked)
+                calls += rounds * calls_each * len(questions)
+                totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
                 for question in questions[: TOKEN_SAMPLE - len(lengths)]:
                     prompt = judge.prompt(question)
                     lengths.append(engine.count_tokens(prompt))
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
     for one in engines:
         asyncio.run(one.close())
-    mean = sum(lengths) / max(1, len(lengths))
-    return DryRun(**totals, tokens=round(mean * (totals["questions"] - totals["cached"])), prompt=shown)
+    tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
+    return DryRun(**totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown)
 
 
 def _stream(
@@ -176,12 +184,16 @@ def _stream(
 
 
 def _derive(config: LabelConfig) -> None:
-    """The same records in other forms."""
+    """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
     if config.mode == "score":
         write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
-    for name in config.export:
-        write_export(name, config.out)
+    for name in EXPORTS:
+        if name in config.export:
+            write_export(name, config.out)
+        else:
+            for suffix in (".jsonl", ".parquet"):
+                (config.out / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def _describe(folder: Path, run: dict[str, Any]) -> None:

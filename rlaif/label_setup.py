@@ -78,6 +78,15 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
         ("--shots", config.shots, "--mode compare", config.mode == "compare"),
         ("--shots", config.shots, "no --reasons: examples come without any", not config.reasons),
         (f"--pairs {config.pairs}", config.pairs in ADAPTIVE, "--mode compare", config.mode == "compare"),
+        (f"--orders {config.orders}", config.orders != LabelConfig.orders, "--mode compare or rank", config.mode != "score"),
+        ("--min-mass", config.min_mass != LabelConfig.min_mass, "--mode compare or score", config.mode != "rank"),
+        ("--reasons-tokens", config.reasons_tokens != LabelConfig.reasons_tokens, "--reasons", config.reasons),
+        (
+            "--votes-temperature",
+            config.votes_temperature != LabelConfig.votes_temperature,
+            "--votes 2 or more",
+            config.votes > 1,
+        ),
         ("--votes", config.votes > 1, "--reasons: without them every vote is the same", config.reasons),
         ("--votes", config.votes > 1, "--votes-temperature above 0", config.votes_temperature > 0),
         ("--clamp", config.clamp, "--reasons: other labels are sure of themselves with cause", config.reasons),
@@ -90,7 +99,10 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
             f"--clamp {low:g} {high:g}: expected two that sum to 1, such as .4 .6: which response is first is chance"
         )
     template = load_template("reasons" if config.reasons else config.mode, config.prompts)
-    return load_constitution(config.constitution), template
+    constitution = load_constitution(config.constitution)
+    if config.shots and not any(principle.examples for principle in constitution.principles):
+        raise UsageError(f"--shots: no principle of {config.constitution} has examples")
+    return constitution, template
 
 
 def open_engines(config: LabelConfig) -> tuple[list[Engine], Policy | None]:

@@ -174,7 +174,7 @@ async def _work(
             sink = Sink(_Split(confirmed, rejected, tally), failures, None, chunk_done)
             await labeller.run(_pairs(out / "revisions.jsonl"), sink, counts)
     finally:
-        tally.unjudged = counts.rows_failed
+        tally.unjudged = counts.unjudged
         for engine in {id(one): one for one in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
             await engine.close()
 
@@ -206,6 +206,8 @@ async def _revise(
         if tally.responses >= FIRST_JUDGEMENT:
             _check(config, tally)
     _check(config, tally)
+    if not tally.responses:
+        raise RunFailed("no row has a response to revise; failures.jsonl says why, row by row (rlaif sample makes responses)")
     if not tally.revised:
         raise RunFailed(
             f"no response was changed: of {tally.responses}, {tally.failed} failed (failures.jsonl) and {tally.unchanged} came "

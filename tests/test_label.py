@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from rlaif.data.read import read_rows
 from rlaif.errors import RunFailed, UsageError
+from rlaif.evaluate.quality import quality
 from rlaif.label_run import LabelConfig, dry_run, run_label
 
 CONSTITUTION = """
@@ -161,7 +163,7 @@ def test_equal_samples_are_asked_once(project):
 def test_failures_are_listed_and_left_out_and_nothing_is_invented(project):
     project.rows([*ROWS, {"prompt": "x", "responses": ["poison", "y"]}, {"prompt": "z", "responses": ["waffle", "y"]}])
     counts = project.label(max_failure_rate=1.0)
-    assert counts["rows_out"] == 5 and counts["rows_failed"] == 2 and counts["failed"] == 4
+    assert counts["rows_out"] == 5 and counts["unjudged"] == 2 and counts["failed"] == 4
     failures = project.read("failures.jsonl")
     assert [(entry["row"], entry["principle"], entry["reason"]) for entry in failures] == [
         (4, "kind", "refused"), (4, "short", "refused"), (5, "kind", "label_mass_low"), (5, "short", "label_mass_low"),
@@ -308,6 +310,35 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(project):
     assert not (project.folder / "run").exists()
     assert project.label()["asked"] == plan.questions
     assert dry_run(project.config()).cached == 22
+
+
+@pytest.mark.parametrize("schedule", ["swiss", "active"])
+def test_a_dry_run_counts_all_rounds_and_canaries(project, schedule):
+    project.constitution(CONSTITUTION + "  - {id: c, text: C., examples: [{prompt: p, better: b, worse: w}]}\n")
+    project.rows([{"prompt": "p", "responses": [f"r{i}" for i in range(6)]}, {"prompt": "q", "responses": ["a", "b", "c"]}])
+    options = {"pairs": schedule, "canaries": 1}
+    plan = dry_run(project.config(**options))
+    assert plan.rows == 2
+    assert plan.questions == project.label(**options)["asked"]
+
+
+def test_what_an_earlier_run_left_is_never_taken_for_this_ones(project):
+    project.label(export=("sft", "unpaired"))
+    first = project.read("preferences.jsonl")
+    project.script("rules: [{fail: refused}]")
+    with pytest.raises(RunFailed):
+        project.label()
+    assert project.read("preferences.jsonl") == first  # nothing is lost,
+    for read in (quality, lambda folder: read_rows(str(folder))):
+        with pytest.raises(UsageError, match="has not finished; its last start failed"):  # and nothing mistaken
+            read(project.folder / "run")
+    project.script(SCRIPT)
+    project.label(export=("sft",))
+    assert (project.folder / "run" / "sft.parquet").exists()
+    assert not list((project.folder / "run").glob("unpaired*"))
+    (project.folder / "run" / "v.sqlite").touch()
+    project.label(overwrite=True, limit=1)
+    assert not list((project.folder / "run").glob("sft*")) and (project.folder / "run" / "v.sqlite").exists()
 
 
 def test_another_source_does_not_overwrite_a_run(project):

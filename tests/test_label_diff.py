@@ -8,8 +8,8 @@ import pytest
 from rlaif.constitution.load import load_constitution
 from rlaif.critic.templates import default_folder
 from rlaif.data.exports import read_records
+from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
-from rlaif.evaluate.quality import read_run
 from rlaif.label_diff import cost, flips
 from tests.reference.fake_run import preferences, write_run
 from tests.test_label import CONSTITUTION, SCRIPT, Project
@@ -80,6 +80,32 @@ def test_flips_are_the_pairs_whose_winner_changed(tmp_path):
     assert shared == 20 and verdicts == {"polite": 1}
     assert [flip.id for flip in turned] == [record["id"] for record in old[3:5]]
     assert [(flip.before, flip.after) for flip in turned] == [(r["p_chosen"], 1 - r["p_chosen"]) for r in old[3:5]]
+
+
+def test_another_constitution_than_the_runs_has_no_price(project):
+    project.label()
+    project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
+    other = load_constitution(project.folder / "c.yaml")
+    with pytest.raises(UsageError, match="labelled by another constitution"):
+        cost(project.folder / "run", other, other)
+
+
+def test_a_jury_costs_all_of_its_calls(project):
+    (project.folder / "second.yaml").write_text(SCRIPT + "# another\n")
+    jury = {"jury": (f"script:{project.folder / 'second.yaml'}",)}
+    project.label(**jury)
+    before = load_constitution(project.folder / "c.yaml")
+    project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
+    price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
+    assert price.calls == project.label(out=project.folder / "again", **jury)["asked"]
+
+
+def test_runs_that_share_no_pair_are_not_compared(tmp_path):
+    some = write_run(tmp_path / "a", preferences(5))
+    with pytest.raises(UsageError, match="differ in mode"):
+        flips(some, write_run(tmp_path / "b", preferences(5), mode="rank"))
+    with pytest.raises(UsageError, match="no pair in common"):
+        flips(some, write_run(tmp_path / "c", []))
 
 
 def test_a_folder_without_a_label_run_is_told(project, tmp_path):

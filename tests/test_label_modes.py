@@ -7,6 +7,7 @@ import random
 import pytest
 
 from rlaif.errors import RunFailed, UsageError
+from rlaif.evaluate.quality import quality
 from rlaif.label_examples import judge_examples
 from rlaif.label_run import dry_run, run_label
 from tests.test_label import ROWS, Project
@@ -199,6 +200,27 @@ rules:
 """
 
 
+def test_failures_are_shares_of_what_was_asked(project):
+    project.constitution(ONE + "  - {id: short, text: The response is short.}\n")
+    project.rows([{"prompt": f"{i}", "responses": ["a", "b", "c"]} for i in range(4)])
+    project.script("rules: [{when: 'is short(.|\\n)*Rank', generate: no}, {generate: '{\"ranking\": [1, 2, 3]}'}]")
+    project.label(mode="rank", max_failure_rate=1.0)
+    assert {one.id: one.failure_rate for one in quality(project.folder / "run").principles} == {"kind": 0.0, "short": 1.0}
+    project.script("rules: [{when: is short, fail: refused}, {choose: {A: 0.9, B: 0.1}}]")
+    (project.folder / "other.yaml").write_text("rules: [{choose: {A: 0.9, B: 0.1}}]")
+    project.label(jury=(f"script:{project.folder / 'other.yaml'}",), max_failure_rate=1.0, overwrite=True)
+    assert {one.id: one.failure_rate for one in quality(project.folder / "run").principles} == {"kind": 0.0, "short": 0.5}
+
+
+def test_tokens_are_those_of_lists_and_rationales_too(project):
+    plain = project.label()
+    project.script(REASONED)
+    reasoned = project.label(reasons=True, out=project.folder / "reasoned")
+    assert reasoned["prompt_tokens"] > 1.8 * plain["prompt_tokens"]
+    project.script("rules: [{generate: '{\"ranking\": [1, 2]}'}]")
+    assert project.label(mode="rank", out=project.folder / "rank", max_failure_rate=1.0)["prompt_tokens"] > 0
+
+
 def test_rank_mode_prefers_as_the_lists_say(project):
     project.script(LISTS)
     project.rows([{"prompt": "hi", "responses": ["r0", "r1", "r2"]}])
@@ -215,7 +237,7 @@ def test_a_list_that_is_none_is_a_failure(project):
     project.script(LISTS)
     project.rows([{"prompt": "hi", "responses": ["r0", "r1", "r2"]}, {"prompt": "hi", "responses": ["x", "y"]}])
     counts = project.label(mode="rank", max_failure_rate=0.5)
-    assert (counts["rows_out"], counts["failed"], counts["rows_failed"]) == (3, 1, 1)
+    assert (counts["rows_out"], counts["failed"], counts["unjudged"]) == (3, 1, 1)
     (failure,) = project.read("failures.jsonl")
     assert failure["reason"] == "parse_failed" and "rather not" in failure["detail"]
 
@@ -287,6 +309,10 @@ def test_examples_test_a_critic_in_every_mode(project, mode):
         ({"shots": 1, "mode": "score"}, "--shots needs"),
         ({"shots": 1, "reasons": True}, "--shots needs no --reasons"),
         ({"pairs": "swiss", "mode": "rank"}, "--pairs swiss needs"),
+        ({"orders": "ba", "mode": "score"}, "--orders ba needs"),
+        ({"min_mass": 0.9, "mode": "rank"}, "--min-mass needs"),
+        ({"reasons_tokens": 9}, "--reasons-tokens needs"),
+        ({"votes_temperature": 0.3}, "--votes-temperature needs"),
         ({"clamp": (0.4, 0.6)}, "--clamp needs --reasons"),
         ({"clamp": (0.4, 0.7), "reasons": True}, "sum to 1"),
         ({"clamp": (0.6, 0.4), "reasons": True}, "sum to 1"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlaif.engines.open import Backend
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -119,10 +121,10 @@ def test(
     prompts: Annotated[
         Path | None, typer.Option("--prompts", metavar="DIR", help="Prompt templates (else the shipped ones).")
     ] = None,
-    engine: Annotated[str, typer.Option("--engine", help="auto, transformers or vllm.")] = "auto",
+    engine: Annotated[Backend, typer.Option("--engine", help="auto, transformers or vllm.")] = "auto",
     store: Annotated[Path, typer.Option("--store", help="The verdict store.")] = Path("runs/verdicts.sqlite"),
 ) -> None:
-    """Ask a critic about every principle's examples, in both orders. Exit code 1 where it gets one wrong."""
+    """Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all of them right."""
     from rlaif.label_examples import judge_examples
     from rlaif.label_run import LabelConfig
 
@@ -138,7 +140,7 @@ def test(
             shots=shots,
             reasons=reasons,
             prompts=prompts,
-            engine=engine,  # type: ignore[arg-type]  # open_engine takes any other word for auto
+            engine=engine,
             store=store,
         )
     )
@@ -146,11 +148,12 @@ def test(
         if record["failure"]:
             typer.echo(f"{record['id']}: no verdict ({record['failure']})")
         elif not record["right"]:
-            typer.echo(f"{record['id']}: wrong, the worse response wins by {-record['margin']:.2f}")
+            won = f"the worse response wins by {-record['margin']:.2f}" if record["margin"] < 0 else "neither response wins"
+            typer.echo(f"{record['id']}: wrong, {won}")
     judged = [record for record in records if record["failure"] is None]
     right = sum(record["right"] for record in judged)
     typer.echo(f"{file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
-    if right < len(judged) or not judged:
+    if right < len(records):
         raise typer.Exit(1)
 
 

@@ -28,11 +28,15 @@ def agreement(
     JudgeBench's own file gets its four sections; those of the Constitutional AI paper (HHH, harmful or ethical) are read
     too. To judge with other settings, run rlaif label first and give its folder.
     """
+    from rlaif.data.run_folder import read_run
     from rlaif.errors import UsageError
     from rlaif.evaluate.benchmark import cells, sections
     from rlaif.evaluate.benchmark_rows import benchmark_rows, write_rows
 
     folder = source
+    only = {"--constitution": constitution, "--critic": critic, "--out": out, "--limit": limit, "--reasons": reasons}
+    if not source.is_file() and (given := [flag for flag, value in only.items() if value]):
+        raise UsageError(f"{given[0]} is for judging a file; {source} is none")
     if source.is_file():
         from rlaif.label_run import LabelConfig, run_label
 
@@ -44,7 +48,7 @@ def agreement(
             path = out.with_name(f"{out.name}-rows.jsonl")
             write_rows(benchmark.rows, path)
             by = by or benchmark.by
-        done = run_label(
+        run_label(
             LabelConfig(
                 source=str(path),
                 constitution=constitution,
@@ -58,11 +62,10 @@ def agreement(
             )
         )
         folder = out
-        if missing := done["counts"]["rows_failed"]:
-            typer.echo(
-                f"{missing} of {done['counts']['rows_in']} pairs have no verdict and are left out; see {out}/failures.jsonl"
-            )
     _print(cells(sections(folder, by)))
+    counts = read_run(folder).get("counts", {})
+    if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
+        typer.echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
 
 
 @app.command()
@@ -74,8 +77,8 @@ def ranking(
 ) -> None:
     """Rank what wrote the responses: Bradley–Terry with 95% intervals, and Elo."""
     from rlaif.data.exports import read_records
+    from rlaif.data.run_folder import read_run
     from rlaif.errors import UsageError
-    from rlaif.evaluate.quality import read_run
     from rlaif.evaluate.ranking import comparisons, ratings, table
 
     read_run(run)

@@ -199,7 +199,7 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{counts['rows_in']} rows in, {counts['rows_out']} preferences out · {counts['asked']} asked, "
-        f"{counts['cached']} from the store · {counts['failed']} verdicts failed, {counts['rows_failed']} rows failed · "
+        f"{counts['cached']} from the store · {counts['failed']} verdicts failed, {counts['rows_failed']} rows unusable · "
         f"{counts['cut']} verdicts on shortened text"
     )
     for what, name in (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html")):

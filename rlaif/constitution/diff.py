@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from rlaif.constitution.types import MODES, Constitution, Principle
 
+ASKED = ("compare", "score", "rank", "critique", "revise")
+"""The modes in which a principle is asked about; for ``rank`` it has no wording of its own."""
+
 
 class Change(NamedTuple):
     """One difference. principle: its id; None for the constitution itself. what: ``added``, ``removed``, or the key that
@@ -30,14 +33,14 @@ def differences(before: Constitution, after: Constitution) -> Iterator[Change]:
             yield Change(name, "removed", old[name].text, None)
     for name, principle in new.items():
         if name not in old:
-            yield Change(name, "added", None, principle.text, MODES)
+            yield Change(name, "added", None, principle.text, ASKED)
         else:
             yield from _changed(old[name], principle)
 
 
 def _changed(old: Principle, new: Principle) -> Iterator[Change]:
     if old.text != new.text:
-        reading = tuple(mode for mode in MODES if mode not in old.wordings and mode not in new.wordings)
+        reading = tuple(mode for mode in ASKED if mode not in old.wordings and mode not in new.wordings)
         yield Change(new.id, "text", old.text, new.text, reading)
     for mode in MODES:
         before, after = old.wordings.get(mode), new.wordings.get(mode)

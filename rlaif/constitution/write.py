@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ def write_weights(path: Path, weights: Mapping[str, float]) -> None:
     A principle that the file only inherits gets an entry of its own that holds nothing but the weight. Raises UsageError
     where the file cannot be written, or where the weights cannot be put into it (all on one line, say).
     """
-    text = path.read_text(encoding="utf-8")
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    ends = "\r\n" if "\r\n" in text else "\n"
+    text = text.replace("\r\n", "\n")
     document = YAML().load(text)
     lines = text.splitlines(keepends=True)
     listed = document.get("principles") or []
@@ -65,7 +69,7 @@ def write_weights(path: Path, weights: Mapping[str, float]) -> None:
         else:
             line, column = principle.lc.key("id")
             lines.insert(line + 1, f"{' ' * column}weight: {spelled}\n")
-    _replace(path, "".join(lines), {name: float(f"{weight:g}") for name, weight in weights.items()})
+    _replace(path, "".join(lines).replace("\n", ends), {name: float(f"{weight:g}") for name, weight in weights.items()})
 
 
 def _with_entries(lines: list[str], document: CommentedMap, weights: Mapping[str, float]) -> list[str]:
@@ -86,20 +90,32 @@ def _with_entries(lines: list[str], document: CommentedMap, weights: Mapping[str
 
 def _replace(path: Path, text: str, weights: Mapping[str, float] | None = None) -> None:
     """Put the text in place of the file, whole and checked, or not at all. weights: what it must then say, by id."""
+    path = path.resolve()  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        found = {principle.id: principle.weight for principle in load_constitution(temporary).principles}
-        if any(found[name] != weight for name, weight in (weights or {}).items()):
+        if weights is None:
+            load_constitution(temporary)
+        elif not _says(temporary, weights):
             raise UsageError(f"{path}: the weights cannot be put into this file as it is written; set them by hand")
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _says(path: Path, weights: Mapping[str, float]) -> bool:
+    try:
+        found = {principle.id: principle.weight for principle in load_constitution(path).principles}
+    except UsageError:
+        return False
+    return all(found.get(name) == weight for name, weight in weights.items())
 
 
 def _folded(value: Any) -> Any:

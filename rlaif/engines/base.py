@@ -98,12 +98,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One sampled text. ``token_ids`` and ``logprobs`` are parallel; both are empty where the engine gives no tokens."""
+    """One sampled text. ``token_ids`` and ``logprobs`` are parallel; both are empty where the engine gives no tokens.
+    prompt_tokens: length of what was read for it, 0 where the engine does not count."""
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Literal["stop", "length"]
+    prompt_tokens: int = 0
 
 
 def exact_choice(

@@ -71,7 +71,7 @@ class ScriptedEngine:
             if isinstance(rule, Failure):
                 answers.append(rule)
             else:
-                answers.append([Generation(rule.generate or "", (), (), "stop")] * sampling.n)
+                answers.append([Generation(rule.generate or "", (), (), "stop", self.count_tokens(prompt))] * sampling.n)
         return answers
 
     async def close(self) -> None:

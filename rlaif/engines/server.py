@@ -113,7 +113,7 @@ class ServerEngine:
             if not self._encoder:
                 return await self._generate_by_message(prompt, own)
             (answer,) = await self._complete([prompt], sampling.max_tokens, {**own, "logprobs": 0, "return_token_ids": True})
-            return answer if isinstance(answer, Failure) else [_generation(choice) for choice in answer[0]]
+            return answer if isinstance(answer, Failure) else [_generation(choice, answer[1]) for choice in answer[0]]
 
         return await asyncio.gather(*(draw(prompt) for prompt in prompts))
 
@@ -165,7 +165,8 @@ class ServerEngine:
         reply = await self.post("chat/completions", {"messages": _messages(prompt), **self._extra(), **body})
         if isinstance(reply, Failure):
             return reply
-        return [_generation({**choice, "text": choice["message"]["content"] or ""}) for choice in reply["choices"]]
+        tokens = (reply.get("usage") or {}).get("prompt_tokens") or 0
+        return [_generation({**choice, "text": choice["message"]["content"] or ""}, tokens) for choice in reply["choices"]]
 
     def _extra(self) -> dict[str, Any]:
         return {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
@@ -295,8 +296,8 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     ]
 
 
-def _generation(choice: Any) -> Generation:
+def _generation(choice: Any, prompt_tokens: int) -> Generation:
     ids = tuple(choice.get("token_ids") or ())
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or ()
     finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    return Generation(choice["text"], ids, tuple(logprobs) if ids else (), finish)  # type: ignore[arg-type]
+    return Generation(choice["text"], ids, tuple(logprobs) if ids else (), finish, prompt_tokens)  # type: ignore[arg-type]

@@ -188,14 +188,17 @@ class TransformersEngine:
             )
         new = output[:, ids.shape[1] :]  # [B·n, T']
         logprobs = recorder.finish(output)
-        drawn = [self._generation(row, values, ends) for row, values in zip(new.tolist(), logprobs.tolist(), strict=True)]
+        read = [len(prompt) for prompt in prompts for _ in range(sampling.n)]
+        rows = zip(new.tolist(), logprobs.tolist(), read, strict=True)
+        drawn = [self._generation(tokens, values, ends, length) for tokens, values, length in rows]
         return [drawn[start : start + sampling.n] for start in range(0, len(drawn), sampling.n)]
 
-    def _generation(self, tokens: list[int], logprobs: list[float], ends: list[int]) -> Generation:
+    def _generation(self, tokens: list[int], logprobs: list[float], ends: list[int], read: int) -> Generation:
         stop = next((place for place, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
         text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        return Generation(str(text), tuple(tokens[:length]), tuple(logprobs[:length]), "length" if stop is None else "stop")
+        drawn = tuple(tokens[:length]), tuple(logprobs[:length])
+        return Generation(str(text), *drawn, "length" if stop is None else "stop", read)
 
 
 class _LogprobRecorder(LogitsProcessor):

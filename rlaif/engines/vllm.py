@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.identity import resolve
@@ -79,7 +79,7 @@ class VllmEngine:
             )
 
         answers = await self._ask(prompts, sampling.max_tokens, params)
-        return [answer if isinstance(answer, Failure) else [_read(one) for one in answer[1].outputs] for answer in answers]
+        return [answer if isinstance(answer, Failure) else _read(*answer) for answer in answers]
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
@@ -136,9 +136,17 @@ def sampled_logprobs(output: Any) -> tuple[float, ...]:
     return tuple(position[token].logprob for token, position in zip(output.token_ids, output.logprobs or [], strict=False))
 
 
-def _read(output: Any) -> Generation:
-    finish: Literal["length", "stop"] = "length" if output.finish_reason == "length" else "stop"
-    return Generation(output.text, tuple(output.token_ids), sampled_logprobs(output), finish)
+def _read(prompt: Encoded, answer: Any) -> list[Generation]:
+    return [
+        Generation(
+            output.text,
+            tuple(output.token_ids),
+            sampled_logprobs(output),
+            "length" if output.finish_reason == "length" else "stop",
+            len(prompt.ids),
+        )
+        for output in answer.outputs
+    ]
 
 
 def _polite_cpu() -> None:

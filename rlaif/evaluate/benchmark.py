@@ -14,11 +14,11 @@ import numpy as np
 
 from rlaif.critic.aggregate import Opinion, preference
 from rlaif.data.exports import read_records
+from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate import agreement
 from rlaif.evaluate.agreement import Interval
 from rlaif.evaluate.judgement import OVERALL
-from rlaif.evaluate.quality import read_run
 from rlaif.evaluate.table import NONE, interval, percent
 
 SECTIONS = {"mmlu-pro": "Knowledge", "livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}

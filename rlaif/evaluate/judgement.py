@@ -23,7 +23,8 @@ SPREAD = 20
 class Judgement:
     """What is known of one principle's verdicts, or (``overall``) of the preferences made of them; sums, so that it streams.
 
-    verdicts, failed: of pairs, or of single responses in score mode. mass: Σ of label mass over ``massed`` verdicts.
+    verdicts: of pairs, or of single responses in score mode. answered, failed: what each critic was asked, by whether it gave a
+    verdict; in rank mode of lists. mass: Σ of label mass over ``massed`` verdicts.
     table, bins: against gold, see ``agreement`` and ``calibration``. moments: of scores against gold scores. spread: a
     histogram of p, the probability that the chosen response is better. judged_by_many: verdicts by two critics or more;
     unanimous: those on which all prefer the same response; apart: Σ standard deviation of their p.
@@ -31,6 +32,7 @@ class Judgement:
 
     id: str
     verdicts: int = 0
+    answered: int = 0
     failed: int = 0
     mass: float = 0.0
     massed: int = 0
@@ -59,7 +61,7 @@ class Judgement:
     @property
     def failure_rate(self) -> float:
         """Of everything asked, in [0, 1]; NaN where nothing was."""
-        asked = self.verdicts + self.failed
+        asked = self.answered + self.failed
         return self.failed / asked if asked else float("nan")
 
     @property

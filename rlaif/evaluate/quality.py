@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
@@ -12,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from rlaif.data.exports import read_records
-from rlaif.errors import UsageError
+from rlaif.data.run_folder import read_run
 from rlaif.evaluate import agreement, bias
 from rlaif.evaluate.judgement import OVERALL, Judgement, Quality
 from rlaif.evaluate.table import as_markdown, as_table
 
-__all__ = ["as_markdown", "as_table", "quality", "read_run"]
+__all__ = ["as_markdown", "as_table", "quality"]
 
 _BATCH = 2048
 
@@ -38,8 +37,8 @@ def quality(run_folder: Path) -> Quality:
     reasons: Counter[str] = Counter()
     for failure in read_records(run_folder / "failures.jsonl"):
         reasons[failure["reason"]] += 1
-        if failure["principle"] is not None:
-            reader.judgement(failure["principle"]).failed += 1
+    for name, tally in run.get("counts", {}).get("principles", {}).items():
+        reader.judgement(name).answered, reader.judgement(name).failed = tally["verdicts"], tally["failed"]
     return Quality(
         run=run,
         overall=reader.overall,
@@ -50,19 +49,6 @@ def quality(run_folder: Path) -> Quality:
         redundancy=bias.redundancy(reader.sums),
         cycles=reader.close_row(),
     )
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """``run.json``. Raises UsageError where the folder holds no run, or one without records yet."""
-    try:
-        run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder}: not a run folder (it holds no run.json); rlaif label makes one with --out") from None
-    except ValueError as error:
-        raise UsageError(f"{folder / 'run.json'}: cannot be read: {error}") from None
-    if not (folder / "preferences.jsonl").is_file():
-        raise UsageError(f"{folder}: the run has not finished (no preferences.jsonl); run its command again to continue it")
-    return run
 
 
 class _Reader:

@@ -42,10 +42,11 @@ def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
 def summary(quality: Quality) -> list[tuple[str, str]]:
     """The run in a few facts, as (name, value)."""
     counts, position = quality.counts, quality.position
+    unjudged = counts.get("unjudged", 0)
     reasons = ", ".join(f"{name} {number:,}" for name, number in quality.reasons.items())
     facts = [
-        ("rows", f"{counts.get('rows_in', 0):,} in, {counts.get('rows_failed', 0):,} failed"),
-        ("preferences", f"{quality.overall.verdicts:,}"),
+        ("rows", f"{counts.get('rows_in', 0):,} in, {counts.get('rows_failed', 0):,} unusable"),
+        ("preferences", f"{quality.overall.verdicts:,}" + (f"; {unjudged:,} without a verdict" if unjudged else "")),
         ("verdicts", f"{counts.get('verdicts', 0):,} ({counts.get('asked', 0):,} asked, {counts.get('cached', 0):,} cached)"),
         ("failure rate", percent(quality.failure_rate) + (f" ({reasons})" if reasons else "")),
         ("flips with position", interval(position.flip_rate)),

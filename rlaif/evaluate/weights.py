@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from rlaif.constitution import Constitution
 from rlaif.critic.aggregate import Opinion, decisive, preference
 from rlaif.data.exports import read_records
+from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate.agreement import Interval, wilson
 from rlaif.evaluate.judgement import OVERALL
-from rlaif.evaluate.quality import read_run
 
 Floats = NDArray[np.float64]
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -63,7 +63,7 @@ def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3,
     one drawn principle per pair (``sampled``), which says nothing of how principles weigh against each other.
     """
     run = read_run(run_folder)
-    if (run["config"].get("aggregate") or run["constitution"].get("aggregate")) == "sampled":
+    if (run.get("config", {}).get("aggregate") or run.get("constitution", {}).get("aggregate")) == "sampled":
         raise UsageError(f"{run_folder}: judged each pair by one drawn principle; label with --aggregate weighted")
     names = [principle.id for principle in constitution.principles]
     data = labelled(read_records(run_folder / "preferences.jsonl"), names)
@@ -95,7 +95,7 @@ def fit(data: Labelled, before: Sequence[float], gates: Sequence[float | None], 
 
     The pull towards equal weights is chosen by cross-validation within the rows that are fitted on, so what is held out has
     no part in any choice. Pairs in which a gate is open are measured but not fitted on: weights do not decide them.
-    Raises ValueError where there are not two rows on either side.
+    Raises ValueError where there are not two rows on either side, or nothing to fit on.
     """
     rows = sorted(set(data.row.tolist()))
     random.Random(seed).shuffle(rows)
@@ -105,6 +105,9 @@ def fit(data: Labelled, before: Sequence[float], gates: Sequence[float | None], 
     test, train = data.part(set(rows[:cut])), data.part(set(rows[cut:]))
     usable = np.array([not decisive(_opinions(p, before, gates)) for p in train.p], dtype=bool)
     free = Labelled(train.p[usable], train.label[usable], train.row[usable])
+    if not np.nan_to_num(free.p - 0.5).any():
+        gated = len(train.label) - len(free.label)
+        raise ValueError(f"of {len(train.label)} pairs to fit on, gates decide {gated}, and the others' verdicts are all even")
     folds = np.array([random.Random(repr((seed, row))).randrange(_FOLDS) for row in free.row.tolist()])
     losses = {
         penalty: sum(

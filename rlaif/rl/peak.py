@@ -49,8 +49,8 @@ def fall(values: Floats, window: int) -> Fall | None:
 
 def smoothed(values: Floats, span: float = 0.6) -> Floats:
     """Local cubic fits [T] to the means over prompts of values [T, N], each weighing its nearest evaluations (a share ``span``
-    of all, at least 7) by the tricube of their distance. Source: Cleveland 1979 (LOWESS); of degree 3, because where the rise is
-    slower than the fall, quadratics have their peak too early."""
+    of all, at least 7) by the tricube of their distance. Source: Cleveland 1979 (LOWESS); of degree 3, because where the rise
+    is slower than the fall, quadratics have their peak too early."""
     levels = np.array([_level(row) for row in values])
     n = len(levels)
     if n < 5:

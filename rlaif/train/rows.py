@@ -12,6 +12,7 @@ from rlaif.data import formats
 from rlaif.data.exports import EXPORTS, read_records
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Row, Turn
+from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import BadRecordError, to_row
 from rlaif.errors import UsageError
 from rlaif.train.config import Labels, Method
@@ -53,6 +54,7 @@ def read_examples(source: str, method: Method, labels: Labels, limit: int | None
 def _rows(source: str, method: Method, limit: int | None) -> Iterator[Row | BadRow | Example]:
     path = Path(source)
     if method in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
+        read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
         records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl"))
         yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)

@@ -150,7 +150,11 @@ def test_test_names_every_wrong_verdict_and_exits_1(tmp_path: Path, rlaif) -> No
     ]
     (tmp_path / "s.yaml").write_text("rules:\n  - {when: fine, fail: refused}\n" + GOOD_WINS.removeprefix("rules:\n"))
     code, out, _ = rlaif("constitution", "test", "c.yaml", "--critic", "script:s.yaml")
-    assert code == 0 and "kind#2: no verdict (refused)" in out and "1 of 1 examples right, 1 without" in out
+    assert code == 1 and "kind#2: no verdict (refused)" in out and "1 of 1 examples right, 1 without" in out
+    (tmp_path / "s.yaml").write_text(
+        GOOD_WINS.replace("{A: 0.9, B: 0.1}", "{A: 0.5, B: 0.5}").replace("{A: 0.1, B: 0.9}", "{A: 0.5, B: 0.5}")
+    )
+    assert "kind#2: wrong, neither response wins" in rlaif("constitution", "test", "c.yaml", "--critic", "script:s.yaml")[1]
 
 
 def test_test_without_examples_is_a_usage_error(tmp_path: Path, good: Path, rlaif) -> None:
@@ -170,7 +174,7 @@ def test_diff_tells_changes_and_what_they_cost(tmp_path: Path, rlaif) -> None:
     code, out, _ = rlaif("constitution", "diff", "a.yaml", "b.yaml", "--run", "run", "--runs", "run", "run2")
     assert code == 0
     assert out.splitlines() == [
-        "kind: text: It is kind. -> It is nice. (asked anew in compare, critique, revise)",
+        "kind: text: It is kind. -> It is nice. (asked anew in compare, rank, critique, revise)",
         "run: 1 of 1 verdicts to ask again (kind 1), in 1 calls",
         "1 of 1 preferences turned over",
         "  kind: 1 verdicts",

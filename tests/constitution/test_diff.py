@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from rlaif.constitution import MODES, Constitution, Example, Principle
-from rlaif.constitution.diff import differences
+from rlaif.constitution import Constitution, Example, Principle
+from rlaif.constitution.diff import ASKED, differences
 
-OTHERS = ("compare", "critique", "revise")
+OTHERS = ("compare", "rank", "critique", "revise")
 KIND = Principle("kind", "Be kind.", wordings={"score": "How kind?"})
 BRIEF = Principle("brief", "Be brief.")
 BASE = Constitution("c", 1, (KIND, BRIEF))
@@ -37,7 +37,7 @@ def test_names_versions_and_equal_constitutions_are_no_difference():
         (edited(examples=(Example((), "a", "b"),)), [("kind", "examples", ())]),
         (replace(BASE, aggregate="worst"), [(None, "aggregate", ())]),
         (replace(BASE, principles=(BRIEF,)), [("kind", "removed", ())]),
-        (replace(BASE, principles=(KIND, BRIEF, Principle("new", "-"))), [("new", "added", MODES)]),
+        (replace(BASE, principles=(KIND, BRIEF, Principle("new", "-"))), [("new", "added", ASKED)]),
     ],
 )  # fmt: skip
 def test_each_edit_is_told_with_the_modes_it_asks_anew(after, expected):

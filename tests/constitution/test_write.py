@@ -33,9 +33,10 @@ def weights(path):
     return {principle.id: principle.weight for principle in load_constitution(path).principles}
 
 
-def test_only_the_weights_change(tmp_path):
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_only_the_weights_change(tmp_path, ends):
     path = tmp_path / "c.yaml"
-    path.write_text(FILE)
+    path.write_text(FILE, newline=ends)
     wanted = {"kind": 0.25, "short": 1.0, "flow": 0.333, "plain": 7.0}
     write_weights(path, wanted)
     assert weights(path) == wanted
@@ -43,7 +44,7 @@ def test_only_the_weights_change(tmp_path):
         FILE.replace("weight: 2.0   #", "weight: 0.25   #").replace("weight: 3,", "weight: 1,")
         .replace("id: flow}", "id: flow, weight: 0.333}").replace("      id: plain\n", "      id: plain\n      weight: 7\n")
     )  # fmt: skip
-    assert path.read_text() == expected
+    assert path.read_bytes() == expected.replace("\n", ends).encode()
 
 
 @pytest.mark.parametrize("name", ["concise", "helpful-honest-harmless", "lab", "summarization"])
@@ -78,6 +79,16 @@ def test_a_file_that_cannot_take_them_stays_as_it_was(tmp_path):
     path = tmp_path / "c.yaml"
     text = "name: x\nversion: 1\nextends: base.yaml\nprinciples: [{id: new, text: New.}]\n"
     path.write_text(text)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"c\.yaml: the weights cannot be put into this file"):
         write_weights(path, {"kind": 2.0})
     assert path.read_text() == text and sorted(tmp_path.iterdir()) == [tmp_path / "base.yaml", path]
+
+
+def test_a_link_and_the_files_mode_stay(tmp_path):
+    path, link = tmp_path / "c.yaml", tmp_path / "link.yaml"
+    path.write_text(FILE)
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_weights(link, {"kind": 5.0})
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o600
+    assert weights(path)["kind"] == 5.0

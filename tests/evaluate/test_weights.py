@@ -60,6 +60,14 @@ def test_pairs_that_a_gate_decides_are_not_fitted_on():
     assert found.fitted_on == pytest.approx(0.7 * (~opened).sum(), rel=0.15)
 
 
+def test_verdicts_that_weights_do_not_decide_fit_nothing():
+    data = made(40, missing=0.0)
+    with pytest.raises(ValueError, match="gates decide 28"):
+        fit(data, [1.0] * 3, [None, 0.501, None])
+    with pytest.raises(ValueError, match="all even"):
+        fit(data._replace(p=np.full_like(data.p, 0.5)), [1.0] * 3, [None] * 3)
+
+
 def test_rows_are_never_on_both_sides():
     data = made(40)
     seen = data._replace(row=np.zeros(40, dtype=np.int64))

@@ -98,7 +98,13 @@ def write_run(folder: Path, records: list[dict[str, Any]], **facts: Any) -> Path
     write_lines(folder / "preferences.jsonl", records)
     write_lines(folder / "failures.jsonl", failures)
     verdicts = sum(entry["p"] is not None for record in records for entry in record["principles"])
+    principles: dict[str, dict[str, int]] = {}
+    for record in records:
+        for entry in record["principles"]:
+            tally = principles.setdefault(entry["id"], {"verdicts": 0, "failed": 0})
+            tally["failed" if entry["p"] is None else "verdicts"] += 1
     run = {
+        "status": "finished",
         "mode": "compare",
         "command": "rlaif label rows.jsonl --constitution c.yaml --critic script:rules.yaml --out runs/x",
         "constitution": {"name": "fake", "digest": "0123abcd", "description": "For tests."},
@@ -111,6 +117,7 @@ def write_run(folder: Path, records: list[dict[str, Any]], **facts: Any) -> Path
             "asked": 2 * verdicts,
             "cached": 0,
             "failed": len(failures) - 1,
+            "principles": principles,
         },
         "seconds": 12.5,
         "versions": {"rlaif": "0.1.0"},
