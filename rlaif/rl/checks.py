@@ -17,6 +17,8 @@ RIGHT, WELL_FORMED, NONE = 1.0, 0.1, 0.0
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)?(?:\.[0-9]+)?(?<=[0-9])(?:[eE][-+]?[0-9]+)?")
 _FINAL = re.compile(r"####|\\boxed\{|\banswer(?:\s+is|:)|=", re.IGNORECASE)
 """What announces a final answer."""
+_NAMED = re.compile(r"(?:\banswer(?:\s+is|:)|\\boxed\{)\s*\(?([A-Z])(?![\w']|(?<=[AI])\s+[a-z])", re.MULTILINE)
+"""A letter right behind what announces it; an article or pronoun there is none."""
 _LETTER = re.compile(r"\(([A-Z])\)|(?<![\w'])([A-Z])(?=[).:,]|\s*$)")
 
 
@@ -34,9 +36,10 @@ def numeric(row: Mapping[str, Any], response: str, column: str = "answer", toler
     number, 0 for none.
 
     The response's number is the first one behind the last ``####``, ``\\boxed{``, "answer is", "answer:" or "=" that has one
-    behind it; without such a sign, the last number.
+    behind it; without such a sign, the last number. The answer must hold one number and no more, there or in all: of "1/2" or
+    "3 to 5" nobody knows which counts, so there is no reward.
     """
-    answers = [found for answer in _answers(row, column) if (found := final_number(answer)) is not None]
+    answers = [found for answer in _answers(row, column) if (found := only_number(answer)) is not None]
     said = final_number(response)
     if not answers:
         return None
@@ -72,14 +75,30 @@ def regular_expression(
 
 def final_number(text: str) -> float | None:
     """The number that a text ends up with, see ``numeric``; commas between thousands are read over."""
-    found = _final(text, _NUMBER)
+    found = _final(_signed(text), _NUMBER)
     return None if found is None else float(found.group().replace(",", ""))
+
+
+def only_number(text: str) -> float | None:
+    """The number that an answer is: the only one behind its last sign, see ``numeric``, or without a sign the only one."""
+    signs = [sign.end() for sign in _FINAL.finditer(text)]
+    found = _NUMBER.findall(_signed(text[signs[-1] if signs else 0 :]))
+    return float(found[0].replace(",", "")) if len(found) == 1 else None
 
 
 def final_letter(text: str) -> str | None:
     """The letter that a text chooses, see ``multiple_choice``."""
+    text = text.replace("**", "")
+    named = [*_NAMED.finditer(text)]
+    if named:
+        return named[-1].group(1)
     found = _final(text, _LETTER)
     return None if found is None else found.group(1) or found.group(2)
+
+
+def _signed(text: str) -> str:
+    """With the minus sign of typesetting as a hyphen."""
+    return text.replace("\u2212", "-")
 
 
 def _final(text: str, wanted: re.Pattern[str]) -> re.Match[str] | None:

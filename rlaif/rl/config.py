@@ -103,18 +103,44 @@ class RlConfig:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "temperature_end", "clip", "clip_high", "learning_rate", "kl_target", "kl_horizon"):
+        above_0 = ("temperature", "temperature_end", "clip", "clip_high", "learning_rate", "kl_target", "kl_horizon")
+        for name in (*above_0, "clip_rewards", "target_kl", "save_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{flag(name)} {value}: must be greater than 0")
-        for name in ("beta", "eos_penalty", "entropy", "max_grad_norm", "weight_decay", "ptx_weight"):
+        for name in (
+            "beta",
+            "eos_penalty",
+            "entropy",
+            "entropy_end",
+            "max_grad_norm",
+            "weight_decay",
+            "ptx_weight",
+            "adam_eps",
+        ):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise UsageError(f"{flag(name)} {value}: must be at least 0")
         if self.minibatches > self.batch_size * self.samples:
             raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
-        if self.skip_alike and self.samples < 2:
-            raise UsageError("--skip-alike compares the samples of one prompt: give --samples 2 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed {self.seed}: must be between 0 and 2**32 - 1")
+        for given, what in (
+            (self.skip_alike, "--skip-alike"),
+            (self.rewards.reward == "critic" and self.rewards.judge == "group", "--judge group"),
+            (not isinstance(self, Baseline), self.method),
+        ):
+            if given and self.samples < 2:
+                raise UsageError(f"{what} compares the samples of one prompt: give --samples 2 or more")
+        for steers, what in ((self.kl_target, "--kl-target"), (self.dynamic_kl, "--dynamic-kl")):
+            if steers and not self.beta:
+                raise UsageError(f"{what} multiplies --beta, which is 0: give one above it")
+        if self.dynamic_kl and not self.second:
+            raise UsageError("--dynamic-kl looks at the gap between the reward and another judge: give --second")
+        if self.second and not self.eval_prompts:
+            raise UsageError("--second judges held-out prompts: give --eval-prompts above 0")
+        if self.second and self.second != "gold" and not self.second.endswith((".yaml", ".yml")):
+            raise UsageError(f"--second {self.second}: expected gold, or the path of a .yaml mix")
         if self.kl_horizon and not self.kl_target:
             raise UsageError("--kl-horizon belongs to the adaptive KL: give --kl-target too")
         if self.kl_in == "loss" and self.kl == "k1" and self.beta:
@@ -164,6 +190,8 @@ class Baseline(RlConfig):
         for name in ("gamma", "lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{flag(name)} {getattr(self, name)}: must be between 0 and 1")
+        if self.value_warmup is not None and self.value_warmup >= self.steps:
+            raise UsageError(f"--value-warmup {self.value_warmup}: the policy would not learn in any of {self.steps} steps")
         if self.value_rate is not None and not self.value_rate > 0:
             raise UsageError(f"--value-rate {self.value_rate}: must be greater than 0")
 
@@ -176,7 +204,7 @@ class Baseline(RlConfig):
         """How many steps the value net learns alone."""
         if self.value_warmup is not None:
             return self.value_warmup
-        return -(-self.steps // 10) if self.value_model == "policy" else 0
+        return min(-(-self.steps // 10), self.steps - 1) if self.value_model == "policy" else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +247,12 @@ class Grpo(RlConfig):
 
 METHODS: Mapping[Method, type[RlConfig]] = {"ppo": Ppo, "rloo": Rloo, "grpo": Grpo, "reinforce": Reinforce}
 
-NOT_THE_RUN = frozenset(("out", "report_to", "overwrite", "trust_remote_code"))
-"""Fields that may differ between the two halves of a run."""
+NOT_THE_RUN = frozenset(
+    ("out", "report_to", "overwrite", "trust_remote_code", "max_failure_rate", "save_every", "save_minutes")
+    + ("micro_tokens", "sample_tokens", "sampler_memory", "gradient_checkpointing", "rewards")
+)
+"""Fields that may differ between the two halves of a run: what does not shape it, or only its last digits, what a machine with
+less memory needs, and ``rewards``, of which what they turned out to be is compared instead."""
 
 
 def config_of(method: Method, given: Mapping[str, Any]) -> RlConfig:

@@ -70,8 +70,8 @@ class FixedKL:
         """Take note of an iteration. kl: its mean ``sequence_kl``. episodes: how many responses it had."""
 
     def raise_to(self, factor: float) -> None:
-        """From here on β is at least ``factor`` times what it was at the start. Asked for less than before, nothing changes."""
-        self._floor = max(self._floor, factor * self._initial)
+        """Until the next call β is at least ``factor`` times what it was at the start."""
+        self._floor = factor * self._initial
 
     def state_dict(self) -> dict[str, float]:
         return {"beta": self._beta, "floor": self._floor}

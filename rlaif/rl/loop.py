@@ -94,6 +94,9 @@ class Loop:
         collected = await self._rollouts()
         idle = time.monotonic() - began
         self._check_failures(collected.rewards)
+        if config.skip_alike:  # before the next prompts are drawn, or with --async it would depend on who is faster
+            alike = set(of.alike(collected.rewards, collected.rollouts))
+            parts.prompts.pass_over(one.query for one in collected.rollouts if one.query.group in alike)
         if config.ahead and self.step + 1 < config.steps:
             parts.sampler.update(parts.networks.policy.model)
             self._next = asyncio.create_task(self._collect(self.step + 1))
@@ -134,9 +137,6 @@ class Loop:
         config, parts = self.config, self.parts
         rollouts, rewards = collected.rollouts, collected.rewards
         figures = of.of_rewards(rewards, rollouts)
-        if config.skip_alike:
-            alike = set(of.alike(rewards, rollouts))
-            parts.prompts.pass_over(rollout.query for rollout in rollouts if rollout.query.group in alike)
         kept = rewards.valid
         if not isinstance(config, Baseline):
             kept = comparable(torch.tensor([rollout.query.group for rollout in rollouts]), kept)
@@ -181,6 +181,9 @@ class Loop:
         many, temperature = min(2, config.samples), config.temperature
         found = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
         second = await parts.second(found.rollouts) if parts.second else None
+        for who, rewards in (("the reward's source", found.rewards), ("the second judge", second)):
+            if rewards and failure_rate(rewards) > config.max_failure_rate:
+                raise RunFailed(_too_many(who, "about the held-out prompts", failure_rate(rewards), config, rewards))
         batch = collate(found.rollouts, parts.pad, parts.networks.policy.model.device)
         networks = parts.networks._replace(value=None)
         views = await asyncio.to_thread(look, networks, batch, temperature, config.micro_tokens)
@@ -210,11 +213,8 @@ class Loop:
         self._failures = [*self._failures, failure_rate(rewards)][-RECENT:]
         rate = sum(self._failures) / len(self._failures)
         if rate > self.config.max_failure_rate:
-            reasons = ", ".join(f"{reason} {many}" for reason, many in rewards.failures.items()) or "verdicts failed"
-            raise RunFailed(
-                f"{rate:.0%} of what the reward's source was asked in the last {len(self._failures)} iterations has no "
-                f"verdict, more than --max-failure-rate {self.config.max_failure_rate:.0%} ({reasons} in the last)"
-            )
+            when = f"in the last {len(self._failures)} iterations"
+            raise RunFailed(_too_many("the reward's source", when, rate, self.config, rewards))
 
     def _temperature(self, step: int) -> float:
         return line(self.config.temperature, self.config.temperature_end, step, self.config.steps)
@@ -254,3 +254,9 @@ class Loop:
             self._moments[task] = RunningMoments.from_state_dict(moments)
         self._next = state["next"] and Collected.from_state_dict(state["next"], queries)
         parts.sampler.update(parts.networks.policy.model)
+
+
+def _too_many(who: str, when: str, rate: float, config: RlConfig, last: Rewards) -> str:
+    reasons = ", ".join(f"{reason} {many}" for reason, many in last.failures.items()) or "verdicts failed"
+    limit = f"--max-failure-rate {config.max_failure_rate:.0%}"
+    return f"{rate:.0%} of what {who} was asked {when} has no verdict, more than {limit} ({reasons} in the last)"

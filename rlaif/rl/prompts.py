@@ -60,7 +60,8 @@ def hold_out(queries: Sequence[Query], many: int, seed: int, source: str) -> tup
 class Prompts:
     """Draws prompts: each task's in passes over all of them, every pass in a new order, tasks by their weights.
 
-    weights: by task; without any, tasks come as often as they have prompts. Where it stands is all in ``state_dict``.
+    weights: by task, 1 for those not named; without any, tasks come as often as they have prompts. Where it stands is all in
+    ``state_dict``.
     """
 
     def __init__(self, queries: Sequence[Query], weights: Mapping[str, float], seed: int) -> None:
@@ -71,7 +72,7 @@ class Prompts:
             if task not in self._by_task:
                 known = ", ".join(map(repr, sorted(self._by_task)))
                 raise UsageError(f"task {task!r}: no prompt has it in its task column; there are {known}")
-        self._weights = [float(weights.get(task, 0.0) if weights else len(found)) for task, found in self._by_task.items()]
+        self._weights = [float(weights.get(task, 1.0) if weights else len(found)) for task, found in self._by_task.items()]
         self._seed = seed
         self._draws = 0
         self._places = dict.fromkeys(self._by_task, (0, 0))  # (pass, place in it)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -62,11 +63,18 @@ class Record:
 
     def __post_init__(self) -> None:
         self._tracker, self._saved = Tracker(self.config, self.begun_at), time.monotonic()
-        for name in ("metrics", "samples", "warnings"):
-            path = self.config.out / f"{name}.jsonl"
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            with atomic_write(path) as file:
-                file.writelines(line + "\n" for line in lines if self.begun_at and json.loads(line)["step"] <= self.begun_at)
+        self._keep: Collection[int] = ()
+        kept = {name: self._go_on(self.config.out / f"{name}.jsonl") for name in ("metrics", "samples", "warnings")}
+        for entry in kept["metrics"]:
+            self.last |= {name: value for name, value in entry.items() if name != "step" and value is not None}
+        self.warnings = len(kept["warnings"])
+
+    def _go_on(self, path: Path) -> list[dict[str, Any]]:
+        """Cut a file back to the step that the run goes on from; its entries until there."""
+        kept = [entry for entry in _entries(path) if self.begun_at and entry["step"] <= self.begun_at]
+        with atomic_write(path) as file:
+            file.writelines(dumps(entry) + "\n" for entry in kept)
+        return kept
 
     def metrics(self, step: int, figures: Mapping[str, float]) -> None:
         finite = {name: value if value - value == 0 else None for name, value in figures.items()}
@@ -91,7 +99,8 @@ class Record:
         self._append("warnings", [{"step": step, "warning": text}])
 
     def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None:
-        checkpoints.save_policy(self.config.out / "checkpoints", step, weights, keep)
+        checkpoints.save_policy(self.config.out / "checkpoints", step, weights)
+        self._keep = keep
 
     def saves(self, step: int) -> bool:
         """By steps, and where asked for by time; always at the end."""
@@ -101,6 +110,8 @@ class Record:
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         checkpoints.save(self.config.out / "checkpoints", step, state)
+        if self._keep:
+            checkpoints.prune_policies(self.config.out / "checkpoints", self._keep)
         self._saved = time.monotonic()
 
     def _append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -108,6 +119,17 @@ class Record:
             file.writelines(dumps(entry) + "\n" for entry in entries)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """A file's entries; what follows a line that a kill has cut short is from after the last checkpoint."""
+    found: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
 
 
 def _said(rewards: Rewards, row: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,6 +49,10 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     checkpoint then stays in ``checkpoints/``.
     """
     progress = progress or Progress()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
+        )
     if config.report_to != "none" and find_spec(config.report_to) is None:
         raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
     base = find_base(config.model, "sft", None, config.precision, config.trust_remote_code)
@@ -117,6 +122,10 @@ async def _train(
     )
     state = checkpoints.load_newest(config.out / "checkpoints")
     record = Record(config, state["step"] if state else 0, progress.update)
+    if state is None and not second and opened.relative:
+        record.warn(
+            0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
+        )
     loop = Loop(config, parts, record)
     if state:
         loop.load_state_dict(state, {query.row.number: query for query in queries})
@@ -204,6 +213,7 @@ def _facts(
         "data": {"digest": digest, "used": len(queries), "failed": failed, "held_out": config.eval_prompts},
         "reward": opened.facts,
         "second": second.facts if second else None,
+        "monitor": config.monitor and hashlib.sha256(config.monitor.read_bytes()).hexdigest()[:16],
         "seed": config.seed,
     }
 
@@ -222,6 +232,6 @@ def _begun(config: RlConfig, folder: RunFolder, facts: dict[str, Any]) -> dict[s
     digest = facts["data"]["digest"]
     same = (
         (f"other prompts in {config.source}", before.get("data", {}).get("digest", digest), digest),
-        ("another reward", before.get("reward", facts["reward"]), facts["reward"]),
+        *((f"another {name}", before.get(name, facts[name]), facts[name]) for name in ("reward", "second", "monitor")),
     )
     return folder.continued(facts["config"], NOT_THE_RUN, TRAINED, same)

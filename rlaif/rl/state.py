@@ -32,9 +32,14 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     return _read(folder / f"step-{steps[-1]}.pt") if steps else None
 
 
-def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None:
-    """Write the policy's weights to ``folder/policy-STEP.pt`` and remove those of steps not to ``keep``."""
+def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+    """Write the policy's weights to ``folder/policy-STEP.pt``."""
     _write(folder / f"policy-{step}.pt", weights)
+
+
+def prune_policies(folder: Path, keep: Collection[int]) -> None:
+    """Remove the policies of steps not to ``keep``. Only after ``save``: what is in the newest checkpoint may still want the
+    others, and a run that was killed goes on from there."""
     for old in _steps(folder, "policy"):
         if old not in keep:
             (folder / f"policy-{old}.pt").unlink()

@@ -48,6 +48,21 @@ def test_the_last_word_on_the_number_counts(text, number):
     assert final_number(text) == number
 
 
+@pytest.mark.parametrize(
+    ("answer", "said", "reward"),
+    [
+        ("1/2", "It is 1/2", None),
+        ("10 (5 + 5)", "10", None),
+        ("5 + 5 = 10", "The answer is 10", 1.0),
+        ("2 + 3\n#### 5", "#### 5", 1.0),
+        ("-5", "It is \u22125", 1.0),
+        ("\u22125", "-5", 1.0),
+    ],
+)
+def test_an_answer_is_one_number_or_none(answer, said, reward):
+    assert numeric({"answer": answer}, said) == reward
+
+
 def test_other_columns_lists_and_rows_without_an_answer():
     assert numeric({"target": ["3", "4"]}, "4", column="target") == 1.0
     for check in (exact, numeric, multiple_choice, regular_expression):
@@ -57,16 +72,28 @@ def test_other_columns_lists_and_rows_without_an_answer():
 
 @given(
     st.sampled_from("ABCDE"),
-    st.sampled_from(["({})", "The answer is {}.", "{}", "I choose {}", "Answer: {}, not (A)", "so {})"]),
+    st.sampled_from(
+        [
+            "({})",
+            "The answer is {}.",
+            "{}",
+            "I choose {}",
+            "Answer: {}, not (A)",
+            "so {})",
+            "**{}**",
+            r"so \boxed{{{}}}",
+        ]
+    ),
 )
 def test_a_letter_is_found_however_it_is_written(letter, form):
     response = form.format(letter)
     assert multiple_choice({"answer": letter}, response) == 1.0
     assert multiple_choice({"answer": f"({letter})"}, response) == 1.0
     assert multiple_choice({"answer": "F"}, response) == 0.1
+    assert multiple_choice({"answer": "B"}, "The answer is B because of this") == 1.0
 
 
-@pytest.mark.parametrize("text", ["A dog came", "I am sure", "nothing here", "", "DNA, RNA.", "it's B's"])
+@pytest.mark.parametrize("text", ["A dog came", "The answer is A dog", "I am sure", "nothing", "", "DNA, RNA.", "it's B's"])
 def test_a_letter_in_a_word_is_no_choice(text):
     assert final_letter(text) is None
     assert multiple_choice({"answer": "A"}, text) == 0.0

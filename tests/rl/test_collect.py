@@ -4,7 +4,9 @@ import math
 import pytest
 import torch
 
+from rlaif.engines.base import FailureReason
 from rlaif.rl.collect import Collected, collect, cut_at, join
+from rlaif.rl.rewards.tally import tally
 from rlaif.rl.rollout import Rewards
 
 
@@ -87,3 +89,11 @@ def test_collected_rollouts_survive_a_checkpoint(made_up, tmp_path):
     assert again.rollouts == rollouts and (again.sampling, again.waiting) == (1.0, 2.0)
     torch.testing.assert_close(again.rewards.values, found.rewards.values, equal_nan=True)
     assert again.rewards.failures == {"refused": 1} and torch.equal(again.rewards.columns["a"], found.rewards.columns["a"])
+
+
+def test_failures_of_a_source_survive_a_checkpoint(made_up, tmp_path):
+    """The reasons are members of an enum, which a checkpoint must not hold."""
+    values = torch.tensor([1.0, math.nan, 2.0, 3.0])
+    found = Collected(made_up(4), tally(values, {}, [FailureReason.ENGINE_ERROR] * 4), 1.0, 2.0)
+    torch.save(found.state_dict(), tmp_path / "state.pt")
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["rewards"]["failures"] == {"engine_error": 1}

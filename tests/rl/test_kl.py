@@ -109,7 +109,6 @@ def test_a_divergence_that_is_no_number_does_not_become_the_coefficient():
 def test_a_raised_coefficient_does_not_fall_below_and_survives_a_resume(make):
     coefficient = make()
     coefficient.raise_to(4)
-    coefficient.raise_to(2)
     for _ in range(50):
         coefficient.update(0.0, 64)
     assert coefficient.beta == pytest.approx(0.4)
@@ -118,6 +117,10 @@ def test_a_raised_coefficient_does_not_fall_below_and_survives_a_resume(make):
     for one in (coefficient, resumed):
         one.update(60.0, 64)
         assert one.beta == pytest.approx(0.4)
+        one.raise_to(2)
+        assert one.beta == pytest.approx(0.2)
+        one.raise_to(1)
+        assert one.beta <= 0.1  # and below it only where the KL itself steers
     assert resumed.state_dict() == coefficient.state_dict()
 
 

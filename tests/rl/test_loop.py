@@ -151,6 +151,15 @@ def test_too_many_failures_stop_the_run_and_say_why(loop):
     assert tolerant.step == 4 and tolerant.log.figures[4]["learned_from"] == 0.0  # rloo: no sample has another
 
 
+def test_a_second_judge_without_an_answer_stops_the_run(loop):
+    async def silent(rollouts):
+        values = torch.full((len(rollouts),), math.nan)
+        return Rewards(values, ~values.isnan(), {}, {"bad_row": len(rollouts)})
+
+    with pytest.raises(RunFailed, match=r"100% of what the second judge was asked about the held-out prompts.*bad_row"):
+        asyncio.run(loop(second=silent, held_out=4).run())
+
+
 def test_rollouts_of_the_next_step_are_sampled_while_this_one_learns(loop):
     orders = {}
     for ahead in (0, 1):
@@ -214,7 +223,8 @@ def test_what_the_monitor_says_is_done(loop, monkeypatch):
     from rlaif.rl.monitor import Report
 
     reports = iter([Report({"m": 1.0}), Report({}, warnings=("look",), beta_factor=3.0), Report({}, stop="enough"), Report({})])
-    this = loop(dynamic_kl=True, beta=0.1)
+    this = loop(beta=0.1)
+    this.config = replace(this.config, dynamic_kl=True, second="gold", eval_prompts=1)
     monkeypatch.setattr(this.parts.monitor, "iteration", lambda *given: next(reports))
     asyncio.run(this.run())
     assert (this.step, this.stopped, this.log.warnings) == (3, "enough", ["look"])

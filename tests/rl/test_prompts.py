@@ -59,6 +59,8 @@ def test_tasks_come_by_their_weights():
     by_rows = Counter(query.task for query in Prompts(both, {}, seed=0).draw(500))
     by_weight = Counter(query.task for query in Prompts(both, {"rare": 3.0, "common": 1.0}, seed=0).draw(500))
     assert 25 <= by_rows["rare"] <= 80 and 340 <= by_weight["rare"] <= 410
+    one_named = Counter(query.task for query in Prompts(both, {"rare": 3.0}, seed=0).draw(500))
+    assert one_named == by_weight  # the other counts 1
     with pytest.raises(UsageError, match=r"'other'.*'common', 'rare'"):
         Prompts(both, {"other": 1.0}, seed=0)
 

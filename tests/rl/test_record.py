@@ -81,10 +81,32 @@ def test_the_newest_checkpoints_and_the_policies_to_keep_stay(tmp_path):
     assert checkpoints.load_newest(tmp_path) is None
     for step in (2, 10, 9, 11):
         checkpoints.save(tmp_path, step, {"step": step, "policy": weights})
-        checkpoints.save_policy(tmp_path, step, weights, {2, step})
+        checkpoints.save_policy(tmp_path, step, weights)
+        checkpoints.prune_policies(tmp_path, {2, step})
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["policy-11.pt", "policy-2.pt", "step-10.pt", "step-11.pt"]
     assert checkpoints.load_newest(tmp_path)["step"] == 11
     assert torch.equal(checkpoints.load_policy(tmp_path, 2)["w"], weights["w"])
+
+
+def test_a_policy_that_the_last_checkpoint_wants_stays_until_the_next(record, tmp_path):
+    found, there = record(), tmp_path / "run/checkpoints"
+    for step, keep in ((1, {1}), (2, {2})):
+        found.policy(step, {"w": torch.ones(2)}, keep)
+    assert sorted(path.name for path in there.glob("policy-*")) == ["policy-1.pt", "policy-2.pt"]
+    found.save(2, {"step": 2})
+    assert sorted(path.name for path in there.glob("policy-*")) == ["policy-2.pt"]
+
+
+def test_what_was_known_is_known_after_a_resume_even_with_a_torn_line(record, tmp_path):
+    first = record()
+    for step in range(4):
+        first.metrics(step, {"reward": float(step), "kl": math.nan})
+    first.warn(1, "look")
+    with (tmp_path / "run/metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "rew')
+    again = record(begun_at=2)
+    assert again.last == {"reward": 2.0} and again.warnings == 1
+    assert [entry["step"] for entry in lines(tmp_path / "run/metrics.jsonl")] == [0, 1, 2]
 
 
 def test_metrics_go_to_tensorboard(record, tmp_path):

@@ -42,6 +42,7 @@ def log(folder, name="metrics"):
         ("ppo", {"samples": 1, "epochs": 2, "minibatches": 2, "value_warmup": 1, "normalise_rewards": True, "kl_target": 0.1}),
         ("reinforce", {"samples": 2, "lora": 4, "schedule": "cosine", "warmup": 0.3, "skip_alike": True}),
         ("rloo", {"ahead": 1, "temperature_end": 0.7, "save_every": 3}),
+        ("rloo", {"ahead": 1, "samples": 2, "skip_alike": True}),
         ("grpo", {"dynamic_kl": True, "second": "gold", "entropy": 0.01, "entropy_end": 0.0}),
     ],
 )
@@ -95,6 +96,6 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_not_continued(learn, tmp
         learn("rloo", steps=1, beta=0.5)
     with pytest.raises(UsageError, match="method"):
         learn("grpo", steps=1)
-    with pytest.raises(UsageError, match="rewards"):
+    with pytest.raises(UsageError, match="another reward"):
         learn("rloo", steps=1, rewards=RewardConfig(reward="verifier", verifier="rlaif.rl.checks:exact"))
     assert learn("rloo", steps=1, beta=0.5, overwrite=True)["config"]["beta"] == 0.5

@@ -104,9 +104,21 @@ def test_settings_without_a_meaning_are_refused():
         ("--gamma 2", "ppo", {"gamma": 2.0}),
         ("--importance-cap 0.5", "rloo", {"importance_cap": 0.5}),
         ("--beta -1", "rloo", {"beta": -1.0}),
+        ("grpo compares", "grpo", {"samples": 1}),
+        ("--judge group compares", "ppo", {"rewards": RewardConfig(judge="group")}),
+        ("--clip-rewards 0", "ppo", {"clip_rewards": 0.0}),
+        ("--target-kl -1", "ppo", {"target_kl": -1.0}),
+        ("--value-warmup 100", "ppo", {"value_warmup": 100}),
+        ("--kl-target multiplies", "ppo", {"kl_target": 3.0, "beta": 0.0}),
+        ("--dynamic-kl multiplies", "rloo", {"dynamic_kl": True, "second": "gold", "beta": 0.0}),
+        ("give --second", "rloo", {"dynamic_kl": True}),
+        ("--eval-prompts above 0", "rloo", {"second": "gold", "eval_prompts": 0}),
+        ("--second critic", "rloo", {"second": "critic"}),
+        ("--seed -1", "rloo", {"seed": -1}),
     ):
         with pytest.raises(UsageError, match=message):
             config_of(method, {**base, **given})
     assert METHODS.keys() == {"ppo", "rloo", "grpo", "reinforce"}
+    assert Ppo(**base, steps=1).value_alone == 0
     assert Ppo(**base).value_alone == 10 and Ppo(**base, value_model="rm").value_alone == 0
     assert Rloo(**base, lora=8).learns_at == pytest.approx(1e-5) and Grpo(**base).kl_in == "loss"

@@ -183,7 +183,7 @@ def _print_result(config: RlConfig, run: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value")
     for name, figure in run["metrics"].items():
-        if not name.startswith("monitor/"):
+        if not name.startswith("monitor_"):
             table.add_row(name, f"{figure:.4g}")
     console.print(table)
     if run["stopped"]:

@@ -29,7 +29,8 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a mix file says. tasks: task to the ids of its sources. weights: task to how often it is drawn."""
+    """What a mix file says. tasks: task to the ids of its sources. weights: task to how often it is drawn, empty
+    where no task says so."""
 
     ingredients: tuple[Ingredient, ...]
     normalise: bool = False
@@ -72,11 +73,12 @@ def _check(source: Source) -> None:
 def _build(data: Mapping[str, Any], folder: Path) -> Recipe:
     ids = [raw["id"] for raw in data["sources"]]
     tasks = data.get("tasks", {})
+    weighted = any("weight" in raw for raw in tasks.values())
     return Recipe(
         ingredients=tuple(_ingredient(raw, folder) for raw in data["sources"]),
         normalise=data.get("normalise", "none") == "group",
         tasks={task: frozenset(raw.get("sources", ids)) for task, raw in tasks.items()},
-        weights={task: float(raw.get("weight", 1)) for task, raw in tasks.items()},
+        weights={task: float(raw.get("weight", 1)) for task, raw in tasks.items()} if weighted else {},
     )
 
 

@@ -38,6 +38,11 @@ class OpenReward:
     task_weights: Mapping[str, float]
     _exits: AsyncExitStack
 
+    @property
+    def relative(self) -> bool:
+        """Whether all that a reward says is how a response does beside the prompt's other samples."""
+        return bool(self.facts.get("normalise")) or self.facts.get("judge") == "group"
+
     async def close(self) -> None:
         await self._exits.aclose()
 

@@ -23,7 +23,7 @@ def column(values: Sequence[float | None]) -> Tensor:
 def tally(values: Tensor, columns: Mapping[str, Tensor], reasons: Sequence[str]) -> Rewards:
     """values: [B], NaN where missing. reasons: per rollout, why it has no value; not read where it has one."""
     valid = ~values.isnan()
-    failures = Counter(reason for reason, known in zip(reasons, valid.tolist(), strict=True) if not known)
+    failures = Counter(str(reason) for reason, known in zip(reasons, valid.tolist(), strict=True) if not known)
     return Rewards(values, valid, columns, failures)
 
 

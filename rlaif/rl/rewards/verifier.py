@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,12 +42,20 @@ class VerifierReward:
         row = rollout.query.row
         try:
             value = self.verify(columns(row), rollout.text, **self.options)
-        except Exception as error:  # of a user's function anything may come; what fails is this rollout's reward
+        except (Exception, SystemExit) as error:  # of a user's function anything may come; what fails is this rollout's reward
             warnings.warn(f"row {row.number}: the verifier raised {type(error).__name__}: {error}", stacklevel=2)
             return None, FailureReason.ENGINE_ERROR
-        if value is not None and not isinstance(value, int | float | bool):
+        if value is None:
+            return None, "the verifier gave None"
+        try:
+            number = math.nan if isinstance(value, str) else float(value)  # NumPy's and PyTorch's numbers too
+        except OverflowError:
+            number = math.inf
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number) and not isinstance(value, float):
             raise UsageError(f"--verifier: returned {value!r} for row {row.number}; expected a number or None")
-        return (None if value is None else float(value)), FailureReason.BAD_ROW
+        return (number, "") if math.isfinite(number) else (None, f"the verifier gave {number}")
 
 
 def columns(row: Row) -> dict[str, Any]:
@@ -78,8 +88,9 @@ def load_verifier(spec: str) -> Verify:
 def _file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FileNotFoundError("no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"verifier_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module

@@ -34,6 +34,10 @@ def test_a_mix_is_read_with_its_paths_beside_it(tmp_path):
     assert named.config.verifier == "rlaif.rl.checks:exact"
 
 
+def test_tasks_without_a_weight_come_as_often_as_their_rows(tmp_path):
+    assert load_mix(write(tmp_path, "sources: [{id: a, kind: gold}]\ntasks: {t: {sources: [a]}}")).weights == {}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

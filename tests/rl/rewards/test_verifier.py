@@ -9,11 +9,26 @@ from rlaif.rl.rewards.verifier import VerifierReward, load_verifier
 from tests.rl.rewards.rollouts import rewarded, rollout
 
 FILE = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+@dataclass
+class Rule:
+    least: float = 0.0
+
 def matches(row, response, bonus=0.0):
     if response == "none": return None
     if response == "nan": return float("nan")
     if response == "raise": raise KeyError("oops")
     if response == "text": return "1"
+    if response == "infinite": return float("inf")
+    if response == "huge": return 10**400
+    if response == "exit": raise SystemExit(3)
+    if response == "tensor": return torch.tensor(0.5)
+    if response == "numpy": return numpy.isclose(1.0, 1.0)
     return (response == row["answer"]) + bonus
 
 def prompt(row, response):
@@ -36,12 +51,20 @@ def test_a_function_of_a_file_sees_the_rows_columns(file):
 
 
 def test_none_nan_and_exceptions_are_missing_data(file):
-    rollouts = [rollout(text, answer="4") for text in ("4", "none", "nan", "raise")]
+    rollouts = [rollout(text, answer="4") for text in ("4", "none", "nan", "raise", "exit", "infinite", "huge")]
     with pytest.warns(UserWarning, match=r"row 1.*KeyError.*oops"):
         rewards = rewarded(VerifierReward(load_verifier(f"{file}:matches")), rollouts)
-    torch.testing.assert_close(rewards.values, torch.tensor([1.0] + [math.nan] * 3), equal_nan=True)
-    assert rewards.valid.tolist() == [True, False, False, False]
-    assert rewards.failures == {"bad_row": 2, "engine_error": 1}
+    torch.testing.assert_close(rewards.values, torch.tensor([1.0] + [math.nan] * 6), equal_nan=True)
+    assert rewards.valid.tolist() == [True] + [False] * 6
+    gave = {f"the verifier gave {what}": many for what, many in (("None", 1), ("nan", 1), ("inf", 2))}
+    assert rewards.failures == {"engine_error": 2, **gave}
+
+
+def test_numbers_of_numpy_and_pytorch_count(file):
+    rewards = rewarded(
+        VerifierReward(load_verifier(f"{file}:matches")), [rollout("tensor", answer="4"), rollout("numpy", answer="4")]
+    )
+    assert rewards.values.tolist() == [0.5, 1.0]
 
 
 def test_anything_but_a_number_is_the_users_mistake(file):
@@ -58,7 +81,7 @@ def test_modules_are_loaded_by_name():
     ("spec", "said"),
     [
         ("nothing", "expected FILE.py:function"),
-        ("{file}:missing", "it has matches, prompt"),
+        ("{file}:missing", "it has Rule, dataclass, matches, prompt"),
         ("{file}x.py:matches", "no such file"),
         ("no.such.module:f", "ModuleNotFoundError"),
     ],
