@@ -86,6 +86,10 @@ async def _run(
                 file.write(failure)
         folder.write("running", facts)
         return await _train(config, base, queries, opened, second, folder, facts, progress)
+    except torch.OutOfMemoryError as error:  # anywhere: the networks, a sampler and a critic may share the device
+        text = "out of memory; lower --micro-tokens (update), --sample-tokens (sampling) or the critic's --gpu-memory"
+        folder.write("failed", {**facts, "error": text})
+        raise RunFailed(text) from error
     finally:
         await opened.close()
         if second:
@@ -133,14 +137,9 @@ async def _train(
     started = time.monotonic()
     try:
         await loop.run()
-    except (RunFailed, torch.OutOfMemoryError) as error:
-        text = (
-            "out of memory; lower --micro-tokens or --sample-tokens"
-            if isinstance(error, torch.OutOfMemoryError)
-            else str(error)
-        )
-        folder.write("failed", {**facts, "error": text, "steps": loop.step})
-        raise RunFailed(text) from error
+    except RunFailed as error:
+        folder.write("failed", {**facts, "error": str(error), "steps": loop.step})
+        raise
     finally:
         sampler.close()
     chosen = loop.best if loop.stopped and loop.best is not None else loop.step

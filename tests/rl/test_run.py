@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.errors import RunFailed, UsageError
@@ -80,6 +81,17 @@ def test_a_run_that_fails_says_so_in_its_folder(learn, tmp_path):
         learn("rloo", rewards=RewardConfig(reward="verifier", verifier=f"{verifier}:none"))
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "failed" and "--max-failure-rate" in run["error"]
+
+
+@pytest.mark.parametrize("where", ["build", "_sampler"])
+def test_memory_that_runs_out_anywhere_is_said_with_what_to_lower(learn, tmp_path, monkeypatch, where):
+    def full(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(f"rlaif.rl.run.{where}", full)
+    with pytest.raises(RunFailed, match=r"out of memory; lower --micro-tokens"):
+        learn("rloo", "full")
+    assert json.loads((tmp_path / "full" / "run.json").read_text())["status"] == "failed"
 
 
 def test_supervised_rows_are_read_as_sft_reads_them(learn, tmp_path):
