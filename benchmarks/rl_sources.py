@@ -29,7 +29,7 @@ UNSEEN = "correct"
 """The principle that the lab's critic is blind to (benchmarks/lab.md), and for which there is a verifier."""
 VERIFIER_WEIGHT, BALANCED_WEIGHT = 2.0, 1.5
 """Of the verifier for it in the two mixes, beside the other principles' weights. (Its 0 to 1 is half a critic's scale.)"""
-HELPFUL = 1.5
+HELPFUL = 1.6
 """Weight of ``helpful`` in the balanced mix, 1 in the other: a policy that does not know the answer is right more often when it
 does not answer."""
 MODELS = ("critic", "gold")
