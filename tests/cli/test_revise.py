@@ -54,7 +54,7 @@ def test_report_reads_its_folder(run, rlaif):
         (["--shots", "1"], {}, 2, "no example in c.yaml has a critique"),
         (["--prompts", "."], {}, 2, "compare.yaml"),
         (["--rounds", "0"], {}, 2, "rounds"),
-        ([], {"rows": [{"prompt": "Hi"}]}, 1, "no response was changed"),
+        ([], {"rows": [{"prompt": "Hi"}]}, 1, "no row has a response to revise"),
         (["--max-failure-rate", "0.1"], {}, 1, "1 of 3 revisions failed"),
     ],
 )
