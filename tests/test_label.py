@@ -336,9 +336,9 @@ def test_what_an_earlier_run_left_is_never_taken_for_this_ones(project):
     project.label(export=("sft",))
     assert (project.folder / "run" / "sft.parquet").exists()
     assert not list((project.folder / "run").glob("unpaired*"))
-    (project.folder / "run" / "v.sqlite").touch()
+    (project.folder / "run" / "mine.jsonl").touch()
     project.label(overwrite=True, limit=1)
-    assert not list((project.folder / "run").glob("sft*")) and (project.folder / "run" / "v.sqlite").exists()
+    assert not list((project.folder / "run").glob("sft*")) and (project.folder / "run" / "mine.jsonl").exists()
 
 
 def test_another_source_does_not_overwrite_a_run(project):

@@ -66,6 +66,16 @@ def test_responses_that_a_policy_wrote_come_from_the_run(project):
     assert (price.verdicts, dict(price.again)) == (27, {"kind": 9})
 
 
+def test_single_responses_that_a_policy_wrote_count_where_they_were_scored(project):
+    project.rows([{"prompt": f"p{i}"} for i in range(3)])
+    project.script("rules: [{choose: {'5': 1.0}, generate: Sure.}]")
+    project.label(mode="score", policy=f"script:{project.folder / 's.yaml'}", samples=1)
+    before = load_constitution(project.folder / "c.yaml")
+    project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
+    price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
+    assert (price.verdicts, dict(price.again)) == (6, {"kind": 3})
+
+
 def test_flips_are_the_pairs_whose_winner_changed(tmp_path):
     old = preferences(30)
     new = copy.deepcopy(old)

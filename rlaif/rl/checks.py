@@ -81,8 +81,7 @@ def final_number(text: str) -> float | None:
 
 def only_number(text: str) -> float | None:
     """The number that an answer is: the only one behind its last sign, see ``numeric``, or without a sign the only one."""
-    signs = [sign.end() for sign in _FINAL.finditer(text)]
-    found = _NUMBER.findall(_signed(text[signs[-1] if signs else 0 :]))
+    found = _NUMBER.findall(_signed(text)[max(_signs(text), default=0) :])
     return float(found[0].replace(",", "")) if len(found) == 1 else None
 
 
@@ -101,9 +100,13 @@ def _signed(text: str) -> str:
     return text.replace("\u2212", "-")
 
 
+def _signs(text: str) -> list[int]:
+    """Where what announces a final answer ends."""
+    return [sign.end() for sign in _FINAL.finditer(text)]
+
+
 def _final(text: str, wanted: re.Pattern[str]) -> re.Match[str] | None:
-    signs = [sign.end() for sign in _FINAL.finditer(text)]
-    behind = (wanted.search(text, place) for place in reversed(signs))
+    behind = (wanted.search(text, place) for place in reversed(_signs(text)))
     announced = next((found for found in behind if found), None)
     if announced:
         return announced

@@ -103,12 +103,12 @@ class RlConfig:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        above_0 = ("temperature", "temperature_end", "clip", "clip_high", "learning_rate", "kl_target", "kl_horizon")
-        for name in (*above_0, "clip_rewards", "target_kl", "save_minutes"):
+        above_0 = ("temperature", "temperature_end", "clip", "clip_high", "clip_rewards", "learning_rate", "save_minutes")
+        for name in (*above_0, "kl_target", "kl_horizon", "target_kl"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{flag(name)} {value}: must be greater than 0")
-        for name in (
+        at_least_0 = (
             "beta",
             "eos_penalty",
             "entropy",
@@ -117,7 +117,8 @@ class RlConfig:
             "weight_decay",
             "ptx_weight",
             "adam_eps",
-        ):
+        )
+        for name in at_least_0:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise UsageError(f"{flag(name)} {value}: must be at least 0")

@@ -212,7 +212,7 @@ def _facts(
         "data": {"digest": digest, "used": len(queries), "failed": failed, "held_out": config.eval_prompts},
         "reward": opened.facts,
         "second": second.facts if second else None,
-        "monitor": config.monitor and hashlib.sha256(config.monitor.read_bytes()).hexdigest()[:16],
+        "monitor": hashlib.sha256(repr(load_limits(config.monitor)).encode()).hexdigest()[:16],
         "seed": config.seed,
     }
 

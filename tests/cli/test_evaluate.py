@@ -39,6 +39,8 @@ def test_judgebench_gets_its_four_sections(files, rlaif):
 def test_a_file_needs_someone_to_judge_it(files, rlaif):
     code, _, err = rlaif("evaluate", "agreement", "jb.jsonl")
     assert code == 2 and "--critic" in err
+    code, _, err = rlaif("evaluate", "agreement", "run", "--critic", "script:s.yaml")
+    assert code == 2 and "--critic is for judging a file; run is none" in err
 
 
 def test_models_are_ranked(files, tmp_path, rlaif):

@@ -107,6 +107,7 @@ def test_log_probabilities_of_samples_are_those_of_a_forward_pass(engine, folder
     asked = prompts(3)
     drawn = asyncio.run(engine.generate(asked, Sampling(max_tokens=12, temperature=0.7, n=2, seed=3)))
     assert drawn == asyncio.run(engine.generate(asked, Sampling(max_tokens=12, temperature=0.7, n=2, seed=3)))
+    assert [[one.prompt_tokens for one in some] for some in drawn] == [[engine.count_tokens(prompt)] * 2 for prompt in asked]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     for prompt, samples in zip(asked, drawn, strict=True):
         assert len(samples) == 2

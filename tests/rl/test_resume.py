@@ -6,6 +6,7 @@ import shutil
 import pytest
 from safetensors.torch import load_file
 
+from rlaif.errors import UsageError
 from rlaif.rl import state as checkpoints
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.train.loop import Progress
@@ -86,8 +87,6 @@ def test_every_part_of_the_state_matters(learn, tmp_path, monkeypatch):
 
 
 def test_a_finished_run_is_left_as_it_is_and_another_is_not_continued(learn, tmp_path):
-    from rlaif.errors import UsageError
-
     first = learn("rloo", steps=1)
     before = (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns
     assert learn("rloo", steps=1) == first
@@ -98,4 +97,24 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_not_continued(learn, tmp
         learn("grpo", steps=1)
     with pytest.raises(UsageError, match="another reward"):
         learn("rloo", steps=1, rewards=RewardConfig(reward="verifier", verifier="rlaif.rl.checks:exact"))
+    assert learn("rloo", steps=1, micro_tokens=64) == first  # only a machine needs that
     assert learn("rloo", steps=1, beta=0.5, overwrite=True)["config"]["beta"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "edited", "said"),
+    [
+        ("second", "sources: [{id: a, kind: gold}]", "sources: [{id: a, kind: gold, weight: 2}]", "another second"),
+        ("monitor", "patience: 3", "patience: 4", "another monitor"),
+    ],
+)
+def test_a_file_that_was_edited_is_not_continued_with(learn, tmp_path, name, text, edited, said):
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(text)
+    given = {name: file if name == "monitor" else str(file), "steps": 1}
+    first = learn("rloo", **given)
+    file.write_text(f"# the same\n{text}")
+    assert learn("rloo", **given) == first
+    file.write_text(edited)
+    with pytest.raises(UsageError, match=said):
+        learn("rloo", **given)

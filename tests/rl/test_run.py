@@ -68,6 +68,7 @@ def test_what_cannot_be_used_is_said_before_anything_is_sampled(learn, tmp_path)
         ("--truncate-at", {"truncate_at": "one two three"}),
         ("--eval-prompts 24", {"eval_prompts": 24}),
         ("--sampler other", {"sampler": "other"}),
+        ("none.yaml", {"monitor": tmp_path / "none.yaml"}),
         ("no such file", {"source": str(tmp_path / "none.jsonl")}),
     ):
         with pytest.raises(UsageError, match=message):
@@ -81,6 +82,14 @@ def test_a_run_that_fails_says_so_in_its_folder(learn, tmp_path):
         learn("rloo", rewards=RewardConfig(reward="verifier", verifier=f"{verifier}:none"))
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "failed" and "--max-failure-rate" in run["error"]
+
+
+def test_a_reward_that_says_nothing_of_progress_is_warned_of(learn, tmp_path):
+    mix = tmp_path / "mix.yaml"
+    mix.write_text("normalise: group\nsources: [{id: a, kind: gold}]", encoding="utf-8")
+    for out, options, warns in (("alone", {}, True), ("watched", {"second": "gold"}, False)):
+        learn("rloo", out, steps=1, rewards=RewardConfig(reward=str(mix)), **options)
+        assert ("give --second" in (tmp_path / out / "warnings.jsonl").read_text()) == warns
 
 
 @pytest.mark.parametrize("where", ["build", "_sampler"])

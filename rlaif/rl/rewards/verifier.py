@@ -47,14 +47,15 @@ class VerifierReward:
             return None, FailureReason.ENGINE_ERROR
         if value is None:
             return None, "the verifier gave None"
+        no_number = UsageError(f"--verifier: returned {value!r} for row {row.number}; expected a number or None")
+        if isinstance(value, str):  # float would read it
+            raise no_number
         try:
-            number = math.nan if isinstance(value, str) else float(value)  # NumPy's and PyTorch's numbers too
+            number = float(value)  # NumPy's and PyTorch's too
         except OverflowError:
             number = math.inf
         except (TypeError, ValueError):
-            number = math.nan
-        if math.isnan(number) and not isinstance(value, float):
-            raise UsageError(f"--verifier: returned {value!r} for row {row.number}; expected a number or None")
+            raise no_number from None
         return (number, "") if math.isfinite(number) else (None, f"the verifier gave {number}")
 
 

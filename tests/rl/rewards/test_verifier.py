@@ -28,6 +28,7 @@ def matches(row, response, bonus=0.0):
     if response == "huge": return 10**400
     if response == "exit": raise SystemExit(3)
     if response == "tensor": return torch.tensor(0.5)
+    if response == "float32": return numpy.float32("nan")
     if response == "numpy": return numpy.isclose(1.0, 1.0)
     return (response == row["answer"]) + bonus
 
@@ -62,9 +63,9 @@ def test_none_nan_and_exceptions_are_missing_data(file):
 
 def test_numbers_of_numpy_and_pytorch_count(file):
     rewards = rewarded(
-        VerifierReward(load_verifier(f"{file}:matches")), [rollout("tensor", answer="4"), rollout("numpy", answer="4")]
+        VerifierReward(load_verifier(f"{file}:matches")), [rollout(text, answer="4") for text in ("tensor", "numpy", "float32")]
     )
-    assert rewards.values.tolist() == [0.5, 1.0]
+    assert rewards.values[:2].tolist() == [0.5, 1.0] and rewards.failures == {"the verifier gave nan": 1}
 
 
 def test_anything_but_a_number_is_the_users_mistake(file):
