@@ -28,7 +28,7 @@ from rlaif.data.write import atomic_write
 from rlaif.evaluate.table import interval
 from rlaif.evaluate.weights import fit_run
 from rlaif.lab.world import rows
-from rlaif.label_run import LabelConfig, run_label
+from rlaif.label.run import LabelConfig, run_label
 
 COMMAND = "python -m benchmarks.feedback"
 RANKED, RESPONSES, RANKED_SEED = 40, 8, 31

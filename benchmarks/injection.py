@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from tokenizers import AddedToken, normalizers
 from transformers import AutoTokenizer
 
-from rlaif.critic.compare import first_label, sure
+from rlaif.critic.modes.compare import first_label, sure
 from rlaif.critic.templates import Template, load_template
 from rlaif.engines import open_engine
 from rlaif.engines.base import Choice, Failure, Message, Prompt, Segment

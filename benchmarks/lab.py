@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlaif.critic.compare import comparison, first_label
-from rlaif.critic.score import score
+from rlaif.critic.modes.compare import comparison, first_label
+from rlaif.critic.modes.score import score
 from rlaif.critic.templates import load_template
 from rlaif.engines import open_engine
 from rlaif.engines.base import Engine, Failure

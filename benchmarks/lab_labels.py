@@ -13,7 +13,7 @@ from benchmarks.lab_grid import CONSTITUTION, Display, Part, prompts, sample, to
 from rlaif.data.exports import read_records, write_export
 from rlaif.data.write import JsonlWriter
 from rlaif.lab.gold import gold
-from rlaif.label_run import LabelConfig, Progress, run_label
+from rlaif.label.run import LabelConfig, Progress, run_label
 
 PAIRED = 4
 """Responses per prompt that are compared with each other, ``PAIRS`` of the six pairs; best-of-n has more to choose from."""

@@ -25,7 +25,7 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.revising import revise
 from rlaif.lab.world import questions
-from rlaif.revise_run import Progress, ReviseConfig, run_revise
+from rlaif.label.revise_run import Progress, ReviseConfig, run_revise
 from rlaif.train.loop import Progress as TrainProgress
 from rlaif.train.run import run_train
 

@@ -31,8 +31,8 @@ from rlaif.data.exports import read_records
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.world import rows
-from rlaif.label_run import LabelConfig, run_label
-from rlaif.label_run import Progress as LabelProgress
+from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.run import Progress as LabelProgress
 from rlaif.train.config import Labels, TrainConfig, settings_of
 from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel, combine

@@ -29,10 +29,10 @@ from benchmarks.rl import COMMON, GPU, RUNS
 from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
+from rlaif.models.load import model_path
 from rlaif.rl.config import RlConfig, config_of
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
-from rlaif.train.models import model_path
 
 PROMPTS, NEW = 512, 128
 RANDOM: Mapping[str, Any] = {"batch_size": 64, "samples": 2, "epochs": 2, "max_tokens": NEW, "learning_rate": 1e-6}

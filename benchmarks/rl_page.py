@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.lab_grid import WEIGHTS, interval, table
 from rlaif.evaluate.overoptimisation import Curve, Floats, fit
 from rlaif.report.plots import gao_plot
-from rlaif.rl.peak import smoothed
+from rlaif.rl.monitor.peak import smoothed
 
 GOAL, ALLOWED, NEAR = 0.85, 0.0, 0.2
 """The total to reach; how far a principle's mean over seeds may be below base; how near the gold peak's KL a stop must be."""

@@ -13,7 +13,7 @@ from benchmarks.lab_grid import CONSTITUTION, Display, prompts
 from benchmarks.lab_labels import write_labels, write_records
 from rlaif.constitution.load import load_constitution
 from rlaif.lab.gold import CITED
-from rlaif.rl.limits import LIMITS
+from rlaif.rl.monitor.limits import LIMITS
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.train.config import TrainConfig, settings_of
 from rlaif.train.loop import Progress

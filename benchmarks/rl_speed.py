@@ -26,9 +26,9 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM, Qwen3Model
 
 from benchmarks.rl_speed_loop import EPOCHS, NEW, PROMPT, PROMPTS, architecture
-from rlaif.rl import advantages as adv
-from rlaif.rl import kl, losses, shaping
 from rlaif.rl.batch import Batch
+from rlaif.rl.maths import advantages as adv
+from rlaif.rl.maths import kl, losses, shaping
 from rlaif.rl.networks import Policy, ValueNet
 
 PEER = "trl==1.12.0"

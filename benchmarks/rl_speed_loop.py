@@ -21,17 +21,17 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification
 
 from rlaif.data.rows import Row
+from rlaif.models.load import find_base
 from rlaif.rl.batch import collate
 from rlaif.rl.config import Ppo
-from rlaif.rl.kl import FixedKL
 from rlaif.rl.loop import Loop, Parts
-from rlaif.rl.monitor import Monitor
+from rlaif.rl.maths.kl import FixedKL
+from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import build
 from rlaif.rl.prompts import Prompts
 from rlaif.rl.rollout import Query, Rewards, Rollout
-from rlaif.rl.sampler import TransformersSampler
+from rlaif.rl.samplers.transformers import TransformersSampler
 from rlaif.rl.update import Learner
-from rlaif.train.models import find_base
 
 PROMPTS, PROMPT, NEW, EPOCHS = 64, 32, 32, 4
 

@@ -10,19 +10,19 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Constitution": "rlaif.constitution",
-    "LabelConfig": "rlaif.label_run",
+    "LabelConfig": "rlaif.label.run",
     "Principle": "rlaif.constitution",
-    "ReviseConfig": "rlaif.revise_run",
+    "ReviseConfig": "rlaif.label.revise_run",
     "RunFailed": "rlaif.errors",
     "UsageError": "rlaif.errors",
     "VerdictStore": "rlaif.critic.store",
-    "dry_run": "rlaif.label_run",
+    "dry_run": "rlaif.label.run",
     "load_constitution": "rlaif.constitution.load",
     "load_template": "rlaif.critic.templates",
     "open_engine": "rlaif.engines",
     "read_rows": "rlaif.data.read",
-    "run_label": "rlaif.label_run",
-    "run_revise": "rlaif.revise_run",
+    "run_label": "rlaif.label.run",
+    "run_revise": "rlaif.label.revise_run",
     "run_rl": "rlaif.rl.run",
 }
 __all__ = sorted(_PUBLIC)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlaif.label_run import LabelConfig, run_label
+from rlaif.label.run import LabelConfig, run_label
 
 pytestmark = pytest.mark.vllm
 PAIRS = 500

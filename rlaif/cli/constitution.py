@@ -125,8 +125,8 @@ def test(
     store: Annotated[Path, typer.Option("--store", help="The verdict store.")] = Path("runs/verdicts.sqlite"),
 ) -> None:
     """Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all of them right."""
-    from rlaif.label_examples import judge_examples
-    from rlaif.label_run import LabelConfig
+    from rlaif.label.examples import judge_examples
+    from rlaif.label.run import LabelConfig
 
     first, *jury = critic
     records = judge_examples(
@@ -182,14 +182,14 @@ def diff(
     if not found:
         typer.echo("no difference that could change a preference")
     if run:
-        from rlaif.label_diff import cost
+        from rlaif.label.diff import cost
 
         price = cost(run, old, new)
         by_principle = ", ".join(f"{name} {number:,}" for name, number in price.again.items()) or "none"
         again = sum(price.again.values())
         typer.echo(f"{run}: {again:,} of {price.verdicts:,} verdicts to ask again ({by_principle}), in {price.calls:,} calls")
     if runs:
-        from rlaif.label_diff import flips
+        from rlaif.label.diff import flips
 
         shared, turned, verdicts = flips(*runs)
         typer.echo(f"{len(turned):,} of {shared:,} preferences turned over")

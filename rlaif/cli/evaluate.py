@@ -36,7 +36,7 @@ def agreement(
     folder = source
     only = {"--constitution": constitution, "--critic": critic, "--out": out, "--limit": limit, "--reasons": reasons}
     if source.is_file():
-        from rlaif.label_run import LabelConfig, run_label
+        from rlaif.label.run import LabelConfig, run_label
 
         if constitution is None or not critic or out is None:
             raise UsageError(f"{source}: to judge a file, --constitution, --critic and --out are needed")

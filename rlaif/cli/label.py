@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.compare import Orders
+from rlaif.critic.modes.compare import Orders
 from rlaif.critic.templates import Mode
 from rlaif.engines.open import Backend, Dtype
 
 if TYPE_CHECKING:
-    from rlaif.label_run import LabelConfig
+    from rlaif.label.run import LabelConfig
 
 INPUT, CRITIC, OUTPUT, POLICY = "What to judge", "Whom to ask", "What to write", "Responses to sample"
 
@@ -120,7 +120,7 @@ def label(
     """
     from rich.console import Console
 
-    from rlaif.label_run import LabelConfig, Progress, run_label
+    from rlaif.label.run import LabelConfig, Progress, run_label
 
     config = LabelConfig(
         source=source,
@@ -172,7 +172,7 @@ def label(
 def _print_dry_run(config: LabelConfig) -> None:
     from rich.console import Console
 
-    from rlaif.label_run import dry_run
+    from rlaif.label.run import dry_run
 
     plan = dry_run(config)
     console = Console(highlight=False, soft_wrap=True)

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from rlaif.label import Counts
-    from rlaif.sample_run import SampleCounts
+    from rlaif.label.pipeline import Counts
+    from rlaif.sample.run import SampleCounts
 
 
 class RunProgress:

@@ -9,7 +9,7 @@ import typer
 
 from rlaif.cli.flags import panel
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.compare import Orders
+from rlaif.critic.modes.compare import Orders
 from rlaif.engines.open import Backend, Dtype
 
 rows, asked, drawing, output = map(panel, ("What to revise", "Whom to ask", "How to revise", "What to write"))
@@ -64,7 +64,7 @@ def revise(
     from rich.console import Console
 
     from rlaif.cli.progress import TrainProgress
-    from rlaif.revise_run import Progress, ReviseConfig, run_revise
+    from rlaif.label.revise_run import Progress, ReviseConfig, run_revise
 
     config = ReviseConfig(
         source=source,

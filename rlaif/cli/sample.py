@@ -37,7 +37,7 @@ def sample(
     from rich.console import Console
 
     from rlaif.cli.progress import SampleProgress
-    from rlaif.sample_run import Progress, SampleConfig, run_sample
+    from rlaif.sample.run import Progress, SampleConfig, run_sample
 
     config = SampleConfig(
         source=source,

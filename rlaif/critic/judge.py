@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from rlaif.constitution.types import Aggregate, Constitution, Principle
 from rlaif.critic.aggregate import draw
-from rlaif.critic.compare import ORDERS, Orders, averaged, comparison
 from rlaif.critic.examples import shots
-from rlaif.critic.rank import ranking, reply_pattern, reply_tokens
-from rlaif.critic.score import score
+from rlaif.critic.modes.compare import ORDERS, Orders, averaged, comparison
+from rlaif.critic.modes.rank import ranking, reply_pattern, reply_tokens
+from rlaif.critic.modes.score import score
 from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Ranking, Rationale, Score

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rlaif.critic.compare import averaged
-from rlaif.critic.rank import compared
-from rlaif.critic.score import p_better
+from rlaif.critic.modes.compare import averaged
+from rlaif.critic.modes.rank import compared
+from rlaif.critic.modes.score import p_better
 from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
 
 Found = Comparison | Score | Ranking | Failure

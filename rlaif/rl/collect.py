@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
-from rlaif.rl.shaping import truncate_at
 
 Cut = Callable[[Rollout], Rollout]
 

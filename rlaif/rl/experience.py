@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlaif.rl import advantages as adv
-from rlaif.rl import kl, losses, shaping
 from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import Baseline, Grpo, RlConfig
+from rlaif.rl.maths import advantages as adv
+from rlaif.rl.maths import kl, losses, shaping
 from rlaif.rl.networks import Networks
 
 

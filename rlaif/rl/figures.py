@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlaif.rl import kl
 from rlaif.rl.batch import Batch
 from rlaif.rl.experience import Experience, Views
+from rlaif.rl.maths import kl
 from rlaif.rl.rollout import Rewards, Rollout
 
 

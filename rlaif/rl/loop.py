@@ -14,20 +14,20 @@ from torch import Tensor
 
 from rlaif.errors import RunFailed
 from rlaif.rl import figures as of
-from rlaif.rl import kl
-from rlaif.rl.advantages import comparable
 from rlaif.rl.batch import collate
 from rlaif.rl.collect import Collected, Cut, collect
 from rlaif.rl.config import Baseline, RlConfig
 from rlaif.rl.experience import estimate, look
-from rlaif.rl.monitor import Monitor, Report
+from rlaif.rl.maths import kl
+from rlaif.rl.maths.advantages import comparable
+from rlaif.rl.maths.schedule import line
+from rlaif.rl.maths.stats import RunningMoments
+from rlaif.rl.monitor.monitor import Monitor, Report
 from rlaif.rl.networks import Networks
 from rlaif.rl.prompts import Prompts
 from rlaif.rl.rewards.tally import failure_rate
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
-from rlaif.rl.schedule import line
 from rlaif.rl.state import put, weights_of
-from rlaif.rl.stats import RunningMoments
 from rlaif.rl.update import Learner
 
 RECENT = 4

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rlaif.errors import UsageError
+from rlaif.models.load import Base, find_base, load, with_adapter
+from rlaif.models.logprobs import chunked_logprobs, token_logprobs
 from rlaif.rl.batch import Batch
 from rlaif.rl.config import Baseline, RlConfig
-from rlaif.rl.logprobs import chunked_logprobs
-from rlaif.train.logprobs import token_logprobs
-from rlaif.train.models import Base, find_base, load, with_adapter
 from rlaif.train.predict import KEY
 
 POLICY, VALUE = "default", "value"

@@ -13,7 +13,7 @@ from rlaif.engines.base import Failure, FailureReason
 from rlaif.engines.tokens import PromptEncoder
 from rlaif.errors import UsageError
 from rlaif.rl.rollout import Query
-from rlaif.sample import as_prompt
+from rlaif.sample.policy import as_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,10 +9,10 @@ from typing import Any
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Failure
 from rlaif.errors import UsageError
+from rlaif.models.load import Base
 from rlaif.rl.batch import Batch, collate
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.train.items import Encoder, Tokens
-from rlaif.train.models import Base
 from rlaif.train.rows import read_examples
 
 

@@ -19,14 +19,15 @@ from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.models.load import Base, find_base, save
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
 from rlaif.rl.config import NOT_THE_RUN, RlConfig
-from rlaif.rl.kl import AdaptiveKL, FixedKL
-from rlaif.rl.limits import load_limits
 from rlaif.rl.loop import Loop, Parts
-from rlaif.rl.monitor import Monitor
+from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
+from rlaif.rl.monitor.limits import load_limits
+from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import Networks, build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
@@ -34,10 +35,9 @@ from rlaif.rl.record import Record
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query, Sampler
-from rlaif.rl.sampler import TransformersSampler
+from rlaif.rl.samplers.transformers import TransformersSampler
 from rlaif.rl.update import Learner
 from rlaif.train.loop import Progress
-from rlaif.train.models import Base, find_base, save
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _sampler(config: RlConfig, base: Base, networks: Networks) -> Sampler:
     if config.sampler == "vllm":
         if find_spec("vllm") is None:
             raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
-        from rlaif.rl.vllm_sampler import VllmSampler
+        from rlaif.rl.samplers.vllm import VllmSampler
 
         return VllmSampler(
             policy,
@@ -183,7 +183,7 @@ def _sampler(config: RlConfig, base: Base, networks: Networks) -> Sampler:
             trust_remote_code=config.trust_remote_code,
         )
     if config.sampler.startswith(("http://", "https://")):
-        from rlaif.rl.server_sampler import ServerSampler
+        from rlaif.rl.samplers.server import ServerSampler
 
         weights = config.out / "sampler-weights"
         return ServerSampler(

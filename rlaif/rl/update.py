@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from rlaif.errors import RunFailed
-from rlaif.rl import kl, losses
 from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import Baseline, Normalise, RlConfig
 from rlaif.rl.experience import Experience
+from rlaif.rl.maths import kl, losses
+from rlaif.rl.maths.schedule import factor, line
 from rlaif.rl.networks import Networks
-from rlaif.rl.schedule import factor, line
 
 
 class Learner:

@@ -7,10 +7,10 @@ import math
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
+from rlaif.models.load import Base
+from rlaif.processes import processes
 from rlaif.train.config import TrainConfig
-from rlaif.train.distributed import processes
 from rlaif.train.loop import Guard, Progress, Record
-from rlaif.train.models import Base
 
 LOGS, CHECKPOINTS = 100, 10
 """About how many entries of ``metrics.jsonl`` a run writes, and how many checkpoints (of which it keeps two)."""

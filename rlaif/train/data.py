@@ -8,10 +8,10 @@ from typing import Any
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import UsageError
+from rlaif.models.load import Base
 from rlaif.train.batches import hold_out, mismatched
 from rlaif.train.config import Reward, TrainConfig
 from rlaif.train.items import Encoder, Item, digest
-from rlaif.train.models import Base
 from rlaif.train.reward_model import bootstrap
 from rlaif.train.rows import Example, check_examples, read_examples
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Failure, FailureReason, Message, Segment
 from rlaif.engines.tokens import MIN_KEPT, Encoded, PromptEncoder
-from rlaif.sample import as_prompt
+from rlaif.sample.policy import as_prompt
 from rlaif.train.rows import Example
 
 if TYPE_CHECKING:

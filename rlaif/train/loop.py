@@ -18,10 +18,10 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import RunFailed
+from rlaif.models.load import whole
 from rlaif.train.batches import Batch, LengthGrouped, MicroBatches, deal
 from rlaif.train.items import Item
 from rlaif.train.losses import kto_baseline
-from rlaif.train.models import whole
 from rlaif.train.objectives import Objective, Step
 
 

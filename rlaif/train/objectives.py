@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from rlaif.models.logprobs import sequence_logprobs
 from rlaif.train.batches import Batch
-from rlaif.train.logprobs import sequence_logprobs
 
 
 class Step(NamedTuple):

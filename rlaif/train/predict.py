@@ -12,10 +12,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Failure
 from rlaif.errors import UsageError
+from rlaif.models.load import find_base
 from rlaif.train.batches import collate
 from rlaif.train.config import Prediction
 from rlaif.train.items import Encoder, Item, Tokens
-from rlaif.train.models import find_base
 from rlaif.train.rows import Example
 
 KEY = "rlaif_reward"

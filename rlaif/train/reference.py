@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rlaif.data.write import atomic_path
+from rlaif.processes import on_main, processes
 from rlaif.train.batches import collate, to_device
-from rlaif.train.distributed import on_main, processes
 from rlaif.train.items import Item
 from rlaif.train.objectives import logprobs
 

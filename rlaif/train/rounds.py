@@ -26,16 +26,16 @@ from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.engines.identity import resolve
 from rlaif.engines.open import model_path
 from rlaif.errors import RunFailed, UsageError, without_secrets
-from rlaif.label_run import LabelConfig, run_label
-from rlaif.label_run import Progress as LabelProgress
-from rlaif.sample_run import Progress as SampleProgress
-from rlaif.sample_run import SampleConfig, sample_rows
+from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.run import Progress as LabelProgress
+from rlaif.models.load import find_base
+from rlaif.processes import processes
+from rlaif.sample.run import Progress as SampleProgress
+from rlaif.sample.run import SampleConfig, sample_rows
 from rlaif.train.card import model_card
 from rlaif.train.config import NOT_THE_RUN
-from rlaif.train.distributed import processes
 from rlaif.train.feedback import RoundsConfig
 from rlaif.train.loop import Progress
-from rlaif.train.models import find_base
 from rlaif.train.run import run_train
 
 OURS = (*TRAINED, "label", "train", "round-*", "samples*.jsonl")

@@ -19,16 +19,16 @@ from transformers import PrinterCallback, set_seed
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.models.load import Base, check_packing, find_base, load, save, with_adapter
+from rlaif.processes import on_main, processes, together
 from rlaif.train import preference, reward_model
 from rlaif.train.arguments import arguments, callbacks
 from rlaif.train.batches import collate, pack
 from rlaif.train.card import model_card
 from rlaif.train.config import NOT_THE_RUN, REFERENCE, Reward, Sft, TrainConfig
 from rlaif.train.data import Data, read_data, split
-from rlaif.train.distributed import on_main, processes, together
 from rlaif.train.items import Encoder, Tokens, digest
 from rlaif.train.loop import FeedbackTrainer, Progress, last_checkpoint
-from rlaif.train.models import Base, check_packing, find_base, load, save, with_adapter
 from rlaif.train.predict import KEY
 from rlaif.train.reference import with_reference
 

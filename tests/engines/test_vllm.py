@@ -115,7 +115,7 @@ def test_the_identity_of_a_server_is_its_model(engines):
 
 @pytest.mark.parametrize("name", ["vllm", "server"])
 def test_a_pattern_holds_what_is_written(engines, name):
-    from rlaif.critic.rank import listing, reply_pattern
+    from rlaif.critic.modes.rank import listing, reply_pattern
 
     pattern = reply_pattern(2)
     (drawn,) = asyncio.run(engines[name].generate([prompt("Nine.")], Sampling(max_tokens=40, temperature=0.0, pattern=pattern)))

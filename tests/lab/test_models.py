@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlaif.constitution.load import load_constitution
-from rlaif.critic.compare import first_label
+from rlaif.critic.modes.compare import first_label
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template

@@ -1,4 +1,4 @@
-"""A label run's folder, made up: the records that rlaif.label writes, with known gold and a critic of known faults."""
+"""A label run's folder, made up: the records that rlaif.label.pipeline writes, with known gold and a critic of known faults."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ import torch
 
 from rlaif.data.rows import Row
 from rlaif.lab.world import rows
+from rlaif.models.load import find_base
 from rlaif.rl.config import config_of
 from rlaif.rl.networks import build
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rollout import Query, Rollout
-from rlaif.train.models import find_base
 from tests.tiny import save_model
 
 

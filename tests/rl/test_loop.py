@@ -9,9 +9,9 @@ from rlaif.data.rows import Row
 from rlaif.errors import RunFailed
 from rlaif.rl import loop as loops
 from rlaif.rl.collect import Collected
-from rlaif.rl.kl import AdaptiveKL, FixedKL
 from rlaif.rl.loop import Loop, Parts
-from rlaif.rl.monitor import Monitor
+from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
+from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.prompts import Prompts
 from rlaif.rl.rollout import Query, Rewards
 from rlaif.rl.update import Learner
@@ -220,7 +220,7 @@ def test_held_out_prompts_are_judged_before_at_intervals_and_at_the_end(loop):
 
 
 def test_what_the_monitor_says_is_done(loop, monkeypatch):
-    from rlaif.rl.monitor import Report
+    from rlaif.rl.monitor.monitor import Report
 
     reports = iter([Report({"m": 1.0}), Report({}, warnings=("look",), beta_factor=3.0), Report({}, stop="enough"), Report({})])
     this = loop(beta=0.1)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from rlaif.errors import UsageError
+from rlaif.models.load import find_base
 from rlaif.rl.batch import collate
-from rlaif.train.models import find_base
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from rlaif.errors import UsageError
+from rlaif.models.load import find_base
 from rlaif.rl.ptx import open_ptx
-from rlaif.train.models import find_base
 
 TURNS = [
     {"role": "assistant", "content": "first"},

@@ -48,7 +48,7 @@ def test_each_method_learns_what_is_rewarded(learn, tmp_path, method):
 
 
 def test_a_stop_of_the_monitor_puts_the_best_policy_back(learn, tmp_path, monkeypatch):
-    from rlaif.rl.monitor import Monitor, Report
+    from rlaif.rl.monitor.monitor import Monitor, Report
 
     monkeypatch.setattr(Monitor, "heldout", lambda self, step, *given: Report({}, best=0, keep=frozenset({0, step})))
     monkeypatch.setattr(Monitor, "iteration", lambda self, step, *given: Report({}, stop="too far" if step == 3 else None))

@@ -9,8 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
+from rlaif.models.logprobs import sequence_logprobs
 from rlaif.train import losses
-from rlaif.train.logprobs import sequence_logprobs
 
 pytest.importorskip("trl", exc_type=ImportError)
 

@@ -7,10 +7,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from rlaif.errors import UsageError
+from rlaif.models.load import find_base, load, save, with_adapter
 from rlaif.train.batches import collate
 from rlaif.train.config import TrainConfig, settings_of
 from rlaif.train.data import read_data
-from rlaif.train.models import find_base, load, save, with_adapter
 from rlaif.train.objectives import logprobs
 from rlaif.train.reference import with_reference
 from tests.tiny import byte_tokenizer, save_model

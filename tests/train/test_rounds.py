@@ -14,7 +14,7 @@ from rlaif.data.read import read_rows
 from rlaif.engines.identity import content_hash
 from rlaif.errors import RunFailed, UsageError
 from rlaif.lab.world import rows
-from rlaif.sample_run import SampleConfig, sample_rows
+from rlaif.sample.run import SampleConfig, sample_rows
 from rlaif.train.best_of_n import run_best_of_n
 from rlaif.train.config import TrainConfig, settings_of
 from rlaif.train.feedback import Feedback, RoundsConfig

@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlaif.engines import open_engine
 from rlaif.engines.open import lab_model
 from rlaif.errors import RunFailed, UsageError
+from rlaif.models.load import check_packing, find_base
 from rlaif.train.batches import collate, pack
 from rlaif.train.config import Dpo, TrainConfig
 from rlaif.train.data import read_data, split
 from rlaif.train.items import Item, Tokens
 from rlaif.train.loop import FeedbackTrainer
-from rlaif.train.models import check_packing, find_base
 from rlaif.train.objectives import logprobs
 from tests.tiny import byte_tokenizer, save_model
 

@@ -55,7 +55,7 @@ REWARD: Mapping[str, Any] = {
     "reward_model": reward("model: one or more folders, comma-separated."),
     "prediction": reward("model: how an ensemble's members become one score."),
     "penalty": reward("model, uncertainty: times the members' variance.", min=0),
-    "verifier": reward("verifier: FILE.py:function, or rlaif.rl.checks:NAME."),
+    "verifier": reward("verifier: FILE.py:function, or rlaif.rl.rewards.checks:NAME."),
 }
 """Fields of ``RewardConfig``."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rlaif.errors import UsageError
-from rlaif.rl.advantages import comparable, group_normalised
+from rlaif.rl.maths.advantages import comparable, group_normalised
 from rlaif.rl.rollout import Rewards, RewardSource, Rollout
 
 

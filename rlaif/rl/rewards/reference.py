@@ -10,7 +10,7 @@ from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure
 from rlaif.data.rows import Row
 from rlaif.engines.base import Engine, Sampling
-from rlaif.sample import as_prompt
+from rlaif.sample.policy import as_prompt
 
 
 @dataclass

@@ -9,7 +9,7 @@ sources:
   - {id: manners, kind: critic, critic: lab, constitution: sub/c.yaml, judge: group, opponents: 2, weight: 2}
   - {id: safety, kind: model, reward_model: "rm,org/hub", prediction: worst, weight: 0, gate: {below: -1, value: -5}}
   - {id: right, kind: verifier, verifier: "mine.py:check", options: {tolerance: 0.1, column: target}, optional: true}
-  - {id: named, kind: verifier, verifier: "rlaif.rl.checks:exact"}
+  - {id: named, kind: verifier, verifier: "rlaif.rl.rewards.checks:exact"}
 tasks:
   facts: {sources: [right, named], weight: 2}
   chat: {sources: [manners, safety]}
@@ -31,7 +31,7 @@ def test_a_mix_is_read_with_its_paths_beside_it(tmp_path):
     assert safety.config.reward_model == f"{tmp_path / 'rm'},org/hub" and safety.gate == (-1.0, -5.0)
     assert right.config.verifier == f"{tmp_path / 'mine.py'}:check" and right.optional
     assert dict(right.config.options) == {"tolerance": 0.1, "column": "target"}
-    assert named.config.verifier == "rlaif.rl.checks:exact"
+    assert named.config.verifier == "rlaif.rl.rewards.checks:exact"
 
 
 def test_tasks_without_a_weight_come_as_often_as_their_rows(tmp_path):

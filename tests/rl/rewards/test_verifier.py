@@ -74,7 +74,7 @@ def test_anything_but_a_number_is_the_users_mistake(file):
 
 
 def test_modules_are_loaded_by_name():
-    verify = load_verifier("rlaif.rl.checks:numeric")
+    verify = load_verifier("rlaif.rl.rewards.checks:numeric")
     assert rewarded(VerifierReward(verify), [rollout("it is 4.", answer=4)]).values.tolist() == [1.0]
 
 

@@ -1,0 +1,1 @@
+"""The feedback modes: how a critic's answers become a verdict."""

@@ -1,0 +1,1 @@
+"""Labelling and revision: pipelines, and the runs that are made of them."""

@@ -1,0 +1,145 @@
+"""What an edited constitution does to a label run: the answers it takes to catch up, and the pairs that turn over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlaif.constitution import Constitution
+from rlaif.critic.judge import Judge
+from rlaif.critic.pairs import ADAPTIVE, pairs
+from rlaif.critic.templates import load_template
+from rlaif.data.exports import read_records
+from rlaif.data.read import read_rows
+from rlaif.data.rows import BadRow, Response, Row, Turn
+from rlaif.data.run_folder import read_run
+from rlaif.errors import UsageError
+from rlaif.label.setup import LabelConfig, make_judge
+
+
+class Cost(NamedTuple):
+    """verdicts: wanted by the new constitution. again: by principle id, those that the critic must be asked about because
+    the run did not ask the same. calls: how many calls that takes, of all critics together."""
+
+    verdicts: int
+    again: Mapping[str, int]
+    calls: int
+
+
+class Flip(NamedTuple):
+    """A pair whose winner changed. before, after: probability that the winner before is the better."""
+
+    id: str
+    before: float
+    after: float
+    record: Mapping[str, Any]
+
+
+def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
+    """What labelling a run's source anew, by ``after`` instead of ``before``, would ask of its critics.
+
+    Counted over the pairs that the run judged. Raises UsageError where the folder holds no finished label run by ``before``.
+    """
+    run = read_run(run_folder)
+    config = run_config(run_folder, run)
+    if run["constitution"]["digest"] != before.digest:
+        raise UsageError(f"{run_folder}: labelled by another constitution than {before.name} as it is now; give the one it was")
+    judges = [_judge(run, config, constitution) for constitution in (before, after)]
+    again: Counter[str] = Counter()
+    verdicts = calls = 0
+    known: set[bytes] = set()
+    for row, subjects in _judged(run_folder, config):
+        for subject in subjects:
+            known |= {question.key for asked in judges[0].ask(row, subject) for question in asked.questions}
+            for asked in judges[1].ask(row, subject):
+                verdicts += 1
+                missing = sum(question.key not in known for question in asked.questions)
+                calls += missing
+                again[asked.principle.id] += missing > 0
+    critics = len({config.critic, *config.jury})
+    return Cost(verdicts, {name: number for name, number in again.items() if number}, calls * critics)
+
+
+def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]]:
+    """How many pairs both runs judged, those whose preference turned over, and by principle how many verdicts did.
+
+    Pairs are matched by their id. An undecided one (p exactly ½) has not turned over. Raises UsageError where the folders
+    hold no two finished runs over the same source in the same mode, or nothing that both judged.
+    """
+    runs = [read_run(folder) for folder in (before, after)]
+    for what in ("source", "mode"):
+        values = [run.get(what) for run in runs]
+        if values[0] != values[1]:
+            raise UsageError(f"{before} and {after} differ in {what} ({values[0]}, {values[1]}): their pairs are not the same")
+    old = {record["id"]: record for record in read_records(before / "preferences.jsonl")}
+    shared, turned = 0, []
+    by_principle: Counter[str] = Counter()
+    for record in read_records(after / "preferences.jsonl"):
+        earlier = old.get(record["id"])
+        if earlier is None:
+            continue
+        shared += 1
+        same = record["chosen_index"] == earlier["chosen_index"]
+        p = record["p_chosen"] if same else 1.0 - record["p_chosen"]
+        if (earlier["p_chosen"] - 0.5) * (p - 0.5) < 0:
+            turned.append(Flip(record["id"], earlier["p_chosen"], p, earlier))
+        now = {entry["id"]: entry["p"] for entry in record["principles"]}
+        for entry in earlier["principles"]:
+            there = now.get(entry["id"])
+            if entry["p"] is not None and there is not None:
+                by_principle[entry["id"]] += (entry["p"] - 0.5) * ((there if same else 1.0 - there) - 0.5) < 0
+    if not shared:
+        raise UsageError(f"{before} and {after} have judged no pair in common")
+    return shared, turned, {name: number for name, number in by_principle.items() if number}
+
+
+def run_config(folder: Path, run: Mapping[str, Any]) -> LabelConfig:
+    """The flags that a label run was made with. run: its ``run.json``."""
+    given = run.get("config")
+    if run.get("kind") != "label" or not isinstance(given, dict):
+        raise UsageError(f"{folder}: not a run of rlaif label, or its run.json says nothing of how it was asked")
+    own = {item.name for item in fields(LabelConfig)}
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in own
+    }
+    paths: dict[str, Any] = {
+        name: Path(kept[name]) for name in ("constitution", "out", "store", "prompts") if kept.get(name) is not None
+    }
+    return LabelConfig(**{**kept, **paths})
+
+
+def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constitution) -> Judge:
+    """Any critic's name does: what is counted is which questions differ. The scale is the run's, where there still is such."""
+    template = load_template("reasons" if config.reasons else config.mode, config.prompts)
+    scale = next((one for one in template.variants if one.digest == run["template"]["digest"]), template)
+    return make_judge(config, constitution, scale, str(run["critic"]))
+
+
+def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple[int, ...]]]]:
+    """The source's rows, and what of each was asked about; rows whose responses a policy wrote get them from the run."""
+    written: dict[int, dict[int, tuple[Turn, ...]]] = {}
+    compared: dict[int, list[tuple[int, ...]]] = {}
+    for record in read_records(folder / "preferences.jsonl"):
+        chosen, rejected = record["chosen_index"], record["rejected_index"]
+        written.setdefault(record["row"], {}).update({chosen: tuple(record["chosen"]), rejected: tuple(record["rejected"])})
+        compared.setdefault(record["row"], []).append((min(chosen, rejected), max(chosen, rejected)))
+    for record in read_records(folder / "scores.jsonl"):
+        written.setdefault(record["row"], {})[record["index"]] = tuple(record["response"])
+    for row in read_rows(config.source, config.limit):
+        if isinstance(row, BadRow) or (not row.responses and row.number not in written):
+            continue
+        if not row.responses:
+            drawn = written[row.number]
+            row = replace(row, responses=tuple(Response(drawn.get(at, ())) for at in range(max(drawn) + 1)))
+        n = len(row.responses)
+        if config.mode == "score":
+            yield row, [(index,) for index in range(n)]
+        elif config.mode == "rank":
+            yield row, [tuple(range(n))] if n > 1 else []
+        elif config.pairs in ADAPTIVE:
+            yield row, compared.get(row.number, [])
+        else:
+            yield row, [*pairs(config.pairs, n, config.seed, row.id)]

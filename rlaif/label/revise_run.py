@@ -1,0 +1,230 @@
+"""A revising run: responses are criticised and revised, and the critic says which revisions are better than the originals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rlaif.critic.ask import Critic
+from rlaif.critic.revise import Draft, Reviser
+from rlaif.critic.store import VerdictStore
+from rlaif.critic.templates import fitted, load_template
+from rlaif.data.read import count_rows, read_rows
+from rlaif.data.rows import BadRow, Row
+from rlaif.data.run_folder import RunFolder
+from rlaif.data.write import JsonlWriter
+from rlaif.errors import RunFailed, UsageError
+from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
+from rlaif.label.revise import revised, revision_failure, revision_record
+from rlaif.label.run import conclude, run_facts
+from rlaif.label.setup import LabelConfig, make_judge, open_engines, read_inputs
+
+
+@dataclass(frozen=True)
+class ReviseConfig(LabelConfig):
+    """What the user asked for; the fields are the flags of ``rlaif revise``. ``temperature`` and ``max_tokens`` are of the
+    critiques and revisions, ``shots`` are shown before them. reviser: who writes them; None is the critic, and for a lab critic
+    the lab's reviser."""
+
+    reviser: str | None = None
+    rounds: int = 1
+    max_tokens: int = 512
+    export: tuple[str, ...] = ("sft",)
+
+
+@dataclass
+class Tally:
+    """responses: read. failed: without a revision. unchanged: whose revision is the original. confirmed, rejected, unjudged:
+    the other revisions, by whether the critic prefers them, and those without a verdict. by_principle: how often it was drawn,
+    how often that changed the response, and how many of the responses that it changed came out confirmed."""
+
+    responses: int = 0
+    failed: int = 0
+    unchanged: int = 0
+    confirmed: int = 0
+    rejected: int = 0
+    unjudged: int = 0
+    by_principle: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def revised(self) -> int:
+        return self.responses - self.failed - self.unchanged
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Count a revised response, as ``revision_record`` makes it."""
+        revision, original = (response["text"] for response in record["responses"])
+        self.unchanged += revision == original
+        for one in record["rounds"]:
+            self._of(one["principle"])["drawn"] += 1
+        self._credit(original, record["rounds"], "changed")
+
+    def judged(self, record: dict[str, Any]) -> bool:
+        """Count a preference between a revision (response 0) and its original (response 1); is the revision better?"""
+        confirmed: bool = record["chosen_index"] == 0 and record["p_chosen"] > 0.5
+        self.confirmed += confirmed
+        self.rejected += not confirmed
+        if confirmed:
+            self._credit(record["rejected"][0]["content"], record["rounds"], "confirmed")
+        return confirmed
+
+    def _credit(self, original: str, rounds: list[dict[str, str]], what: str) -> None:
+        texts = [original, *(one["revision"] for one in rounds)]
+        changed = {one["principle"] for one, (before, after) in zip(rounds, pairwise(texts), strict=True) if before != after}
+        for name in changed:
+            self._of(name)[what] += 1
+
+    def _of(self, principle: str) -> dict[str, int]:
+        return self.by_principle.setdefault(principle, {"drawn": 0, "changed": 0, "confirmed": 0})
+
+
+@dataclass
+class Progress:
+    """What to call as the run goes on. stage: (what is being done, how many there are to do, how many are done)."""
+
+    stage: Callable[[str, int | None, int], None] = field(default=lambda name, total, done: None)
+    update: Callable[[int, dict[str, float]], None] = field(default=lambda done, figures: None)
+
+
+class _Split:
+    """The records of pairs, each to the file that the critic's word sends it to."""
+
+    def __init__(self, confirmed: JsonlWriter, rejected: JsonlWriter, tally: Tally) -> None:
+        self._confirmed, self._rejected, self._tally = confirmed, rejected, tally
+
+    def write(self, record: dict[str, Any]) -> None:
+        (self._confirmed if self._tally.judged(record) else self._rejected).write(record)
+
+
+def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """Revise the responses of ``config.source`` into ``config.out`` and return the content of ``run.json``.
+
+    Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished or the
+    critic confirms no revision; then the same command continues.
+    """
+    progress = progress or Progress()
+    config = replace(config, reviser=config.reviser or ("lab:reviser" if _is_lab(config.critic) else config.critic))
+    judging = replace(config, shots=0, policy=config.reviser, samples=1)  # what a policy is to rlaif label, the reviser is here
+    constitution, template = read_inputs(judging)
+    revising = load_template("revise", config.prompts)
+    if config.shots and not any(example.critique for one in constitution.principles for example in one.examples):
+        raise UsageError(f"--shots: no example in {config.constitution} has a critique, so none can be shown")
+    rows = read_rows(config.source, config.limit)
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(config.out, {"kind": "revise", "source": config.source}, config.overwrite))
+        engines, writer = open_engines(judging)
+        assert writer is not None
+        template = fitted(template, engines)
+        store = stack.enter_context(VerdictStore(config.store))
+        first, *others = (Critic(one, make_judge(judging, constitution, template, one.identity), store) for one in engines)
+        labeller = Labeller(first.engine, first.judge, store, "all", None, config.max_failure_rate, jury=tuple(others))
+        reviser = Reviser(writer.engine, revising, constitution, store, writer.sampling, config.seed, config.shots)
+        facts = run_facts(config, constitution, template, [*engines, writer.engine], None)
+        facts |= {"critic": " + ".join(one.identity for one in engines), "reviser": writer.engine.identity}
+        facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
+        folder.write("running", facts)
+        tally, counts, started, stopped = Tally(), Counts(), time.monotonic(), None
+        try:
+            with JsonlWriter(config.out / "failures.jsonl") as failures:
+                asyncio.run(_work(config, rows, reviser, labeller, failures, tally, counts, progress))
+            if not tally.confirmed:
+                raise RunFailed(f"the critic confirmed none of the {tally.revised} revisions; rejected.jsonl has them")
+        except RunFailed as error:
+            stopped = error
+        timings = {"label_seconds": round(time.monotonic() - started, 3)}
+        facts |= {"revisions": asdict(tally), "counts": {**asdict(counts), "rows_out": tally.confirmed}, "timings": timings}
+        facts["failure_rate"] = round(counts.failure_rate, 6)
+        return conclude(folder, config, facts, stopped)
+
+
+def _is_lab(critic: str) -> bool:
+    return critic.partition(":")[0] == "lab"
+
+
+async def _work(
+    config: ReviseConfig,
+    rows: Iterator[Row | BadRow],
+    reviser: Reviser,
+    labeller: Labeller,
+    failures: JsonlWriter,
+    tally: Tally,
+    counts: Counts,
+    progress: Progress,
+) -> None:
+    """All revisions, then what the critic says of them; the engines stay open for both, and are closed however it ends."""
+    out = config.out
+    try:
+        with JsonlWriter(out / "revisions.jsonl") as revisions:
+            await _revise(config, revised(rows, reviser, config.rounds), revisions, failures, tally, progress)
+        progress.stage("confirm", tally.revised, 0)
+        with ExitStack() as stack:
+            confirmed, rejected, metrics = (
+                stack.enter_context(JsonlWriter(out / f"{name}.jsonl")) for name in ("preferences", "rejected", "metrics")
+            )
+
+            def chunk_done(so_far: Counts) -> None:
+                metrics.write(asdict(so_far))
+                progress.update(so_far.rows_in, {"confirmed": tally.confirmed, "rejected": tally.rejected})
+
+            sink = Sink(_Split(confirmed, rejected, tally), failures, None, chunk_done)
+            await labeller.run(_pairs(out / "revisions.jsonl"), sink, counts)
+    finally:
+        tally.unjudged = counts.unjudged
+        for engine in {id(one): one for one in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
+            await engine.close()
+
+
+async def _revise(
+    config: ReviseConfig,
+    entries: AsyncIterator[BadRow | Draft],
+    revisions: JsonlWriter,
+    failures: JsonlWriter,
+    tally: Tally,
+    progress: Progress,
+) -> None:
+    """Write what has been revised and what has failed. Raises RunFailed past the failure rate, or where nothing has changed."""
+    total = count_rows(config.source)
+    progress.stage("revise", total if total is None or config.limit is None else min(total, config.limit), 0)
+    async for entry in entries:
+        failure = revision_failure(entry)
+        if failure is not None:
+            failures.write(failure)
+        if isinstance(entry, BadRow):
+            continue
+        tally.responses += 1
+        tally.failed += not entry.revisions
+        if entry.revisions:
+            record = revision_record(entry)
+            revisions.write(record)
+            tally.add(record)
+        progress.update(entry.row.number, {"failed": tally.failed, "unchanged": tally.unchanged})
+        if tally.responses >= FIRST_JUDGEMENT:
+            _check(config, tally)
+    _check(config, tally)
+    if not tally.responses:
+        raise RunFailed("no row has a response to revise; failures.jsonl says why, row by row (rlaif sample makes responses)")
+    if not tally.revised:
+        raise RunFailed(
+            f"no response was changed: of {tally.responses}, {tally.failed} failed (failures.jsonl) and {tally.unchanged} came "
+            "back as they were (revisions.jsonl)"
+        )
+
+
+def _check(config: ReviseConfig, tally: Tally) -> None:
+    if tally.failed > config.max_failure_rate * tally.responses:
+        raise RunFailed(
+            f"{tally.failed} of {tally.responses} revisions failed, more than --max-failure-rate "
+            f"{config.max_failure_rate:g}; failures.jsonl has the reasons"
+        )
+
+
+def _pairs(revisions: Path) -> Iterator[Row | BadRow]:
+    """What the critic is asked about: the revisions that changed something."""
+    for row in read_rows(str(revisions)):
+        if isinstance(row, BadRow) or row.responses[0].turns != row.responses[1].turns:
+            yield row

@@ -1,0 +1,230 @@
+"""A labelling run: from what the user asked for to a run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rlaif.constitution import Constitution
+from rlaif.critic.ask import Critic
+from rlaif.critic.examples import Known
+from rlaif.critic.judge import in_cache_order
+from rlaif.critic.pairs import ADAPTIVE, budget
+from rlaif.critic.store import VerdictStore
+from rlaif.critic.templates import Template, fitted
+from rlaif.data.card import card
+from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.read import count_rows, read_rows
+from rlaif.data.rows import BadRow, Row
+from rlaif.data.run_folder import RunFolder
+from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
+from rlaif.engines.base import Engine
+from rlaif.errors import RunFailed, without_secrets
+from rlaif.evaluate.quality import as_markdown, quality
+from rlaif.label.pipeline import Counts, Labeller, Sink
+from rlaif.label.setup import LabelConfig, draw_canaries, make_judge, mixed_rows, open_engines, read_inputs
+from rlaif.report.page import write_report
+from rlaif.sample.policy import Policy
+
+__all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
+
+TOKEN_SAMPLE = 500
+"""Prompts that a dry run tokenizes to estimate the whole."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
+    reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
+    tokens is an estimate from the first prompts; prompt is the first one, rendered."""
+
+    rows: int
+    bad_rows: int
+    verdicts: int
+    questions: int
+    cached: int
+    tokens: int
+    prompt: str
+    unsampled: int = 0
+
+
+@dataclass
+class Progress:
+    """What to call as the run goes on. total is None where the number of rows is not known."""
+
+    start: Callable[[int | None], None] = field(default=lambda total: None)
+    update: Callable[[Counts], None] = field(default=lambda counts: None)
+
+
+def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
+
+    Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
+    then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues.
+    """
+    progress = progress or Progress()
+    constitution, template = read_inputs(config)
+    rows = read_rows(config.source, config.limit)
+    what = {"kind": "label", "source": config.source, "mode": config.mode}
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite))
+        canaries = draw_canaries(config, constitution)
+        engines, policy = open_engines(config)
+        template = fitted(template, engines)
+        store = stack.enter_context(VerdictStore(config.store))
+        first, *others = (
+            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
+        )
+        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
+        facts = run_facts(config, constitution, template, engines, policy)
+        folder.write("running", facts)
+        total = _total(config)
+        progress.start(total)
+        counts, stopped = Counts(), None
+        started = time.monotonic()
+        with JsonlWriter(config.out / "failures.jsonl") as failures:
+            try:
+                _stream(labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, bool(canaries))
+            except RunFailed as error:
+                stopped = error
+        timings = {"label_seconds": round(time.monotonic() - started, 3)}
+        facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
+        return conclude(folder, config, facts, stopped)
+
+
+def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stopped: RunFailed | None) -> dict[str, Any]:
+    """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
+    if stopped:
+        folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
+        raise stopped
+    _derive(config)
+    run = folder.write("finished", facts)
+    _describe(config.out, run)
+    return run
+
+
+def dry_run(config: LabelConfig) -> DryRun:
+    """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted)."""
+    constitution, template = read_inputs(config)
+    engines, _ = open_engines(replace(config, policy=None))
+    template = fitted(template, engines)
+    engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
+    totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if template.then else 1
+    lengths: list[int] = []
+    shown = ""
+    with VerdictStore(config.store) as store:
+        jury = tuple(Critic(other, make_judge(config, constitution, template, other.identity), store) for other in engines[1:])
+        labeller = Labeller(engine, judge, store, config.pairs, jury=jury)
+        rows = read_rows(config.source, config.limit)
+        for row in mixed_rows(rows, draw_canaries(config, constitution), None):
+            totals["rows"] += not isinstance(row, Known)
+            if config.policy and isinstance(row, Row) and not row.responses:
+                totals["unsampled"] += 1
+                continue
+            item = labeller.plan(row)
+            if isinstance(item, BadRow):
+                totals["bad_rows"] += 1
+                continue
+            first, n = len(item.subjects), len(item.row.responses)
+            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.mode == "compare" else 1.0
+            for asked in (asked for subject in item.subjects for asked in subject.by_critic):
+                questions = in_cache_order(asked)
+                verdicts += rounds * len(asked)
+                calls += rounds * calls_each * len(questions)
+                totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
+                for question in questions[: TOKEN_SAMPLE - len(lengths)]:
+                    prompt = judge.prompt(question)
+                    lengths.append(engine.count_tokens(prompt))
+                    shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
+    for one in engines:
+        asyncio.run(one.close())
+    tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
+    return DryRun(**totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown)
+
+
+def _stream(
+    labeller: Labeller,
+    rows: Iterator[Row | BadRow],
+    out: Path,
+    failures: JsonlWriter,
+    counts: Counts,
+    progress: Progress,
+    mixed: bool,
+) -> None:
+    """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        preferences = stack.enter_context(JsonlWriter(out / "preferences.jsonl"))
+        metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
+        scoring = labeller.judge.template.mode == "score"
+        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if scoring else None
+        (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
+        canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
+
+        def chunk_done(so_far: Counts) -> None:
+            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            progress.update(so_far)
+
+        async def work() -> None:
+            try:
+                await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
+            finally:
+                for critic in labeller.critics:
+                    await critic.engine.close()
+                if labeller.policy:
+                    await labeller.policy.engine.close()
+
+        asyncio.run(work())
+
+
+def _derive(config: LabelConfig) -> None:
+    """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
+    write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
+    if config.mode == "score":
+        write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
+    for name in EXPORTS:
+        if name in config.export:
+            write_export(name, config.out)
+        else:
+            for suffix in (".jsonl", ".parquet"):
+                (config.out / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def _describe(folder: Path, run: dict[str, Any]) -> None:
+    """The dataset card and the report."""
+    with atomic_write(folder / "README.md") as file:
+        file.write(card(run, as_markdown(quality(folder))))
+    write_report(folder)
+
+
+def run_facts(
+    config: LabelConfig, constitution: Constitution, template: Template, engines: Sequence[Engine], policy: Policy | None
+) -> dict[str, Any]:
+    shown = {
+        name: without_secrets(str(value)) if isinstance(value, str | Path) else value for name, value in asdict(config).items()
+    }
+    return {
+        "config": shown,
+        "constitution": {**constitution.resolved(), "digest": constitution.digest},
+        "template": {
+            "mode": template.mode,
+            "version": template.version,
+            "digest": template.digest,
+            "choices": list(template.choices),
+        },
+        "critic": " + ".join(engine.identity for engine in engines),
+        "policy": policy.engine.identity if policy else None,
+        "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
+        "seed": config.seed,
+    }
+
+
+def _total(config: LabelConfig) -> int | None:
+    total = count_rows(config.source)
+    return total if total is None or config.limit is None else min(total, config.limit)

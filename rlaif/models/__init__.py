@@ -1,0 +1,1 @@
+"""Models as training uses them: loading, saving, log-probabilities."""

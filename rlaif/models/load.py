@@ -1,0 +1,168 @@
+"""Models to train: loading, adapters, and saving as a folder that anything else can load."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+from transformers.utils.logging import disable_progress_bar
+
+from rlaif.engines.identity import resolve
+from rlaif.engines.open import model_path
+from rlaif.errors import UsageError
+from rlaif.processes import processes
+from rlaif.train.config import Method, Precision, Quantize
+
+DEFAULT_CONTEXT = 2048
+"""Where neither the user nor the model's configuration says."""
+
+
+class Base(NamedTuple):
+    """The model that training starts from. source: where to load it. identity: its content's name. pad: the id that fills
+    batches. bf16: whether to train in it. dtype: of the weights as they came, and as they will be saved."""
+
+    source: str
+    identity: str
+    tokenizer: Any
+    context: int
+    pad: int
+    bf16: bool
+    dtype: torch.dtype
+    trust_remote_code: bool
+
+
+def find_base(model: str, method: Method, context: int | None, precision: Precision, trust_remote_code: bool) -> Base:
+    """Resolve ``model`` and load its tokenizer, but no weights. Raises UsageError where ``method`` cannot train it."""
+    disable_progress_bar()  # of loading weights; the run has a bar of its own
+    source, identity = resolve(model_path(model), trust_remote_code)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise UsageError(
+                f"{model}: the tokenizer has neither a pad nor an end-of-text token; name one in its configuration"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None and method not in ("reward", "sft"):
+        raise UsageError(f"{model}: the tokenizer has no chat template, so it cannot tell prompts from responses")
+    config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    own = getattr(config, "max_position_embeddings", None)
+    if context and own and context > own:
+        raise UsageError(f"--context {context}: {model} has {own} positions")
+    bf16 = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    limit = context or own or DEFAULT_CONTEXT
+    dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    return Base(source, identity, tokenizer, limit, tokenizer.pad_token_id, bf16, dtype, trust_remote_code)
+
+
+def load(
+    base: Base,
+    method: Method,
+    low_precision: bool = False,
+    members: int = 1,
+    quantize: Quantize = "none",
+    device: torch.device | None = None,
+) -> Any:
+    """The model on the device that it will be trained on, without dropout, whose noise would pass for a change of policy.
+
+    low_precision: hold the weights in bfloat16 too, where training is in it: right for weights that an adapter leaves alone.
+    members: scores that a reward model gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants (Dettmers
+    et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
+
+    Raises UsageError where the method cannot train such a model.
+    """
+    place = device or processes().device
+    options: dict[str, Any] = {}
+    if quantize == "4bit":
+        options = {"quantization_config": _four_bits(torch.bfloat16 if base.bf16 else torch.float32), "device_map": {"": place}}
+    config = AutoConfig.from_pretrained(base.source, trust_remote_code=base.trust_remote_code)
+    for name, value in vars(config).items():
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
+            setattr(config, name, 0.0)
+    kind: Any = AutoModelForCausalLM
+    if method == "reward":
+        kind = AutoModelForSequenceClassification
+        if any("ForSequenceClassification" in name for name in config.architectures or ()) and config.num_labels != members:
+            raise UsageError(f"{base.source}: a model with {config.num_labels} scores, not --members {members}")
+        config.num_labels, config.pad_token_id = members, base.pad
+    dtype = torch.bfloat16 if base.bf16 and low_precision else torch.float32
+    try:
+        model = kind.from_pretrained(
+            base.source,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=base.trust_remote_code,
+            **options,
+        )
+    except ValueError as error:
+        raise UsageError(f"{base.source}: {method} cannot train a {config.model_type} model: {error}".splitlines()[0]) from None
+    return model if options else model.to(place)
+
+
+def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+    )
+
+
+def with_adapter(model: Any, method: Method, rank: int) -> Any:
+    """The model under a fresh LoRA adapter on all its linear layers; it begins as the identity."""
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if getattr(model, "is_quantized", False):  # gradient checkpointing is the Trainer's to switch on
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
+    task = "SEQ_CLS" if method == "reward" else "CAUSAL_LM"
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type=task)
+    return get_peft_model(model, config)
+
+
+@torch.no_grad()
+def check_packing(model: Any, name: str) -> None:
+    """Raise UsageError where what comes first in a packed row changes what the model makes of what comes after."""
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6], [4, 3, 2, 4, 5, 6]], device=model.device)
+    positions = torch.tensor([[0, 1, 2, 0, 1, 2]], device=model.device).expand(2, -1)
+    one, other = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 3:].float()
+    if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
+        raise UsageError(f"--packing: {name} does not keep packed examples apart; leave it off")
+
+
+def whole(model: Any, weights: Mapping[str, Tensor], rebuilt: Any) -> Any:
+    """The trained model as an ordinary one.
+
+    model: as it was trained. weights: its state, in one piece. rebuilt: a model of the same form, unquantised; it is given
+    the weights, those in 4 bits turned back into numbers, so that it computes what the trained one did.
+    """
+    found = dict(weights)
+    for name, parameter in model.named_parameters():
+        if getattr(parameter, "quant_state", None) is not None:
+            from bitsandbytes.functional import dequantize_4bit
+
+            found = {key: value for key, value in found.items() if not key.startswith(f"{name}.")}
+            found[name] = dequantize_4bit(parameter.data, parameter.quant_state)
+    state = rebuilt.state_dict()
+    there = {state[name].data_ptr() for name in found if name in state}
+    tied = {name: value for name, value in state.items() if name not in found and value.data_ptr() in there}
+    rebuilt.load_state_dict({**tied, **found})
+    return rebuilt
+
+
+def save(model: Any, base: Base, folder: Path) -> None:
+    """Write weights (an adapter merged into them), configuration and tokenizer with its chat template."""
+    if hasattr(model, "merge_and_unload"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft on tied weights: they are merged once and stay tied
+            model = model.merge_and_unload()
+    model.config.use_cache = True
+    model.to(base.dtype).save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""The arithmetic of on-policy methods, as pure functions."""

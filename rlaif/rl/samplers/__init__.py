@@ -1,0 +1,1 @@
+"""What draws rollouts: the model in this process, vLLM, or vLLM servers."""

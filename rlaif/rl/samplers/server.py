@@ -1,0 +1,104 @@
+"""The sampler that asks vLLM servers, which load the policy's weights from disk after each update."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from safetensors.torch import save_file
+
+from rlaif.engines.base import Failure, Sampling
+from rlaif.engines.server import ServerEngine
+from rlaif.errors import RunFailed, without_secrets
+from rlaif.rl.networks import Policy
+from rlaif.rl.rollout import Query, Rollout
+from rlaif.rl.samplers.vllm import AT_ONCE
+from rlaif.rl.samplers.weights import merged_weights, prove
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TOLERANCE = 0.1
+"""Nats per token by which the server may differ from the trainer: it may compute in bfloat16."""
+PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""What a server would else take from the model's generation settings: then it would not sample from the policy."""
+
+
+class ServerSampler:
+    """Spreads prompts over ``urls``. The servers serve the model that the policy began as, can read ``folder``, and run with
+    VLLM_SERVER_DEV_MODE=1, for the routes that change weights, and ``--logprobs-mode processed_logprobs``.
+
+    folder: where weights are saved for the servers. ends: tokens that end a response.
+
+    Raises RunFailed where they turn out not to sample from the weights that they are given (``weights.prove``). On a CPU that
+    is so for a model whose output layer is tied to its embeddings: vLLM keeps a copy of it that a reload leaves as it is.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        tokenizer: PreTrainedTokenizerBase,
+        urls: Sequence[str],
+        folder: Path,
+        *,
+        ends: Sequence[int],
+        max_tokens: int,
+    ) -> None:
+        self._engine = ServerEngine(urls, tokenizer="none")
+        self._tokenizer, self._folder = tokenizer, folder
+        self._body = {**PLAIN, "max_tokens": max_tokens, "stop_token_ids": list(ends), "ignore_eos": True, "logprobs": 0}
+        prove(self, policy, tokenizer, TOLERANCE)
+
+    async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
+        asked = [asyncio.create_task(self._ask(query, n, temperature, seed)) for query in queries]
+        found: list[Rollout] = []
+        try:
+            for done, group in enumerate(asyncio.as_completed(asked), start=1):
+                found += await group
+                if len(found) >= AT_ONCE or done == len(asked):
+                    yield found
+                    found = []
+        finally:
+            for task in asked:
+                task.cancel()
+
+    def update(self, model: Any) -> None:
+        """Save the weights, an adapter's merged, and have every server load them and forget what it has cached."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.to("cpu").contiguous() for name, value in merged_weights(model)}
+        save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
+        folder = str(self._folder.resolve())
+        for url in self._engine.urls:
+            self._tell(url, "collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": folder}})
+            self._tell(url, "reset_prefix_cache", None)
+
+    def close(self) -> None:
+        """Nothing to let go of: connections belong to the event loop."""
+
+    def _tell(self, url: str, route: str, body: dict[str, Any] | None) -> None:
+        address = f"{url.removesuffix('/v1')}/{route}"
+        try:
+            answer = httpx.post(address, json=body, headers=self._engine.headers, timeout=600)
+        except httpx.TransportError as error:
+            raise RunFailed(without_secrets(f"{address}: {type(error).__name__} {error}")) from None
+        if answer.status_code == 404:
+            raise RunFailed(f"{address}: no such route; start the server with VLLM_SERVER_DEV_MODE=1")
+        if answer.status_code != 200:
+            raise RunFailed(without_secrets(f"{address}: HTTP {answer.status_code}: {answer.text[:300]}"))
+
+    async def _ask(self, query: Query, n: int, temperature: float, seed: int) -> list[Rollout]:
+        own = {"n": n, "temperature": temperature, "seed": Sampling(seed=seed).seed_for((query.group, query.ids))}
+        reply = await self._engine.post(
+            "completions", {"prompt": list(query.ids), **self._body, **own, "return_token_ids": True}
+        )
+        if isinstance(reply, Failure):
+            raise RunFailed(f"the policy's server did not answer a prompt: {reply.detail}")
+        return [self._rollout(query, choice) for choice in reply["choices"]]
+
+    def _rollout(self, query: Query, choice: Any) -> Rollout:
+        ids, ended = tuple(choice["token_ids"]), choice["finish_reason"] == "stop"
+        text = self._tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
+        return Rollout(query, ids, tuple(choice["logprobs"]["token_logprobs"]), str(text), ended)

@@ -1,0 +1,132 @@
+"""A sampling run: prompts in, a file of prompts with responses out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from rlaif.critic.store import VerdictStore
+from rlaif.data.read import count_rows, read_rows
+from rlaif.data.rows import BadRow, Row
+from rlaif.data.write import JsonlWriter
+from rlaif.engines import open_engine
+from rlaif.engines.base import FailureReason, Sampling
+from rlaif.engines.open import Backend, Dtype
+from rlaif.errors import RunFailed, UsageError
+from rlaif.sample.policy import Policy, with_responses
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What the user asked for; the fields are the flags of ``rlaif sample``."""
+
+    source: str
+    model: str
+    out: Path
+    n: int = 4
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int = 0
+    limit: int | None = None
+    engine: Backend = "auto"
+    dtype: Dtype = "auto"
+    context: int | None = None
+    tokenizer: str | None = None
+    trust_remote_code: bool = False
+    gpu_memory: float = 0.9
+    store: Path = Path("runs/verdicts.sqlite")
+
+    @property
+    def failures(self) -> Path:
+        """The rows that were not sampled, beside ``out``."""
+        return self.out.with_name(f"{self.out.stem}.failures.jsonl")
+
+
+@dataclass
+class SampleCounts:
+    """rows_in: rows read. rows_out: rows written with their responses. rows_failed: the others, listed as failures."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_failed: int = 0
+
+
+@dataclass
+class Progress:
+    """What to call as the run goes on. total is None where the number of rows is not known."""
+
+    start: Callable[[int | None], None] = field(default=lambda total: None)
+    update: Callable[[SampleCounts], None] = field(default=lambda counts: None)
+
+
+def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
+    """Sample ``config.n`` responses to each row of ``config.source`` into ``config.out``; returns the counts.
+
+    Raises UsageError before anything is asked when the input cannot be used, RunFailed when no row could be answered.
+    """
+    total = count_rows(config.source)
+    total = total if total is None or config.limit is None else min(total, config.limit)
+    return sample_rows(read_rows(config.source, config.limit), total, config, progress)
+
+
+def sample_rows(
+    rows: Iterable[Row | BadRow], total: int | None, config: SampleConfig, progress: Progress | None = None
+) -> dict[str, int]:
+    """``run_sample`` of rows that have been read; responses that they bring are replaced.
+
+    ``config.out`` and ``config.failures`` appear when all is done. Until then every answer is in the store, from where the
+    same call takes it: stopped and continued, it writes the same bytes.
+    """
+    progress = progress or Progress()
+    if config.out.suffix != ".jsonl":
+        raise UsageError(f"--out {config.out}: the samples are written as JSON Lines; give a name that ends in .jsonl")
+    try:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
+    engine = open_engine(
+        config.model,
+        backend=config.engine,
+        dtype=config.dtype,
+        context=config.context,
+        tokenizer=config.tokenizer,
+        trust_remote_code=config.trust_remote_code,
+        gpu_memory=config.gpu_memory,
+    )
+    policy = Policy(engine, Sampling(config.max_tokens, config.temperature, config.top_p, config.n, config.seed))
+    counts = SampleCounts()
+    progress.start(total)
+    with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
+        with JsonlWriter(config.failures) as failures:
+            asyncio.run(_stream(rows, policy, store, samples, failures, counts, progress))
+        if not counts.rows_out:
+            raise RunFailed(f"none of the {counts.rows_in} rows has a response; {config.failures} has the reasons")
+    return asdict(counts)
+
+
+async def _stream(
+    rows: Iterable[Row | BadRow],
+    policy: Policy,
+    store: VerdictStore,
+    samples: JsonlWriter,
+    failures: JsonlWriter,
+    counts: SampleCounts,
+    progress: Progress,
+) -> None:
+    bare = (replace(row, responses=()) if isinstance(row, Row) else row for row in rows)
+    try:
+        async for row in with_responses(bare, policy, store):
+            counts.rows_in += 1
+            if isinstance(row, BadRow):
+                counts.rows_failed += 1
+                failures.write({"row": row.number, "reason": str(FailureReason.BAD_ROW), "detail": row.detail})
+            else:
+                counts.rows_out += 1
+                texts = [response.turns[0]["content"] for response in row.responses]
+                samples.write({"id": row.id, "prompt": list(row.conversation), **row.extra, "responses": texts})
+            progress.update(counts)
+    finally:
+        await policy.engine.close()
