@@ -11,8 +11,8 @@ from rlaif.data.exports import read_records
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.label.diff import cost, flips
+from tests.label.test_pipeline import CONSTITUTION, SCRIPT, Project
 from tests.reference.fake_run import preferences, write_run
-from tests.test_label import CONSTITUTION, SCRIPT, Project
 
 EDITS = {
     "a wording": ("is short.", "is brief."),

@@ -12,7 +12,7 @@ import pytest
 
 from rlaif.critic.templates import load_template
 from rlaif.evaluate.quality import quality
-from tests.test_label import CONSTITUTION, SCRIPT, Project
+from tests.label.test_pipeline import CONSTITUTION, SCRIPT, Project
 
 RATE, ROWS = 0.3, 100
 TEXTS = {"kind": "The response is kind.", "short": "The response is short."}

@@ -10,7 +10,7 @@ from rlaif.errors import RunFailed, UsageError
 from rlaif.evaluate.quality import quality
 from rlaif.label.examples import judge_examples
 from rlaif.label.run import dry_run, run_label
-from tests.test_label import ROWS, Project
+from tests.label.test_pipeline import ROWS, Project
 
 ONE = """
 name: test

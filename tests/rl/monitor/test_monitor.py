@@ -8,8 +8,8 @@ import torch
 from rlaif.rl.monitor.limits import LIMITS, FallRule, Limit, Limits
 from rlaif.rl.monitor.monitor import CANDIDATES, Monitor
 from rlaif.rl.rollout import Rewards
+from tests.rl.monitor.test_peak import healthy, observed, over_optimised
 from tests.rl.rewards.rollouts import rollout
-from tests.rl.test_peak import healthy, observed, over_optimised
 
 WORDS = [f"w{number}" for number in range(400)]
 
