@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlaif.cli.flags import Command
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -37,7 +39,7 @@ class Source(StrEnum):
     POLICY = "policy"
 
 
-@app.command()
+@app.command(cls=Command)
 def build(
     out: Annotated[Path | None, typer.Option(help="Folder for the models; by default the package's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data, weights and order.")] = 0,
@@ -76,7 +78,7 @@ class _Bars:
         self._progress.update(self._task, advance=samples, loss=loss)
 
 
-@app.command()
+@app.command(cls=Command)
 def rows(
     out: Annotated[Path, typer.Option(help="JSON Lines file to write.")],
     n: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 200,
@@ -97,10 +99,10 @@ def rows(
     elif source is Source.POLICY:
         import asyncio
 
-        from rlaif.engines import open_engine
+        from rlaif.engines import EngineConfig
         from rlaif.lab.policy import sampled_rows
 
-        engine = open_engine("lab:policy", backend="transformers")
+        engine = EngineConfig("lab:policy", engine="transformers").open()
         found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, responses)))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
@@ -110,7 +112,7 @@ def rows(
     print(f"{n} rows are in {out}")
 
 
-@app.command()
+@app.command(cls=Command)
 def gold(
     models: Annotated[list[str], typer.Argument(help="Models to compare: lab:policy, runs/NAME, paths.", metavar="MODEL...")],
     constitution: Annotated[Path, typer.Option(help="Whose weights the total is by.")] = Path("constitutions/lab.yaml"),
@@ -125,7 +127,7 @@ def gold(
     from rich.table import Table
 
     from rlaif.constitution.load import load_constitution
-    from rlaif.engines import open_engine
+    from rlaif.engines import EngineConfig
     from rlaif.errors import UsageError
     from rlaif.lab.gold import PRINCIPLES
     from rlaif.lab.policy import mean_gold, sampled_rows
@@ -133,7 +135,7 @@ def gold(
     weights = {item.id: item.weight for item in load_constitution(constitution).principles if item.id in PRINCIPLES}
     if not any(weights.values()):
         raise UsageError(f"{constitution}: none of the lab's principles ({', '.join(PRINCIPLES)}) has a weight in it")
-    engines = [open_engine(model, backend="transformers") for model in models]
+    engines = [EngineConfig(model, engine="transformers").open() for model in models]
     means = [mean_gold(asyncio.run(sampled_rows(engine, n, seed, split.value, 1))) for engine in engines]
     table = Table("gold", *models)
     for name in weights:

@@ -32,8 +32,9 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 def test_every_field_that_a_user_may_set_is_a_flag():
-    from rlaif.cli.train import sampled
     from rlaif.cli.train.options import RUN, SETTINGS
+
+    from rlaif.cli.train import sampled
     from rlaif.train.config import METHODS, TrainConfig
     from rlaif.train.feedback import Feedback
 
