@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import sys
 from urllib.parse import quote, unquote
 
 
@@ -53,3 +54,14 @@ def printable(text: str) -> str:
 def presentable(text: str) -> str:
     """``text`` as messages show it: without secrets, and printable."""
     return printable(without_secrets(text))
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """``text`` on one line of at most ``most`` characters, presentable."""
+    line = " ".join(presentable(text[: 20 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def warn(text: str) -> None:
+    """Say on one line of stderr what the user should know while the work goes on."""
+    print(f"rlaif: {one_line(text, 400)}", file=sys.stderr)
