@@ -84,7 +84,7 @@ def rows(
     n: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of prompts and responses.")] = 0,
     split: Annotated[SplitName, typer.Option(help="Which prompts.")] = SplitName.HELDOUT,
-    responses: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
+    samples: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
     source: Annotated[Source, typer.Option("--from", help="Who writes the responses.")] = Source.GRAMMAR,
     prompts_only: Annotated[bool, typer.Option("--prompts-only", help="Leave the responses out.")] = False,
 ) -> None:
@@ -93,7 +93,7 @@ def rows(
 
     from rlaif.lab import world
 
-    found = world.rows(n, seed, split.value, 0 if prompts_only else responses)
+    found = world.rows(n, seed, split.value, 0 if prompts_only else samples)
     if prompts_only:
         found = ({key: row[key] for key in ("id", "prompt", "tags")} for row in found)
     elif source is Source.POLICY:
@@ -103,7 +103,7 @@ def rows(
         from rlaif.lab.policy import sampled_rows
 
         engine = EngineConfig("lab:policy", engine="transformers").open()
-        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, responses)))
+        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as file:
