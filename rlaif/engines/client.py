@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -22,9 +21,11 @@ from rlaif.engines import replies
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.engines.replicas import Replica, Replicas
 from rlaif.engines.replies import BadReply
-from rlaif.errors import RunFailed, UsageError, one_line, warn
+from rlaif.errors import RunFailed, UsageError, one_line, remember_secrets, warn
 
 T = TypeVar("T")
+LONGEST = 300
+"""Characters of a server's words, in a message or a failure."""
 MOST_BYTES = 1 << 28
 """Of one reply, unpacked."""
 
@@ -137,17 +138,9 @@ class Address:
         key = (os.environ.get("RLAIF_API_KEY") or os.environ.get("OPENAI_API_KEY") or "").strip()
         if not (key.isascii() and key.isprintable()):
             raise UsageError("RLAIF_API_KEY or OPENAI_API_KEY holds characters that cannot be sent as a key")
+        for url in urls:
+            remember_secrets(url)
         return cls(tuple(urls), {"Authorization": f"Bearer {key}"} if key else {})
-
-    def clean(self, text: str) -> str:
-        """``text`` on one line, without the key and the passwords of the URLs, should a server repeat them."""
-        secrets = [self.headers.get("Authorization", "").removeprefix("Bearer ")]
-        for url in self.urls:
-            login = urlsplit(url).netloc.rpartition("@")[0]
-            secrets += [login, login.partition(":")[2], unquote(login.partition(":")[2])]
-        for secret in filter(None, secrets):
-            text = text.replace(secret, "[secret]")
-        return one_line(text, 300)
 
 
 class Client:
@@ -198,16 +191,14 @@ class Client:
                     self._times.setdefault(kind, deque(maxlen=50)).append(self._heard - started)
                     self._good[kind], self._barren = self._good.get(kind, 0) + 1, False
                     return result
-                problem = Problem(
-                    result.kind, self.address.clean(f"{replica.name}: {result.words}"), result.wait, result.remedy
-                )
+                problem = Problem(result.kind, one_line(f"{replica.name}: {result.words}", LONGEST), result.wait, result.remedy)
                 seen.add(problem.kind)
                 if problem.kind in ("refused", "too_long"):
                     self._good["refused"], self._barren = self._good.get("refused", 0) + 1, False
                     return problem
                 stated = None if problem.wait is None else min(problem.wait, self._patience.stated)
                 busy = problem.kind in ("busy", "broken")
-                replicas.failed(replica, self.address.clean(result.words), busy=busy, started=started, wait=stated)
+                replicas.failed(replica, one_line(result.words), busy=busy, started=started, wait=stated)
             number += 1
             most = OF_A_BATCH if batch and problem.kind in ("bad", "broken") else every
             if number >= min(most, FEW if self._barren else most):

@@ -14,7 +14,7 @@ from rlaif.engines import client, replies
 from rlaif.engines.client import Address, Problem, read_reply
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import Card
-from rlaif.errors import RunFailed, UsageError, warn
+from rlaif.errors import RunFailed, UsageError, one_line, warn
 
 T = TypeVar("T")
 PROBE = "Is <this> 12 tokens, or 13?\n  naïve 漢字"
@@ -136,7 +136,7 @@ def ask(
                 result = Problem("unreachable", f"{type(error).__name__} {error}".strip())
             if not isinstance(result, Problem):
                 return result
-            result = Problem(result.kind, address.clean(result.words))
+            result = Problem(result.kind, one_line(result.words, client.LONGEST))
             if pause is None or result.kind in ("refused", "too_long") or (nobody and number >= NOBODY):
                 return result
             time.sleep(min(pause, client.PATIENCE.brief))
