@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from rlaif.errors import printable
+
 
 class Turn(TypedDict):
     """One message of a conversation, as datasets hold it. Roles: system, user, assistant, tool."""
@@ -48,3 +50,6 @@ class BadRow:
 
     number: int
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", printable(self.detail))  # it quotes the row
