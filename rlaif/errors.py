@@ -1,6 +1,8 @@
 """The two ways a command ends badly. The command line turns them into one message and an exit code."""
 
 import re
+import sys
+from functools import cache
 
 
 class UsageError(Exception):
@@ -14,3 +16,10 @@ class RunFailed(Exception):
 def without_secrets(text: str) -> str:
     """``text``, fit to be shown and written down: the user and password of any URL in it are left out."""
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Say something on stderr that does not stop the run, as one line, once in a process."""
+    shown = "".join(character if character.isprintable() else "?" for character in message)
+    print(f"rlaif: {shown}", file=sys.stderr)
