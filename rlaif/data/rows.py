@@ -21,6 +21,8 @@ class ToolCall(TypedDict):
     type: str
     function: Function
 
+from rlaif.errors import printable
+
 
 class Turn(TypedDict):
     """One message of a conversation, as datasets hold it. Roles: system, user, assistant, tool.
@@ -74,3 +76,6 @@ class BadRow:
 
     number: int
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", printable(self.detail))  # it quotes the row

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
+from rlaif.errors import presentable
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -53,10 +55,15 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Missing data, with the reason. It is never replaced by a number."""
+    """Missing data, with the reason. It is never replaced by a number.
+
+    detail: made presentable, as a server's words may be in it."""
 
     reason: FailureReason
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", presentable(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
