@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import sys
+from functools import cache
 from urllib.parse import quote, unquote
 
 
@@ -65,3 +66,9 @@ def one_line(text: str, most: int = 200) -> str:
 def warn(text: str) -> None:
     """Say on one line of stderr what the user should know while the work goes on."""
     print(f"rlaif: {one_line(text, 400)}", file=sys.stderr)
+
+
+@cache
+def warn_once(text: str) -> None:
+    """``warn``, but not twice of the same in one process."""
+    warn(text)

@@ -35,7 +35,7 @@ class Policy:
 async def with_responses(
     rows: Iterable[Row | BadRow], policy: Policy | None, store: VerdictStore
 ) -> AsyncIterator[Row | BadRow]:
-    """The rows in order, those without responses given samples of the policy, a group at a time and one group ahead."""
+    """The rows in order, those with less than two responses given samples, a group at a time and one group ahead."""
     if policy is None:
         for row in rows:
             yield row
@@ -59,7 +59,7 @@ async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore
     names = {
         row.number: key("sample", policy.engine.identity, row.conversation, how)
         for row in group
-        if isinstance(row, Row) and not row.responses
+        if isinstance(row, Row) and len(row.responses) < 2
     }
     answers = store.get(list(set(names.values())))
     missing = {
