@@ -129,6 +129,9 @@ class Engine(Protocol):
 
     A prompt that cannot be answered gives a ``Failure`` in its place; the others are not disturbed. Errors that concern
     every prompt (a model that cannot be loaded, labels that share a token) raise ``UsageError``.
+
+    An engine whose answers do not depend on what else is asked may have an attribute ``piece``: so many prompts at a time may
+    then be asked in calls of their own. Elsewhere half of a call, asked alone, could be answered otherwise in the last digits.
     """
 
     identity: str
