@@ -29,7 +29,6 @@ class _Commands(TyperGroup):
             raise _InterruptedError(ctx.invoked_subcommand) from None
 
 
-
 app = typer.Typer(
     name="rlaif",
     cls=_Commands,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlaif.cli.echo import echo
 from rlaif.cli.flags import Command
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def build(
     folder = out or MODELS
     with Progress(*columns) as progress:
         build_models(folder, NAMES if only is None else (only.value,), seed, threads, _Bars(progress))
-    print(f"models and build.json are in {folder}")
+    echo(f"models and build.json are in {folder}")
 
 
 class _Bars:
@@ -109,7 +110,7 @@ def rows(
     with part.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     part.replace(out)
-    print(f"{n} rows are in {out}")
+    echo(f"{n} rows are in {out}")
 
 
 @app.command(cls=Command)
@@ -123,9 +124,9 @@ def gold(
     """Print the mean gold scores of models' replies to the lab's prompts, by principle and in all."""
     import asyncio
 
-    from rich.console import Console
     from rich.table import Table
 
+    from rlaif.cli.console import Console
     from rlaif.constitution.load import load_constitution
     from rlaif.engines import EngineConfig
     from rlaif.errors import UsageError

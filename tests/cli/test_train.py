@@ -46,8 +46,14 @@ def test_every_field_that_a_user_may_set_is_a_flag():
 def test_help_shows_what_the_method_has_and_its_own_defaults(rlaif, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = {method: rlaif("train", method, "--help")[1] for method in ("sft", "dpo", "simpo", "reward", "best-of-n")}
-    has = {flag: {method for method, text in shown.items() if f"{flag} " in text} for flag in ("--beta", "--rounds", "--samples")}
-    assert has == {"--beta": {"dpo", "simpo"}, "--rounds": {"dpo", "simpo", "best-of-n"}, "--samples": {"dpo", "simpo", "best-of-n"}}
+    has = {
+        flag: {method for method, text in shown.items() if f"{flag} " in text} for flag in ("--beta", "--rounds", "--samples")
+    }
+    assert has == {
+        "--beta": {"dpo", "simpo"},
+        "--rounds": {"dpo", "simpo", "best-of-n"},
+        "--samples": {"dpo", "simpo", "best-of-n"},
+    }
     defaults = [next(line for line in shown[method].splitlines() if "--beta" in line) for method in ("dpo", "simpo")]
     assert ["0.1" in defaults[0], "2.0" in defaults[1]] == [True, True]
     assert "--no-overwrite" not in shown["dpo"]
