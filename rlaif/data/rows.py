@@ -21,6 +21,7 @@ class ToolCall(TypedDict):
     type: str
     function: Function
 
+
 from rlaif.errors import printable
 
 
