@@ -4,7 +4,8 @@
 
 A server on loopback answers each request after .2 s with what its content determines, or with a fault; which requests meet
 one is drawn by their content. Verdicts are asked with `rlaif label` (comparisons, both orders; `--reasons` has a rationale
-before each), texts with `rlaif sample` (three to a prompt). Every run is held against one without faults: *invented* counts records that the server did not say.
+before each), texts with `rlaif sample` (three to a prompt). Every run is held against one without faults: *invented* counts
+records that the server did not say.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def main() -> None:
         (folder / "c.yaml").write_text(CONSTITUTION)
         rows = [{"id": f"r{i}", "prompt": f"p{i}", "responses": [f"a{i}", f"b{i}"]} for i in range(given.rows)]
         (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+        run(folder, "label", (), "warm-up")
         truth = {command: run(folder, command, (), f"{command}-honest") for command in ("label", "label --reasons", "sample")}
         every = tuple(fault for fault in FAULTS if fault not in ("hang", "drip"))
         for fault in [*FAULTS, "all but hang and drip"]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any, Protocol
 
 from rlaif.engines.base import FailureReason
 from rlaif.errors import one_line
@@ -60,6 +62,14 @@ class Reasons:
         reason, count = self.counts.most_common(1)[0]
         return f"{count / max(of, 1):.0%} of {what}: {self._story(reason)}"
 
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, Any]]) -> Reasons:
+        """Of entries of ``failures.jsonl``."""
+        reasons = cls()
+        for record in records:
+            reasons.add(record["reason"], record["detail"])
+        return reasons
+
     def _story(self, reason: str) -> str:
         detail = one_line(self._examples[self._details[reason].most_common(1)[0][0]])
         if reason == FailureReason.BAD_ROW:
@@ -78,3 +88,22 @@ class Reasons:
         lower = next((limit for limit in (0.05, 0.02, 0.01) if limit < median(self._masses)), None)
         template = "a template that ends where the label belongs (such as `Answer:`, see --prompts)"
         return f"{story}: try " + (f"--min-mass {lower:g}, or {template}" if lower else f"{template}, or --labels sampled")
+
+
+class Writer(Protocol):
+    def write(self, record: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Noted:
+    """A writer of ``failures.jsonl`` that knows what went through it. rows: about rows that could not be used; verdicts: the
+    rest."""
+
+    writer: Writer
+    rows: Reasons = field(default_factory=Reasons)
+    verdicts: Reasons = field(default_factory=Reasons)
+
+    def write(self, record: dict[str, Any]) -> None:
+        kind = self.rows if record["reason"] == FailureReason.BAD_ROW else self.verdicts
+        kind.add(record["reason"], record["detail"])
+        self.writer.write(record)
