@@ -60,6 +60,8 @@ class Reasons:
         if not self.counts:
             return ""
         reason, count = self.counts.most_common(1)[0]
+        if reason == FailureReason.BAD_ROW:  # each row has its own
+            count = self._details[reason].most_common(1)[0][1]
         return f"{count / max(of, 1):.0%} of {what}: {self._story(reason)}"
 
     @classmethod
