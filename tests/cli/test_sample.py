@@ -65,4 +65,4 @@ def test_bad_input_is_one_message(run, options, arguments, said):
 def test_nothing_answered_is_a_failed_run(run):
     code, _, err = run(rows=[{"prompt": "poison"}])
     assert code == 1
-    assert "none of the 1 rows has a response" in err
+    assert "none of the 1 rows has a response: 100% of rows: the policy gave no response: refused" in err
