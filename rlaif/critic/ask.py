@@ -10,7 +10,7 @@ from rlaif.critic.answers import fresh_answers
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
-from rlaif.engines.base import Choice, Engine, FailureReason, Generation
+from rlaif.engines.base import Choice, Engine, FailureReason, Generation, Prompt
 
 
 @dataclass
@@ -32,10 +32,10 @@ class Replies:
         read = written = 0
         for question in questions:
             answer, rationale = self.answers[question.key], self.rationales.get(question.key)
-            for text in (answer[0] if isinstance(answer, list) else None, rationale):
-                read += text.prompt_tokens if text else 0
-                written += len(text.token_ids) if text else 0
-            read += answer.prompt_tokens if isinstance(answer, Choice) else 0
+            texts = answer if isinstance(answer, list) else []
+            first = texts[0] if texts else answer  # several draws share the prompt
+            read += sum(one.prompt_tokens for one in (first, rationale) if isinstance(one, Choice | Generation))
+            written += sum(len(text.token_ids) for text in (*texts, rationale) if text)
         return read, written
 
 
@@ -71,8 +71,13 @@ class Critic:
             return await self._generated([(question.key, question) for question in questions])
         told = {name: rationale.text for name, rationale in rationales.items()}
         prompts = {question.key: self.judge.prompt(question, told.get(question.key)) for question in questions}
-        choices = self.judge.template.choices
-        return await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
+        return await fresh_answers(self.engine, prompts, self._labels, self.store)
+
+    async def _labels(self, prompts: Sequence[Prompt]) -> Sequence[Answer]:
+        """What the engine says where a label belongs."""
+        if self.judge.sampled:
+            return await self.engine.generate(prompts, self.judge.sampled)
+        return await self.engine.choose(prompts, self.judge.template.choices)
 
     async def _reasons(self, questions: Sequence[Question]) -> dict[bytes, Generation | Failure]:
         """The rationale of each question, by the question's key: as stored, else drawn now and stored before it is used."""

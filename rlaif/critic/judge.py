@@ -16,6 +16,7 @@ from rlaif.critic.examples import shots
 from rlaif.critic.modes.compare import ORDERS, Orders, averaged, comparison
 from rlaif.critic.modes.rank import ranking, reply_pattern, reply_tokens
 from rlaif.critic.modes.score import score
+from rlaif.critic.sampled import counted
 from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Ranking, Rationale, Score
@@ -51,6 +52,7 @@ class Judge:
 
     shots: worked examples shown before each comparison, from the principle's own. reasons: how rationales are drawn, with a
     template that asks for them. votes: rationales per order; the verdict is the mean of theirs. clamp: see ``comparison``.
+    sampled: how labels are drawn as texts (``critic.sampled``); None where they are read from log-probabilities.
     """
 
     constitution: Constitution
@@ -64,6 +66,7 @@ class Judge:
     reasons: Sampling = REASONS
     votes: int = 1
     clamp: tuple[float, float] = (0.0, 1.0)
+    sampled: Sampling | None = None
 
     def ask(self, row: Row, subject: tuple[int, ...], principles: Sequence[Principle] | None = None) -> list[Asked]:
         """Questions about ``subject``: indices of two of the row's responses to compare, of one to score, or of all to rank.
@@ -101,6 +104,8 @@ class Judge:
         rationales: the reasons that each answer followed, None where it followed none. listed: how many responses a ranking
             is of.
         """
+        if self.sampled:
+            answers = [counted(one, self.template.choices) if isinstance(one, list) else one for one in answers]
         if self.template.mode == "rank":
             return ranking([answer for answer in answers if not isinstance(answer, Choice)], listed, self.orders)
         choices = [answer for answer in answers if not isinstance(answer, list)]

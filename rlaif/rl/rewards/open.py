@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.config_file import shown
+from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.engines.base import Engine, Sampling
 from rlaif.engines.config import EngineConfig
@@ -119,7 +120,7 @@ class _Opener:
         facts = {
             "reward": "critic",
             "feedback": config.feedback,
-            "critic": " + ".join(engine.identity for engine in engines),
+            "critic": " + ".join(named(engine.identity, first.judge.sampled) for engine in engines),
             "constitution": first.judge.constitution.digest,
             "template": first.judge.template.digest,
             "aggregate": first.judge.aggregate,
