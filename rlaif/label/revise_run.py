@@ -135,8 +135,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"revisions": asdict(tally), "counts": {**asdict(counts), "rows_out": tally.confirmed}, "timings": timings}
         facts["failure_rate"] = round(counts.failure_rate, 6)
-        rows, answers = failures.rows.counts.total() + tally.responses, tally.responses + counts.failed + counts.verdicts
-        facts["commonest_failures"] = failures.commonest(rows, answers, "revisions and verdicts")
+        answers = tally.responses + counts.failed + counts.verdicts
+        unusable = failures.rows.counts.total()
+        facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
         return conclude(folder, config, facts, stopped)
 
 

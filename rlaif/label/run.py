@@ -44,8 +44,8 @@ TOKEN_SAMPLE = 500
 class DryRun:
     """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
     reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
-    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: the commonest reason why rows cannot
-    be used, '' where all can."""
+    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
+    them; '' where all can."""
 
     rows: int
     bad_rows: int
@@ -206,9 +206,8 @@ def dry_run(config: LabelConfig) -> DryRun:
             f"--critic-context {context}: the prompt takes {min(least)} tokens without any text of the rows; give a larger one"
         )
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
-    return DryRun(
-        **totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown, trouble=trouble
-    )
+    counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
+    return DryRun(**totals, **counted, prompt=shown, trouble=trouble)
 
 
 def _trusted(message: Message) -> Message:
