@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.modes.compare import Orders
-from rlaif.critic.templates import Mode
+from rlaif.critic.modes.base import Orders
 from rlaif.engines.open import Backend, Dtype
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def label(
     ],
     out: Annotated[Path, typer.Option(help="The run's folder.", rich_help_panel=OUTPUT)],
     mode: Annotated[
-        Mode, typer.Option(help="compare pairs, score single responses, or rank all of a row's.", rich_help_panel=INPUT)
+        str, typer.Option(help="compare pairs, score single responses, or rank all of a row's.", rich_help_panel=INPUT)
     ] = "compare",
     pairs: Annotated[
         str,

@@ -9,7 +9,7 @@ import typer
 
 from rlaif.cli.flags import panel
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.modes.compare import Orders
+from rlaif.critic.modes.base import Orders
 from rlaif.engines.open import Backend, Dtype
 
 rows, asked, drawing, output = map(panel, ("What to revise", "Whom to ask", "How to revise", "What to write"))

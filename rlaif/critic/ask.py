@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
-from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
-from rlaif.engines.base import Choice, Engine, Generation
+from rlaif.critic.verdict import Failure, Verdict
+from rlaif.engines.base import Choice, Engine, Generation, Sampling
 
 
 @dataclass
@@ -48,59 +48,54 @@ class Critic:
     async def ask(self, questions: Iterable[Question]) -> Replies:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
-        answers = self.store.get(list(wanted))
-        missing = [question for name, question in wanted.items() if name not in answers]
-        reasons = await self._reasons(list(wanted.values())) if self.judge.template.then else {}
-        fresh = await self._fresh(missing, reasons) if missing else {}
-        self.store.put(fresh.items())
-        rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
-        return Replies(answers | fresh, rationales, len(missing))
+        answers, asked = await self.store.ask(wanted, self._answered)
+        return Replies(answers, self._rationales(wanted.values()) if self.judge.template.then else {}, asked)
 
-    def verdict(self, asked: Asked, replies: Replies) -> Comparison | Score | Ranking | Failure:
+    def verdict(self, asked: Asked, replies: Replies) -> Verdict | Failure:
         """The judge's reading of the answers to ``asked``."""
         answers = [replies.answers[question.key] for question in asked.questions]
         reasons = [replies.rationales.get(question.key) for question in asked.questions]
-        rationales = [None if reason is None else reason.text for reason in reasons]
-        return self.judge.verdict(answers, rationales, len(asked.questions[0].responses))
+        return self.judge.verdict(answers, [None if reason is None else reason.text for reason in reasons], asked.shown)
 
-    async def _fresh(self, questions: Sequence[Question], reasons: dict[bytes, Generation | Failure]) -> dict[bytes, Answer]:
-        fresh: dict[bytes, Answer] = {}
-        if self.judge.template.mode == "rank":
-            return dict(await self._generated([(question.key, question) for question in questions]))
-        ready: list[Question] = []
+    async def _answered(self, questions: Sequence[Question]) -> list[Answer]:
+        """The engine's answer to each question, after a rationale where the judge asks for one; without it there is no answer."""
+        if self.judge.mode.drawing(len(questions[0].responses)):
+            return await self._written(questions)
+        reasons: dict[bytes, Answer] = {}
+        if self.judge.template.then:
+            names = {_rationale(question): question for question in questions}
+            reasons = (await self.store.ask(names, self._written)).answers
+        answers: dict[bytes, Answer] = {}
+        prompts = {}
         for question in questions:
-            reason = reasons.get(question.key)
+            reason = reasons.get(_rationale(question))
             if isinstance(reason, Failure):
-                fresh[question.key] = reason
+                answers[question.key] = reason
             else:
-                ready.append(question)
-        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
-        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
-        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
-        return fresh | {question.key: choice for question, choice in zip(ready, choices, strict=True)}
+                prompts[question.key] = self.judge.prompt(question, reason[0].text if isinstance(reason, list) else None)
+        chosen = await self.engine.choose(list(prompts.values()), self.judge.template.choices) if prompts else []
+        answers |= zip(prompts, chosen, strict=True)
+        return [answers[question.key] for question in questions]
 
-    async def _reasons(self, questions: Sequence[Question]) -> dict[bytes, Generation | Failure]:
-        """The rationale of each question, by the question's key: as stored, else drawn now and stored before it is used."""
-        names = {question.key: key("rationale", question.key.hex()) for question in questions}
-        found = self.store.get(list(names.values()))
-        drawn = await self._generated([(names[q.key], q) for q in questions if names[q.key] not in found])
-        self.store.put(drawn.items())
-        found |= drawn
-        reasons: dict[bytes, Generation | Failure] = {}
-        for question, name in names.items():
-            answer = found[name]
-            assert isinstance(answer, list | Failure)
-            reasons[question] = answer[0] if isinstance(answer, list) else answer
-        return reasons
-
-    async def _generated(self, named: Sequence[tuple[bytes, Question]]) -> dict[bytes, Answer]:
-        """What the critic writes in answer to each question, under the name it is given; one call for each way of drawing."""
-        ways: dict[str, list[tuple[bytes, Question]]] = {}
-        for name, question in named:
-            ways.setdefault(repr(self.judge.drawing(question)), []).append((name, question))
+    async def _written(self, questions: Sequence[Question]) -> list[Answer]:
+        """What the critic writes first in answer to each question; one call for each way of drawing."""
+        ways: dict[Sampling, list[Question]] = {}
+        for question in questions:
+            ways.setdefault(self.judge.drawing(question), []).append(question)
         written: dict[bytes, Answer] = {}
-        for group in ways.values():
-            prompts = [self.judge.prompt(question) for _, question in group]
-            answers = await self.engine.generate(prompts, self.judge.drawing(group[0][1]))
-            written |= zip((name for name, _ in group), answers, strict=True)
-        return written
+        for sampling, alike in ways.items():
+            prompts = [self.judge.prompt(question) for question in alike]
+            texts = await self.engine.generate(prompts, sampling)
+            written |= zip((question.key for question in alike), texts, strict=True)
+        return [written[question.key] for question in questions]
+
+    def _rationales(self, questions: Iterable[Question]) -> dict[bytes, Generation]:
+        """The rationales that are kept, by question."""
+        names = {_rationale(question): question.key for question in questions}
+        kept = self.store.get(list(names))
+        return {names[name]: reason[0] for name, reason in kept.items() if isinstance(reason, list)}
+
+
+def _rationale(question: Question) -> bytes:
+    """The key under which the question's rationale is kept."""
+    return key("rationale", question.key.hex())

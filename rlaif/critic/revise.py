@@ -15,10 +15,12 @@ from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.aggregate import draw
 from rlaif.critic.examples import critique_shots
 from rlaif.critic.store import Answer, VerdictStore, key
-from rlaif.critic.templates import Shot, Template
+from rlaif.critic.templates import Form, Shot, Template
 from rlaif.data.rows import Row, Turn
 from rlaif.engines.base import Engine, Failure, FailureReason, Prompt, Sampling
 
+FORM = Form("revise", "revise", ("response",), then=frozenset({"critique", "principle"}))
+"""Of the template that asks for a critique and then for the revision."""
 _FENCED = re.compile(r"<response>\s*(.*?)\s*</response>", re.DOTALL)
 
 
@@ -131,16 +133,9 @@ class Reviser:
         return self.template.render(request.critique, conversation, [response], request.shots, critique, request.revise)
 
     async def _written(self, prompts: Mapping[bytes, Prompt]) -> dict[bytes, Answer]:
-        """The answer to each prompt, by its key: as stored, else drawn now and stored before it is used."""
-        found = self.store.get(list(prompts))
-        missing = [name for name in prompts if name not in found]
-        if missing:
-            drawn = await self.engine.generate([prompts[name] for name in missing], self.sampling)
-            fresh: dict[bytes, Answer] = dict(zip(missing, drawn, strict=True))
-            self.store.put(fresh.items())
-            # Read back: where another chunk was faster with the same question, its answer is the one that stays.
-            found |= fresh | self.store.get(missing)
-        return found
+        """The answer to each prompt, by its key."""
+        written = await self.store.ask(prompts, lambda missing: self.engine.generate(missing, self.sampling))
+        return written.answers
 
     def _read(self, answer: Answer, what: str) -> str | Failure:
         if not isinstance(answer, list):

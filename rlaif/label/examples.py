@@ -32,10 +32,10 @@ def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
     template = fitted(template, engines)
     records = _Records()
     with VerdictStore(config.store) as store:
-        first, *jury = (
+        critics = tuple(
             Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
         )
-        labeller = Labeller(first.engine, first.judge, store, jury=tuple(jury))
+        labeller = Labeller(critics)
 
         async def work() -> None:
             try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.critic.ask import Critic
-from rlaif.critic.revise import Draft, Reviser
+from rlaif.critic.revise import FORM, Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import fitted, load_template
 from rlaif.data.read import count_rows, read_rows
@@ -111,7 +111,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     config = replace(config, reviser=config.reviser or ("lab:reviser" if _is_lab(config.critic) else config.critic))
     judging = replace(config, shots=0, policy=config.reviser, samples=1)  # what a policy is to rlaif label, the reviser is here
     constitution, template = read_inputs(judging)
-    revising = load_template("revise", config.prompts)
+    revising = load_template(FORM, config.prompts)
     if config.shots and not any(example.critique for one in constitution.principles for example in one.examples):
         raise UsageError(f"--shots: no example in {config.constitution} has a critique, so none can be shown")
     rows = read_rows(config.source, config.limit)
@@ -121,8 +121,8 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         assert writer is not None
         template = fitted(template, engines)
         store = stack.enter_context(VerdictStore(config.store))
-        first, *others = (Critic(one, make_judge(judging, constitution, template, one.identity), store) for one in engines)
-        labeller = Labeller(first.engine, first.judge, store, "all", None, config.max_failure_rate, jury=tuple(others))
+        critics = tuple(Critic(one, make_judge(judging, constitution, template, one.identity), store) for one in engines)
+        labeller = Labeller(critics, max_failure_rate=config.max_failure_rate)
         reviser = Reviser(writer.engine, revising, constitution, store, writer.sampling, config.seed, config.shots)
         facts = run_facts(config, constitution, template, [*engines, writer.engine], None)
         facts |= {"critic": " + ".join(one.identity for one in engines), "reviser": writer.engine.identity}

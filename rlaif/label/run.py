@@ -14,7 +14,8 @@ from rlaif.constitution import Constitution
 from rlaif.critic.ask import Critic
 from rlaif.critic.examples import Known
 from rlaif.critic.judge import in_cache_order
-from rlaif.critic.pairs import ADAPTIVE, budget
+from rlaif.critic.modes import MODES
+from rlaif.critic.pairs import budget
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import Template, fitted
 from rlaif.data.card import card
@@ -77,10 +78,10 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         engines, policy = open_engines(config)
         template = fitted(template, engines)
         store = stack.enter_context(VerdictStore(config.store))
-        first, *others = (
+        critics = tuple(
             Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
         )
-        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
+        labeller = Labeller(critics, config.pairs, policy, config.max_failure_rate)
         facts = run_facts(config, constitution, template, engines, policy)
         folder.write("running", facts)
         total = _total(config)
@@ -113,14 +114,15 @@ def dry_run(config: LabelConfig) -> DryRun:
     constitution, template = read_inputs(config)
     engines, _ = open_engines(replace(config, policy=None))
     template = fitted(template, engines)
-    engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
     verdicts, calls, calls_each = 0.0, 0.0, 2 if template.then else 1
     lengths: list[int] = []
     shown = ""
     with VerdictStore(config.store) as store:
-        jury = tuple(Critic(other, make_judge(config, constitution, template, other.identity), store) for other in engines[1:])
-        labeller = Labeller(engine, judge, store, config.pairs, jury=jury)
+        critics = tuple(
+            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
+        )
+        labeller, critic = Labeller(critics, config.pairs), critics[0]
         rows = read_rows(config.source, config.limit)
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
@@ -131,19 +133,18 @@ def dry_run(config: LabelConfig) -> DryRun:
             if isinstance(item, BadRow):
                 totals["bad_rows"] += 1
                 continue
-            first, n = len(item.subjects), len(item.row.responses)
-            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.mode == "compare" else 1.0
-            for asked in (asked for subject in item.subjects for asked in subject.by_critic):
+            rounds = budget(len(item.row.responses)) / len(item.pairs) if labeller.in_rounds else 1.0
+            for asked in (asked for plan in item.plans for asked in plan.by_critic):
                 questions = in_cache_order(asked)
                 verdicts += rounds * len(asked)
                 calls += rounds * calls_each * len(questions)
                 totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
                 for question in questions[: TOKEN_SAMPLE - len(lengths)]:
-                    prompt = judge.prompt(question)
-                    lengths.append(engine.count_tokens(prompt))
+                    prompt = critic.judge.prompt(question)
+                    lengths.append(critic.engine.count_tokens(prompt))
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
-    for one in engines:
-        asyncio.run(one.close())
+    for engine in engines:
+        asyncio.run(engine.close())
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
     return DryRun(**totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown)
 
@@ -162,8 +163,7 @@ def _stream(
     with ExitStack() as stack:
         preferences = stack.enter_context(JsonlWriter(out / "preferences.jsonl"))
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
-        scoring = labeller.judge.template.mode == "score"
-        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if scoring else None
+        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if labeller.jury.mode.scores else None
         (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
@@ -186,7 +186,7 @@ def _stream(
 def _derive(config: LabelConfig) -> None:
     """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
-    if config.mode == "score":
+    if MODES[config.mode].scores:
         write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
     for name in EXPORTS:
         if name in config.export:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from rlaif.constitution.load import load_constitution
 from rlaif.constitution.types import Aggregate
 from rlaif.critic.examples import Known, known
 from rlaif.critic.judge import REASONS, Judge
-from rlaif.critic.modes.compare import Orders
+from rlaif.critic.modes import MODES
+from rlaif.critic.modes.base import Mode, Orders
 from rlaif.critic.pairs import ADAPTIVE, check_pairs
-from rlaif.critic.templates import Mode, Template, load_template
+from rlaif.critic.templates import Template, load_template
 from rlaif.critic.verdict import MIN_MASS
 from rlaif.data.exports import EXPORTS
 from rlaif.data.rows import BadRow, Row
@@ -35,7 +36,7 @@ class LabelConfig:
     constitution: Path
     critic: str
     out: Path
-    mode: Mode = "compare"
+    mode: str = "compare"
     store: Path = Path("runs/verdicts.sqlite")
     prompts: Path | None = None
     pairs: str = "all"
@@ -73,13 +74,20 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     unknown = set(config.export) - set(EXPORTS)
     if unknown:
         raise UsageError(f"--export {unknown.pop()}: expected one of {', '.join(EXPORTS)}")
-    for flag, given, needed, having in (
-        ("--reasons", config.reasons, "--mode compare", config.mode == "compare"),
-        ("--shots", config.shots, "--mode compare", config.mode == "compare"),
+    mode: Mode[Any] = MODES[config.mode]
+    form = mode.reasons if config.reasons else mode.form
+    if form is None:
+        raise UsageError(f"--reasons needs {_modes(lambda mode: mode.reasons is not None)}")
+    for flag, given, setting in (
+        ("--shots", bool(config.shots), "shots"),
+        (f"--pairs {config.pairs}", config.pairs in ADAPTIVE, "rounds"),
+        (f"--orders {config.orders}", config.orders != LabelConfig.orders, "orders"),
+        ("--min-mass", config.min_mass != LabelConfig.min_mass, "min_mass"),
+    ):
+        if given and setting not in mode.settings:
+            raise UsageError(f"{flag} needs {_modes(lambda mode: setting in mode.settings)}")
+    for flag, used, needed, having in (
         ("--shots", config.shots, "no --reasons: examples come without any", not config.reasons),
-        (f"--pairs {config.pairs}", config.pairs in ADAPTIVE, "--mode compare", config.mode == "compare"),
-        (f"--orders {config.orders}", config.orders != LabelConfig.orders, "--mode compare or rank", config.mode != "score"),
-        ("--min-mass", config.min_mass != LabelConfig.min_mass, "--mode compare or score", config.mode != "rank"),
         ("--reasons-tokens", config.reasons_tokens != LabelConfig.reasons_tokens, "--reasons", config.reasons),
         (
             "--votes-temperature",
@@ -91,18 +99,23 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
         ("--votes", config.votes > 1, "--votes-temperature above 0", config.votes_temperature > 0),
         ("--clamp", config.clamp, "--reasons: other labels are sure of themselves with cause", config.reasons),
     ):
-        if given and not having:
+        if used and not having:
             raise UsageError(f"{flag} needs {needed}")
     low, high = config.clamp or (0.0, 1.0)
     if not (0 <= low < 0.5 and abs(low + high - 1) < 1e-9):
         raise UsageError(
             f"--clamp {low:g} {high:g}: expected two that sum to 1, such as .4 .6: which response is first is chance"
         )
-    template = load_template("reasons" if config.reasons else config.mode, config.prompts)
+    template = load_template(form, config.prompts)
     constitution = load_constitution(config.constitution)
     if config.shots and not any(principle.examples for principle in constitution.principles):
         raise UsageError(f"--shots: no principle of {config.constitution} has examples")
     return constitution, template
+
+
+def _modes(which: Callable[[Mode[Any]], bool]) -> str:
+    """The modes that something is meant for, as the user names them."""
+    return f"--mode {' or '.join(name for name in MODES if which(MODES[name]))}"
 
 
 def open_engines(config: LabelConfig) -> tuple[list[Engine], Policy | None]:

@@ -59,17 +59,12 @@ async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore
         for row in group
         if isinstance(row, Row) and not row.responses
     }
-    answers = store.get(list(set(names.values())))
-    missing = {
-        names[row.number]: as_prompt(row.conversation)
+    wanted = {names[row.number]: as_prompt(row.conversation) for row in group if isinstance(row, Row) and row.number in names}
+    sampled = await store.ask(wanted, lambda missing: policy.engine.generate(missing, policy.sampling))
+    return [
+        _sampled(row, sampled.answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row
         for row in group
-        if isinstance(row, Row) and row.number in names and names[row.number] not in answers
-    }
-    if missing:
-        fresh = dict(zip(missing, await policy.engine.generate(list(missing.values()), policy.sampling), strict=True))
-        store.put(fresh.items())
-        answers.update(fresh)
-    return [_sampled(row, answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row for row in group]
+    ]
 
 
 def _sampled(row: Row, answer: Answer) -> Row | BadRow:

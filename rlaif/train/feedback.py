@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rlaif.critic.modes.compare import Orders
+from rlaif.critic.modes.base import Orders
 from rlaif.engines.open import Backend
 from rlaif.errors import UsageError
 from rlaif.train.config import TrainConfig

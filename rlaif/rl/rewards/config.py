@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.modes.compare import Orders
+from rlaif.critic.modes.base import Orders
 from rlaif.engines.open import Backend, Dtype
 from rlaif.train.config import Prediction
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.constitution.load import load_constitution
+from rlaif.critic.ask import Critic
 from rlaif.critic.judge import Judge
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import fitted, load_template
@@ -112,7 +113,7 @@ class _Opener:
         template = fitted(load_template("score" if config.judge == "score" else "compare", config.prompts), [engine])
         how = config.aggregate or constitution.aggregate
         judge = Judge(constitution, template, engine.identity, how, config.orders, config.min_mass, config.seed)
-        store = self.exits.enter_context(VerdictStore(config.store)) if config.store else None
+        store = self.exits.enter_context(VerdictStore(config.store or Path(":memory:")))
         facts = {
             "reward": "critic",
             "judge": config.judge,
@@ -124,7 +125,7 @@ class _Opener:
             "opponents": config.opponents,
             "min_mass": config.min_mass,
         }
-        return CriticReward(engine, judge, self._plan(config), store), facts
+        return CriticReward((Critic(engine, judge, store),), self._plan(config)), facts
 
     def _plan(self, config: RewardConfig) -> Plan:
         if config.judge == "score":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure
@@ -13,7 +12,7 @@ from rlaif.engines.base import Engine, Sampling
 from rlaif.sample.policy import as_prompt
 
 
-@dataclass
+@dataclass(frozen=True)
 class ReferenceAnswers:
     """Called with rows, gives an answer to each. The store makes a resumed run see the very same ones: another batch could
     change a greedy answer in its last digits."""
@@ -21,19 +20,12 @@ class ReferenceAnswers:
     engine: Engine
     sampling: Sampling
     store: VerdictStore
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(self, rows: Sequence[Row]) -> list[str | Failure]:
         names = [key("reference", self.engine.identity, row.conversation, self.sampling.max_tokens) for row in rows]
-        async with self._turn:  # of two calls about one prompt, the second waits for the first one's answer
-            answers = self.store.get(list(set(names)))
-            missing = {name: row for name, row in zip(names, rows, strict=True) if name not in answers}
-            prompts = [as_prompt(row.conversation) for row in missing.values()]
-            fresh = await self.engine.generate(prompts, self.sampling) if prompts else []
-            asked = list(zip(missing, fresh, strict=True))
-            self.store.put(asked)
-        answers |= dict(asked)
-        return [_text(answers[name]) for name in names]
+        prompts = {name: as_prompt(row.conversation) for name, row in zip(names, rows, strict=True)}
+        written = await self.store.ask(prompts, lambda missing: self.engine.generate(missing, self.sampling))
+        return [_text(written.answers[name]) for name in names]
 
 
 def _text(answer: Answer) -> str | Failure:
