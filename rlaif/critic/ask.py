@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlaif.critic.judge import Asked, Judge, Question
@@ -49,7 +49,7 @@ class Critic:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
         answers, asked = await self.store.ask(wanted, self._answered)
-        return Replies(answers, self._rationales(wanted.values()) if self.judge.template.then else {}, asked)
+        return Replies(answers, await self._rationales(wanted, answers) if self.judge.template.then else {}, asked)
 
     def verdict(self, asked: Asked, replies: Replies) -> Verdict | Failure:
         """The judge's reading of the answers to ``asked``."""
@@ -58,17 +58,14 @@ class Critic:
         return self.judge.verdict(answers, [None if reason is None else reason.text for reason in reasons], asked.shown)
 
     async def _answered(self, questions: Sequence[Question]) -> list[Answer]:
-        """The engine's answer to each question, after a rationale where the judge asks for one; without it there is no answer."""
+        """The engine's answer to each question, after a rationale where the judge asks for one; without that, its failure."""
         if self.judge.mode.drawing(len(questions[0].responses)):
             return await self._written(questions)
-        reasons: dict[bytes, Answer] = {}
-        if self.judge.template.then:
-            names = {_rationale(question): question for question in questions}
-            reasons = (await self.store.ask(names, self._written)).answers
+        reasons = await self._reasons(questions) if self.judge.template.then else {}
         answers: dict[bytes, Answer] = {}
         prompts = {}
         for question in questions:
-            reason = reasons.get(_rationale(question))
+            reason = reasons.get(question.key)
             if isinstance(reason, Failure):
                 answers[question.key] = reason
             else:
@@ -89,13 +86,23 @@ class Critic:
             written |= zip((question.key for question in alike), texts, strict=True)
         return [written[question.key] for question in questions]
 
-    def _rationales(self, questions: Iterable[Question]) -> dict[bytes, Generation]:
-        """The rationales that are kept, by question."""
-        names = {_rationale(question): question.key for question in questions}
+    async def _reasons(self, questions: Iterable[Question]) -> dict[bytes, Answer]:
+        """What the critic writes before its answer to each question, by the question's key."""
+        names = {_rationale(question.key): question for question in questions}
+        written = await self.store.ask(names, self._written)
+        return {question.key: written.answers[name] for name, question in names.items()}
+
+    async def _rationales(
+        self, questions: Mapping[bytes, Question], answers: Mapping[bytes, Answer]
+    ) -> dict[bytes, Generation]:
+        """The rationales that came before ``answers``; where the store has lost one that an answer followed, once more."""
+        names = {_rationale(name): name for name in questions}
         kept = self.store.get(list(names))
+        lost = [name for name in names if name not in kept and not isinstance(answers[names[name]], Failure)]
+        kept |= (await self.store.ask({name: questions[names[name]] for name in lost}, self._written)).answers
         return {names[name]: reason[0] for name, reason in kept.items() if isinstance(reason, list)}
 
 
-def _rationale(question: Question) -> bytes:
-    """The key under which the question's rationale is kept."""
-    return key("rationale", question.key.hex())
+def _rationale(name: bytes) -> bytes:
+    """The key of the rationale before the answer that is kept under ``name``."""
+    return key("rationale", name.hex())

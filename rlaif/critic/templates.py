@@ -122,8 +122,8 @@ class Template:
     ) -> Prompt:
         """The critic's prompt for one sample and one principle.
 
-        responses: one for each slot of the form (two to compare: the first is A), or two or more that are numbered from 1; each a
-            list of turns, nearly always one.
+        responses: one for each slot of the form (two to compare: the first is A), or several, numbered from 1; each a list
+            of turns, nearly always one.
         shots: worked examples by the same principle; they come from the constitution, so they are trusted.
         rationale: what the critic has said to ``messages`` (in ``revise``, its critique); with it the prompt goes on to
             ``then``. Not trusted.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rlaif.critic.ask import Critic
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import fitted
 from rlaif.errors import UsageError
 from rlaif.label.pipeline import Counts, Labeller, Sink
-from rlaif.label.setup import LabelConfig, make_judge, open_engines, read_inputs
+from rlaif.label.setup import LabelConfig, open_critics, open_engines, read_inputs
 
 
 class _Records(list[dict[str, Any]]):
@@ -32,9 +31,7 @@ def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
     template = fitted(template, engines)
     records = _Records()
     with VerdictStore(config.store) as store:
-        critics = tuple(
-            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
-        )
+        critics = open_critics(config, constitution, template, engines, store)
         labeller = Labeller(critics)
 
         async def work() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from rlaif.constitution import Constitution
 from rlaif.constitution.load import load_constitution
 from rlaif.constitution.types import Aggregate
+from rlaif.critic.ask import Critic
 from rlaif.critic.examples import Known, known
 from rlaif.critic.judge import REASONS, Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.modes.base import Mode, Orders
 from rlaif.critic.pairs import ADAPTIVE, check_pairs
+from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import Template, load_template
 from rlaif.critic.verdict import MIN_MASS
 from rlaif.data.exports import EXPORTS
@@ -77,7 +79,7 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     mode: Mode[Any] = MODES[config.mode]
     form = mode.reasons if config.reasons else mode.form
     if form is None:
-        raise UsageError(f"--reasons needs {_modes(lambda mode: mode.reasons is not None)}")
+        raise UsageError(f"--reasons needs {_modes('reasons')}")
     for flag, given, setting in (
         ("--shots", bool(config.shots), "shots"),
         (f"--pairs {config.pairs}", config.pairs in ADAPTIVE, "rounds"),
@@ -85,7 +87,7 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
         ("--min-mass", config.min_mass != LabelConfig.min_mass, "min_mass"),
     ):
         if given and setting not in mode.settings:
-            raise UsageError(f"{flag} needs {_modes(lambda mode: setting in mode.settings)}")
+            raise UsageError(f"{flag} needs {_modes(setting)}")
     for flag, used, needed, having in (
         ("--shots", config.shots, "no --reasons: examples come without any", not config.reasons),
         ("--reasons-tokens", config.reasons_tokens != LabelConfig.reasons_tokens, "--reasons", config.reasons),
@@ -113,9 +115,10 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     return constitution, template
 
 
-def _modes(which: Callable[[Mode[Any]], bool]) -> str:
-    """The modes that something is meant for, as the user names them."""
-    return f"--mode {' or '.join(name for name in MODES if which(MODES[name]))}"
+def _modes(setting: str) -> str:
+    """The modes that a setting is meant for, as the user names them."""
+    meant = [name for name, mode in MODES.items() if setting in mode.settings or (setting == "reasons" and mode.reasons)]
+    return f"--mode {' or '.join(meant)}"
 
 
 def open_engines(config: LabelConfig) -> tuple[list[Engine], Policy | None]:
@@ -153,6 +156,13 @@ def make_judge(config: LabelConfig, constitution: Constitution, template: Templa
         votes=config.votes,
         clamp=config.clamp or (0.0, 1.0),
     )
+
+
+def open_critics(
+    config: LabelConfig, constitution: Constitution, template: Template, engines: Sequence[Engine], store: VerdictStore
+) -> tuple[Critic, ...]:
+    """One for each engine, all asked alike."""
+    return tuple(Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines)
 
 
 def draw_canaries(config: LabelConfig, constitution: Constitution) -> list[Known]:

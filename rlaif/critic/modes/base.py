@@ -57,7 +57,7 @@ class Mode(Protocol[AnyVerdict]):
         ...
 
     def drawing(self, n: int) -> Sampling | None:
-        """How the text is drawn that answers a question about ``n`` responses; None where the answer is a label's probability."""
+        """How the text is drawn that answers a question about ``n`` responses; None where labels' probabilities answer it."""
         ...
 
     def read(
