@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rlaif.critic.answers import answered
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure, Verdict
-from rlaif.engines.base import Choice, Engine, Generation, Sampling
+from rlaif.engines.base import Choice, Engine, FailureReason, Generation, Sampling
 
 
 @dataclass
@@ -48,8 +49,12 @@ class Critic:
     async def ask(self, questions: Iterable[Question]) -> Replies:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
-        answers, asked = await self.store.ask(wanted, self._answered)
-        return Replies(answers, await self._rationales(wanted, answers) if self.judge.template.then else {}, asked)
+        answers, asked = await answered(self.engine, wanted, self._answered, self.store)
+        followed = {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
+        reasons = await self._reasons(followed) if self.judge.template.then else {}
+        unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
+        rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
+        return Replies(answers | unreasoned, rationales, asked)
 
     def verdict(self, asked: Asked, replies: Replies) -> Verdict | Failure:
         """The judge's reading of the answers to ``asked``."""
@@ -61,17 +66,13 @@ class Critic:
         """The engine's answer to each question, after a rationale where the judge asks for one; without that, its failure."""
         if self.judge.mode.drawing(len(questions[0].responses)):
             return await self._written(questions)
-        reasons = await self._reasons(questions) if self.judge.template.then else {}
-        answers: dict[bytes, Answer] = {}
-        prompts = {}
-        for question in questions:
-            reason = reasons.get(question.key)
-            if isinstance(reason, Failure):
-                answers[question.key] = reason
-            else:
-                prompts[question.key] = self.judge.prompt(question, reason[0].text if isinstance(reason, list) else None)
-        chosen = await self.engine.choose(list(prompts.values()), self.judge.template.choices) if prompts else []
-        answers |= zip(prompts, chosen, strict=True)
+        reasons = await self._reasons({question.key: question for question in questions}) if self.judge.template.then else {}
+        answers: dict[bytes, Answer] = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
+        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
+        ready = [question for question in questions if question.key not in answers]
+        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
+        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
+        answers |= {question.key: choice for question, choice in zip(ready, choices, strict=True)}
         return [answers[question.key] for question in questions]
 
     async def _written(self, questions: Sequence[Question]) -> list[Answer]:
@@ -81,28 +82,24 @@ class Critic:
             ways.setdefault(self.judge.drawing(question), []).append(question)
         written: dict[bytes, Answer] = {}
         for sampling, alike in ways.items():
-            prompts = [self.judge.prompt(question) for question in alike]
-            texts = await self.engine.generate(prompts, sampling)
+            texts = await self.engine.generate([self.judge.prompt(question) for question in alike], sampling)
             written |= zip((question.key for question in alike), texts, strict=True)
         return [written[question.key] for question in questions]
 
-    async def _reasons(self, questions: Iterable[Question]) -> dict[bytes, Answer]:
-        """What the critic writes before its answer to each question, by the question's key."""
-        names = {_rationale(question.key): question for question in questions}
-        written = await self.store.ask(names, self._written)
-        return {question.key: written.answers[name] for name, question in names.items()}
-
-    async def _rationales(
-        self, questions: Mapping[bytes, Question], answers: Mapping[bytes, Answer]
-    ) -> dict[bytes, Generation]:
-        """The rationales that came before ``answers``; where the store has lost one that an answer followed, once more."""
-        names = {_rationale(name): name for name in questions}
-        kept = self.store.get(list(names))
-        lost = [name for name in names if name not in kept and not isinstance(answers[names[name]], Failure)]
-        kept |= (await self.store.ask({name: questions[names[name]] for name in lost}, self._written)).answers
-        return {names[name]: reason[0] for name, reason in kept.items() if isinstance(reason, list)}
+    async def _reasons(self, questions: Mapping[bytes, Question]) -> dict[bytes, Generation | Failure]:
+        """The rationale of each question, by the question's key."""
+        names = {key("rationale", name.hex()): name for name in questions}
+        wanted = {name: questions[of] for name, of in names.items()}
+        written = await answered(self.engine, wanted, self._written, self.store)
+        reasons: dict[bytes, Generation | Failure] = {}
+        for name, answer in written.answers.items():
+            assert isinstance(answer, list | Failure)
+            reasons[names[name]] = whole(answer[0], self.judge.reasons.max_tokens) if isinstance(answer, list) else answer
+        return reasons
 
 
-def _rationale(name: bytes) -> bytes:
-    """The key of the rationale before the answer that is kept under ``name``."""
-    return key("rationale", name.hex())
+def whole(rationale: Generation, most: int) -> Generation | Failure:
+    """The rationale, unless it was cut or says nothing: the verdict that would follow it is not the critic's reasoned one."""
+    if rationale.finish == "length":
+        return Failure(FailureReason.TRUNCATED, f"rationale: longer than {most} tokens (--reasons-tokens)")
+    return rationale if rationale.text.strip() else Failure(FailureReason.PARSE_FAILED, "rationale: empty")

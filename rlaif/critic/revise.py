@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.aggregate import draw
+from rlaif.critic.answers import answered
 from rlaif.critic.examples import critique_shots
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.templates import Form, Shot, Template
@@ -134,7 +136,8 @@ class Reviser:
 
     async def _written(self, prompts: Mapping[bytes, Prompt]) -> dict[bytes, Answer]:
         """The answer to each prompt, by its key."""
-        written = await self.store.ask(prompts, lambda missing: self.engine.generate(missing, self.sampling))
+        generate = partial(self.engine.generate, sampling=self.sampling)
+        written = await answered(self.engine, prompts, generate, self.store)
         return written.answers
 
     def _read(self, answer: Answer, what: str) -> str | Failure:

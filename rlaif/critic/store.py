@@ -11,12 +11,12 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Self
 
 from rlaif.critic.stored import Answer, DamagedError, read, spelled
 from rlaif.engines.base import Failure, FailureReason
@@ -24,7 +24,6 @@ from rlaif.errors import RunFailed, UsageError, warn
 
 __all__ = ["FORMAT", "LASTING", "Answer", "VerdictStore", "key"]
 
-Wanted = TypeVar("Wanted")
 FORMAT = 1
 """What ``PRAGMA user_version`` says of a store's tables; 0 is a store from before there were versions, which reads alike."""
 LASTING = frozenset({FailureReason.TOO_LONG, FailureReason.REFUSED})
@@ -35,13 +34,6 @@ def key(*parts: object) -> bytes:
     """A store key: the hash of everything that shaped the answer, in a fixed spelling."""
     spelled = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), default=list)
     return hashlib.sha256(spelled.encode()).digest()[:20]
-
-
-class Answers(NamedTuple):
-    """answers: by key. asked: how many of them an engine gave just now."""
-
-    answers: dict[bytes, Answer]
-    asked: int
 
 
 class VerdictStore:
@@ -57,7 +49,8 @@ class VerdictStore:
         self._patience = patience
         self._damaged: set[bytes] = set()
         self._asking_again = 0
-        self._under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        self.under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        """What ``critic.answers`` is asking for just now."""
         try:
             if path.exists() and not path.is_file():
                 raise UsageError(f"--store {path}: not a file; give a file's name")
@@ -99,46 +92,6 @@ class VerdictStore:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rlaif', ?)", (version("rlaif"),))
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
             self._db.execute("COMMIT")
-
-    async def ask(
-        self, wanted: Mapping[bytes, Wanted], draw: Callable[[Sequence[Wanted]], Awaitable[Sequence[Answer]]]
-    ) -> Answers:
-        """The answer to each of ``wanted``, by its key: as stored, or as ``draw`` gives it, kept before it is used.
-
-        All that is missing is drawn in one call. What another caller is being given just now is not asked again: its answer is
-        waited for.
-        """
-        answers, asked = self.get(list(wanted)), 0
-        while missing := [name for name in wanted if name not in answers]:
-            elsewhere = {name: self._under_way[name] for name in missing if name in self._under_way}
-            own = {name: wanted[name] for name in missing if name not in elsewhere}
-            if own:
-                answers |= await self._drawn(own, draw)
-                asked += len(own)
-            for name, under_way in elsewhere.items():
-                answer = await asyncio.shield(under_way)
-                if answer is not None:
-                    answers[name] = answer
-        return Answers(answers, asked)
-
-    async def _drawn(
-        self, wanted: Mapping[bytes, Wanted], draw: Callable[[Sequence[Wanted]], Awaitable[Sequence[Answer]]]
-    ) -> dict[bytes, Answer]:
-        under_way: dict[bytes, asyncio.Future[Answer | None]] = {
-            name: asyncio.get_running_loop().create_future() for name in wanted
-        }
-        self._under_way |= under_way
-        kept: dict[bytes, Answer] = {}
-        try:
-            drawn = await draw(list(wanted.values()))
-            fresh: dict[bytes, Answer] = dict(zip(wanted, drawn, strict=True))
-            self.put(fresh.items())
-            kept = fresh | self.get(list(wanted))  # where another process was faster, its answer is the one that stays
-            return kept
-        finally:
-            for name, future in under_way.items():
-                del self._under_way[name]
-                future.set_result(kept.get(name))  # None where this call came to nothing: who waits for it asks anew
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The stored answers among ``keys``. A damaged one is named on stderr and left out: it will be asked again."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 from rlaif.constitution.problems import faults
-from rlaif.constitution.read import MAX_BYTES, Source, read
+from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
 from rlaif.errors import UsageError
+from rlaif.files import open_file
 
 
 def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
@@ -18,14 +20,14 @@ def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
     from jsonschema import Draft7Validator
 
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     source = read(path, content, kind, least)
     for wrong in Draft7Validator(json.loads(schema.read_text(encoding="utf-8"))).iter_errors(source.data):
         if tuple(wrong.absolute_path) not in source.faulty:
-            for fault in faults(wrong):
+            for fault in islice(faults(wrong), MAX_PROBLEMS + 1):
                 source.add(fault)
     return source
 
@@ -33,4 +35,4 @@ def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
 def settle(source: Source) -> None:
     """Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``."""
     if source.problems:
-        raise UsageError("\n".join(str(problem) for problem in sorted(set(source.problems))))
+        raise UsageError("\n".join(source.lines()))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from rlaif.critic.answers import answered
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure
 from rlaif.data.rows import Row
@@ -24,7 +26,8 @@ class ReferenceAnswers:
     async def __call__(self, rows: Sequence[Row]) -> list[str | Failure]:
         names = [key("reference", self.engine.identity, row.conversation, self.sampling.max_tokens) for row in rows]
         prompts = {name: as_prompt(row.conversation) for name, row in zip(names, rows, strict=True)}
-        written = await self.store.ask(prompts, lambda missing: self.engine.generate(missing, self.sampling))
+        generate = partial(self.engine.generate, sampling=self.sampling)
+        written = await answered(self.engine, prompts, generate, self.store)
         return [_text(written.answers[name]) for name in names]
 
 
