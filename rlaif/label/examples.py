@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import fitted
 from rlaif.errors import UsageError
 from rlaif.label.pipeline import Counts, Labeller, Sink
-from rlaif.label.setup import LabelConfig, open_critics, open_engines, read_inputs
 
 
 class _Records(list[dict[str, Any]]):
@@ -18,21 +17,16 @@ class _Records(list[dict[str, Any]]):
         self.append(record)
 
 
-def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
-    """The canary record of every example of ``config.constitution``; ``source`` and ``out`` play no part.
-
-    Raises UsageError where there is no example.
-    """
-    constitution, template = read_inputs(config)
+def judge_examples(config: CriticConfig) -> list[dict[str, Any]]:
+    """The canary record of every example of the critic's constitution. Raises UsageError where there is no example."""
+    constitution, _ = config.inputs()
     rows = list(known(constitution))
     if not rows:
         raise UsageError(f"{config.constitution}: no principle has examples, so there is nothing to test a critic with")
-    engines, _ = open_engines(config)
-    template = fitted(template, engines)
+    engines = config.engines()
     records = _Records()
     with VerdictStore(config.store) as store:
-        critics = open_critics(config, constitution, template, engines, store)
-        labeller = Labeller(critics)
+        labeller = Labeller(config.critics(engines, store))
 
         async def work() -> None:
             try:

@@ -44,7 +44,8 @@ class Mode(Protocol[AnyVerdict]):
     reasons: Form | None
     """The template that asks for a rationale first (``--reasons``); None where there is none."""
     settings: frozenset[str]
-    """Which of ``orders``, ``min_mass``, ``shots`` and ``rounds`` (of pairs) mean something here; others are refused."""
+    """Which of ``orders``, ``min_mass``, ``shots``, ``reasons`` and ``rounds`` (of pairs) mean something here; others are
+    refused."""
     scores: bool
     """Whether it says something of single responses, so that a run writes ``scores.jsonl``."""
 

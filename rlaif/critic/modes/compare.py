@@ -25,7 +25,7 @@ class Compare:
 
     form = FORM
     reasons: Form | None = REASONS_FORM
-    settings = frozenset({"orders", "min_mass", "shots", "rounds"})
+    settings = frozenset({"orders", "min_mass", "shots", "reasons", "rounds"})
     scores = False
 
     def unfit(self, n: int) -> str | None:
