@@ -14,7 +14,6 @@ from typing import Any
 from rlaif.config_file import write_config
 from rlaif.critic.reasons import Noted
 from rlaif.critic.revise import Draft, Reviser
-from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
@@ -112,12 +111,12 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         engines, policy = open_engines(config.critic, who, config.drawing)
         assert policy is not None
         store = stack.enter_context(VerdictStore(config.critic.store))
-        first, *others = config.critic.critics(engines, store)
+        critics = config.critic.critics(engines, store)
         limit, seed = config.critic.max_failure_rate, config.critic.seed
-        labeller = Labeller(first.engine, first.judge, store, "all", None, limit, jury=tuple(others))
+        labeller = Labeller(critics, max_failure_rate=limit)
         reviser = Reviser(policy.engine, revising, constitution, store, policy.sampling, seed, config.critique_shots)
-        facts = run_facts(config, first.judge, [*engines, policy.engine], None)
-        facts["critic"] = " + ".join(named(engine.identity, first.judge.sampled) for engine in engines)
+        facts = run_facts(config, critics[0].judge, [*engines, policy.engine], None)
+        facts["critic"] = " + ".join(critic.judge.identity for critic in critics)
         facts["reviser"] = policy.engine.identity
         facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
         begin(folder, config, facts)
