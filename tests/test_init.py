@@ -20,7 +20,11 @@ def runs():
     """(function, configuration) of everything in the package that runs a configuration."""
     for path in Path(rlaif.__file__).parent.rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and [each.arg for each in node.args.args] == ["config", "progress"]:
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.name.startswith("run_")
+                and [each.arg for each in node.args.args] == ["config", "progress"]
+            ):
                 yield node.name, ast.unparse(node.args.args[0].annotation)
 
 

@@ -14,6 +14,7 @@ UNTESTED = {
     "rlaif/critic/config.py",
     "rlaif/critic/judge.py",
     "rlaif/critic/jury.py",
+    "rlaif/critic/modes/base.py",
     "rlaif/critic/records.py",
     "rlaif/critic/stored.py",
     "rlaif/critic/verdict.py",
