@@ -39,14 +39,14 @@ def run(folder: Path, command: str, faults: tuple[str, ...], name: str) -> dict[
         began = time.monotonic()
         try:
             if command == "sample":
-                drawn: dict[str, Any] = {"model": server.url, "samples": 3}
-                config = configure(SampleConfig, source=source, out=out / "rows.jsonl", store=store, **drawn)
-                run_sample(config)
-                written, listed = config.out, config.failures
+                written = out / "rows.jsonl"
+                sampled = configure(SampleConfig, source=source, model=server.url, out=written, samples=3, store=store)
+                run_sample(sampled)
+                listed = sampled.failures
             else:
                 settings: dict[str, Any] = {"constitution": folder / "c.yaml", "critic": server.url, "max_failure_rate": 1.0}
-                settings |= {"source": source, "out": out, "store": store, "reasons": command == "label --reasons"}
-                run_label(configure(LabelConfig, **settings))
+                settings |= {"store": store, "reasons": command == "label --reasons"}
+                run_label(configure(LabelConfig, source=source, out=out, **settings))
                 written, listed = out / "preferences.jsonl", out / "failures.jsonl"
         except RunFailed as error:
             return {"error": str(error)}
