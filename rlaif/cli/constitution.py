@@ -145,13 +145,13 @@ def test(
         )
     )
     for record in records:
-        if record["failure"]:
-            typer.echo(f"{record['id']}: no verdict ({record['failure']})")
-        elif not record["right"]:
-            won = f"the worse response wins by {-record['margin']:.2f}" if record["margin"] < 0 else "neither response wins"
-            typer.echo(f"{record['id']}: wrong, {won}")
-    judged = [record for record in records if record["failure"] is None]
-    right = sum(record["right"] for record in judged)
+        if record.margin is None:
+            typer.echo(f"{record.id}: no verdict ({record.failure})")
+        elif not record.right:
+            won = f"the worse response wins by {-record.margin:.2f}" if record.margin < 0 else "neither response wins"
+            typer.echo(f"{record.id}: wrong, {won}")
+    judged = [record for record in records if record.right is not None]
+    right = sum(bool(record.right) for record in judged)
     typer.echo(f"{file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
     if right < len(records):
         raise typer.Exit(1)
@@ -196,7 +196,7 @@ def diff(
         for name, number in verdicts.items():
             typer.echo(f"  {name}: {number:,} verdicts")
         for flip in turned[:show]:
-            said = " ".join(flip.record["prompt"][-1]["content"].split())[:80] if flip.record["prompt"] else ""
+            said = " ".join(flip.record.prompt[-1]["content"].split())[:80] if flip.record.prompt else ""
             typer.echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {ascii(said)[1:-1]}")
 
 

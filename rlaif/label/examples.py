@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TypeVar
 
 from rlaif.critic.ask import Critic
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import fitted
+from rlaif.data.records import CanaryRecord
 from rlaif.errors import UsageError
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import LabelConfig, make_judge, open_engines, read_inputs
 
+R = TypeVar("R")
 
-class _Records(list[dict[str, Any]]):
-    def write(self, record: dict[str, Any]) -> None:
+
+class _Records(list[R]):
+    def write(self, record: R) -> None:
         self.append(record)
 
 
-def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
+def judge_examples(config: LabelConfig) -> list[CanaryRecord]:
     """The canary record of every example of ``config.constitution``; ``source`` and ``out`` play no part.
 
     Raises UsageError where there is no example.
@@ -30,7 +33,7 @@ def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
         raise UsageError(f"{config.constitution}: no principle has examples, so there is nothing to test a critic with")
     engines, _ = open_engines(config)
     template = fitted(template, engines)
-    records = _Records()
+    records = _Records[CanaryRecord]()
     with VerdictStore(config.store) as store:
         first, *jury = (
             Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines

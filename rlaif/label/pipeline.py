@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import Opinion, preference, reward
@@ -23,12 +23,14 @@ from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
 from rlaif.critic.jury import Found, agreed, agreed_score, on_pair
 from rlaif.critic.modes.rank import MOST
 from rlaif.critic.pairs import ADAPTIVE, next_pairs, pairs
-from rlaif.critic.records import Judged, canary_record, failure_record, preference_record, score_record
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
+from rlaif.data.columns import Record
+from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed
+from rlaif.label.records import Judged, canary_record, failure_record, preference_record, score_record
 from rlaif.sample.policy import Policy, with_responses
 
 CHUNK_QUESTIONS = 512
@@ -42,19 +44,22 @@ Verdicts = dict[Principle, dict[tuple[int, ...], list[Found]]]
 """Of one row: by principle and subject, one per critic."""
 
 
-class Writer(Protocol):
-    def write(self, record: dict[str, Any]) -> None: ...
+R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
+
+
+class Writer(Protocol[R_contra]):
+    def write(self, record: R_contra) -> None: ...
 
 
 class Sink(NamedTuple):
     """Where a run's records go. scores: None but in score mode. chunk: called after each chunk with the counts so far.
     canaries: what the critic said of known rows."""
 
-    preferences: Writer
-    failures: Writer
-    scores: Writer | None
+    preferences: Writer[PreferenceRecord]
+    failures: Writer[FailureRecord]
+    scores: Writer[ScoreRecord] | None
     chunk: Callable[[Counts], None]
-    canaries: Writer | None = None
+    canaries: Writer[CanaryRecord] | None = None
 
 
 @dataclass
@@ -335,7 +340,7 @@ class Labeller:
                 if value is None:
                     counts.unjudged += 1
                 else:
-                    sink.scores.write(score_record(row, index, value, scored, who))
+                    sink.scores.write(score_record(row, index, value, scored, judge.constitution, who))
         compared = judge.template.mode == "compare"
         for i, j in (one.indices for one in item.subjects) if compared else pairs(self.schedule, n, judge.seed, row.id):
             judged = self._on_pair(found, i, j)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.transformers import end_tokens
@@ -70,7 +71,7 @@ async def _run(
     config: RlConfig,
     base: Base,
     queries: Sequence[Query],
-    failures: Sequence[dict[str, Any]],
+    failures: Sequence[FailureRecord],
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.data import formats
-from rlaif.data.exports import EXPORTS, read_records
+from rlaif.data.exports import EXPORTS
 from rlaif.data.read import read_rows
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import BadRecordError, to_row
@@ -56,8 +57,8 @@ def _rows(source: str, method: Method, limit: int | None) -> Iterator[Row | BadR
     if method in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
-        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl"))
-        yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)
+        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl", PreferenceRecord))
+        yield from islice((to_row(number, record.to_dict()) for number, record in enumerate(records, 1)), limit)
     elif method == "sft" and path.is_file() and _holds_text(path):
         yield from islice(map(_text_example, formats.records(path)), limit)
     else:

@@ -11,7 +11,8 @@ import pytest
 
 from rlaif.lab import phrases
 from rlaif.lab.gold import PRINCIPLES, gold, read
-from rlaif.lab.world import KINDS, Attributes, draw_attributes, draw_questions, questions, reply, rows, write_reply
+from rlaif.lab.questions import Attributes, questions
+from rlaif.lab.world import KINDS, draw_attributes, draw_questions, reply, rows, write_reply
 
 PLAIN = Attributes(
     substance="answer",
