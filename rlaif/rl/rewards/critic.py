@@ -20,7 +20,7 @@ from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking, Sc
 from rlaif.data.rows import Response, Row, Turn
 from rlaif.engines.base import Choice, Engine
 from rlaif.errors import UsageError
-from rlaif.rl.rewards.tally import FAILED, column, tally
+from rlaif.rl.rewards.tally import FAILED, column, of_principle, tally
 from rlaif.rl.rollout import Rewards, Rollout
 
 Verdicts = Sequence[tuple[Principle, Comparison | Score | Failure]]
@@ -47,8 +47,8 @@ class Plan(Protocol):
 class CriticReward:
     """A RewardSource. plan: ``alone`` for a judge of scores, ``within_groups`` or ``against_reference`` for comparisons.
 
-    Rewards are in [-1, 1] for scores and in [0, 1], the probability of being better, for comparisons. Columns: one per
-    principle, and the share of the rollout's verdicts that failed.
+    Rewards are in [-1, 1] for scores and in [0, 1], the probability of being better, for comparisons. Columns:
+    ``principles/ID``, and the share of the rollout's verdicts that failed.
     """
 
     engine: Engine
@@ -70,7 +70,7 @@ class CriticReward:
         for owner, failure in impossible.items():
             records[owner].failures[failure.reason] += 1
         names = [principle.id for principle in self.judge.constitution.principles]
-        columns = {name: column([_mean(record.parts.get(name)) for record in records]) for name in names}
+        columns = {of_principle(name): column([_mean(record.parts.get(name)) for record in records]) for name in names}
         columns[FAILED] = column([record.failure_rate for record in records])
         return tally(column([_mean(record.totals) for record in records]), columns, [record.reason for record in records])
 
