@@ -60,7 +60,10 @@ def write_rows(path, names):
     for row in range(6):
         texts = [f"{'good' if (row + index) % 2 else 'bad'} answer {index}" for index in range(3)]
         responses = [
-            {"text": text, "gold": {name: (number * 7 + index * 3 + row) % 5 / 4 for number, name in enumerate(names)}}
+            {
+                "text": text,
+                "gold": {beside_overall(name): (number * 7 + index * 3 + row) % 5 / 4 for number, name in enumerate(names)},
+            }
             for index, text in enumerate(texts)
         ]
         rows.append({"prompt": f"question {row}", "responses": responses})

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rlaif.cli.echo import echo
+
 app = typer.Typer(help="Agreement with known preferences, and rankings.", no_args_is_help=True)
 
 
@@ -65,7 +67,7 @@ def agreement(
     _print(cells(sections(folder, by)))
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
-        typer.echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
+        echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
 
 
 @app.command()
@@ -90,8 +92,9 @@ def ranking(
 
 def _print(cells: list[list[str]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in zip(*cells, strict=True):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlaif.cli.echo import echo
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -61,7 +63,7 @@ def build(
     folder = out or MODELS
     with Progress(*columns) as progress:
         build_models(folder, NAMES if only is None else (only.value,), seed, threads, _Bars(progress))
-    print(f"models and build.json are in {folder}")
+    echo(f"models and build.json are in {folder}")
 
 
 class _Bars:
@@ -107,7 +109,7 @@ def rows(
     with part.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     part.replace(out)
-    print(f"{n} rows are in {out}")
+    echo(f"{n} rows are in {out}")
 
 
 @app.command()
@@ -121,9 +123,9 @@ def gold(
     """Print the mean gold scores of models' replies to the lab's prompts, by principle and in all."""
     import asyncio
 
-    from rich.console import Console
     from rich.table import Table
 
+    from rlaif.cli.console import Console
     from rlaif.constitution.load import load_constitution
     from rlaif.engines import open_engine
     from rlaif.errors import UsageError

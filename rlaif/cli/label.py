@@ -118,8 +118,7 @@ def label(
 
     Running the same command again asks nothing twice: every answer is kept in the verdict store.
     """
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.label.run import LabelConfig, Progress, run_label
 
     config = LabelConfig(
@@ -170,8 +169,7 @@ def label(
 
 
 def _print_dry_run(config: LabelConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.label.run import dry_run
 
     plan = dry_run(config)
@@ -190,8 +188,7 @@ def _print_dry_run(config: LabelConfig) -> None:
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.evaluate.quality import as_table, quality
 
     counts = run["counts"]

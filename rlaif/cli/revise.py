@@ -61,8 +61,7 @@ def revise(
 
     Running the same command again asks nothing twice: every answer is kept in the verdict store.
     """
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
     from rlaif.label.revise_run import Progress, ReviseConfig, run_revise
 
@@ -99,8 +98,9 @@ def revise(
 
 
 def _print_result(out: Path, found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     table = Table("principle", "drawn", "changed", "confirmed")
     for name, counts in found["by_principle"].items():

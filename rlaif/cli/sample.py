@@ -34,8 +34,7 @@ def sample(
     store: Annotated[Path, output("Where answers are kept, so that none is asked twice.")] = Path("runs/verdicts.sqlite"),
 ) -> None:
     """Sample responses from a model. Running the same command again draws nothing twice."""
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import SampleProgress
     from rlaif.sample.run import Progress, SampleConfig, run_sample
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlaif.data.columns import Record, meanings
 from rlaif.data.records import RECORDS, PreferenceRecord
+from rlaif.errors import printable
 
 
 def card(run: Mapping[str, Any], quality: str) -> str:
@@ -46,7 +47,7 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         *(part for name in subsets[1:] for part in (f"Of the subset `{name}`:", _columns(RECORDS[name]))),
         "Every other column comes from the source, as `row_NAME` where the name was taken.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def _revised(found: Mapping[str, Any], reviser: str) -> str:

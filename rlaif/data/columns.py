@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, Self, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, NamedTuple, NotRequired, Self, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 DIGITS = 6
 """Decimals kept in files. The store keeps everything."""
@@ -115,6 +115,12 @@ def optional(hint: Any) -> Any:
     return next(inner for inner in get_args(hint) if inner is not NoneType)
 
 
+def required_keys(kind: Any) -> dict[str, Any]:
+    """The keys that every value of a ``TypedDict`` has, and their types."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint for name, hint in hints.items() if get_origin(hint) is not NotRequired}
+
+
 def _fields(hint: Any) -> str:
     kind = entry_in(hint)
     if kind is None:
@@ -153,7 +159,7 @@ def _codec(hint: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     if entry_in(hint):
         return lambda value: hint.from_dict(_object(value)), lambda value: value.to_dict()
     if is_typeddict(hint):
-        keys = get_type_hints(hint)
+        keys = required_keys(hint)
         return lambda value: _typed_dict(value, keys), _as_it_is
     if hint in _SCALARS:
         return _scalar_reader(hint), _as_it_is

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from rlaif.data.columns import columns, entry_in, optional
+from rlaif.data.columns import columns, entry_in, optional, required_keys
 from rlaif.data.records import RECORDS
 from rlaif.data.write import atomic_path, dumps
 
@@ -59,7 +59,7 @@ def _type(hint: Any) -> Any:
     if kind:
         return pa.struct([(name, _type(each.hint)) for name, each in columns(kind).items()])
     if is_typeddict(hint):
-        return pa.struct([(name, _type(held)) for name, held in get_type_hints(hint).items()])
+        return pa.struct([(name, _type(held)) for name, held in required_keys(hint).items()])
     return _SCALARS.get(hint)
 
 

@@ -340,7 +340,7 @@ class Labeller:
                 if value is None:
                     counts.unjudged += 1
                 else:
-                    sink.scores.write(score_record(row, index, value, scored, judge.constitution, who))
+                    sink.scores.write(score_record(row, index, value, scored, who))
         compared = judge.template.mode == "compare"
         for i, j in (one.indices for one in item.subjects) if compared else pairs(self.schedule, n, judge.seed, row.id):
             judged = self._on_pair(found, i, j)

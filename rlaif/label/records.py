@@ -54,10 +54,9 @@ def preference_record(
     )
 
 
-def score_record(row: Row, index: int, value: float, judged: Judged, constitution: Constitution, critic: str) -> ScoreRecord:
+def score_record(row: Row, index: int, value: float, judged: Judged, critic: str) -> ScoreRecord:
     """The record of one scored response."""
     response = row.responses[index]
-    whole = _says_overall(constitution)
     return ScoreRecord(
         id=f"{row.id}:{index}",
         prompt=row.conversation,
@@ -67,7 +66,7 @@ def score_record(row: Row, index: int, value: float, judged: Judged, constitutio
         critic=critic,
         row=row.number,
         index=index,
-        gold=tuple(GoldScore(id=name if whole else beside_overall(name), score=score) for name, score in response.gold.items()),
+        gold=tuple(GoldScore(id=name, score=score) for name, score in response.gold.items()),
         extra=riding({**row.extra, **response.extra}),
     )
 
@@ -138,33 +137,28 @@ def _scored(principle: Principle, verdict: Comparison | Score | Failure) -> Prin
     )
 
 
-def _says_overall(constitution: Constitution) -> bool:
-    """Whether ``overall`` in a source's gold is of the whole: where the constitution has a principle of that id, it is of the
-    principle."""
-    return all(principle.id != OVERALL for principle in constitution.principles)
-
-
 def _gold_margins(row: Row, chosen: int, rejected: int, constitution: Constitution) -> tuple[GoldMargin, ...]:
     """Known truth about the pair, where the dataset has it: per principle, and ``overall`` from the dataset's own
     preference or else from the principles' gold by weight."""
     better, worse = row.responses[chosen], row.responses[rejected]
     margins = {name: better.gold[name] - worse.gold[name] for name in better.gold if name in worse.gold}
-    overall = margins.pop(OVERALL, None) if _says_overall(constitution) else None
+    overall = margins.pop(OVERALL, None)
     if overall is None and row.preferred in (chosen, rejected):
         overall = 1.0 if row.preferred == chosen else -1.0
     elif overall is None:
         overall = _weighted_gold(better, worse, row, constitution)
-    entries = [GoldMargin(id=beside_overall(name), margin=margin) for name, margin in margins.items()]
-    return (*entries, *([] if overall is None else [GoldMargin(id=OVERALL, margin=overall)]))
+    if overall is not None:
+        margins[OVERALL] = overall
+    return tuple(GoldMargin(id=name, margin=margin) for name, margin in margins.items())
 
 
 def _weighted_gold(better: Response, worse: Response, row: Row, constitution: Constitution) -> float | None:
     """The weighted mean of gold margins, when every principle that applies to the row has gold."""
-    applying = [principle for principle in constitution.principles if principle.applies(row.extra)]
-    total = sum(principle.weight for principle in applying)
-    if not total or any(principle.id not in better.gold or principle.id not in worse.gold for principle in applying):
+    weights = {beside_overall(item.id): item.weight for item in constitution.principles if item.applies(row.extra)}
+    total = sum(weights.values())
+    if not total or any(name not in better.gold or name not in worse.gold for name in weights):
         return None
-    return sum(item.weight * (better.gold[item.id] - worse.gold[item.id]) for item in applying) / total
+    return sum(weight * (better.gold[name] - worse.gold[name]) for name, weight in weights.items()) / total
 
 
 def _of_each(side: str, response: Response) -> dict[str, Any]:

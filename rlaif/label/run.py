@@ -19,6 +19,7 @@ from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import Template, fitted
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
@@ -73,7 +74,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     rows = read_rows(config.source, config.limit)
     what = {"kind": "label", "source": config.source, "mode": config.mode}
     with ExitStack() as stack:
-        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite))
+        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
         canaries = draw_canaries(config, constitution)
         engines, policy = open_engines(config)
         template = fitted(template, engines)
@@ -83,7 +84,8 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         )
         labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
         facts = run_facts(config, constitution, template, engines, policy)
-        folder.write("running", facts)
+        begin(folder, facts, config.source)
+        rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config)
         progress.start(total)
         counts, stopped = Counts(), None
@@ -96,6 +98,45 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         return conclude(folder, config, facts, stopped)
+
+
+NOT_THE_RUN = frozenset(
+    ("out", "store", "overwrite", "export", "max_failure_rate", "engine", "dtype", "context", "gpu_memory", "tokenizer")
+    + ("trust_remote_code", "constitution", "critic", "jury", "policy", "reviser", "prompts")
+)
+"""Settings that may differ between two starts of a run: what does not shape it, and what is compared by its content."""
+_COMPARED = {
+    "constitution.digest": "another constitution",
+    "template.digest": "other prompts",
+    "revise_template.digest": "other prompts of revise",
+    "critic": "another critic",
+    "policy": "another policy",
+    "reviser": "another reviser",
+}
+
+
+def begin(folder: RunFolder, facts: dict[str, Any], source: str) -> None:
+    """Note the source's content in ``facts``, and that the run is running.
+
+    Raises UsageError where the folder holds a run that something else has shaped.
+    """
+    facts["source_digest"] = stamp(source)
+    before = folder.read()
+    shaped = {**_COMPARED, "source_digest": f"other rows in {source}"}
+    same = [
+        (f"{said} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
+        for name, said in shaped.items()
+    ]
+    folder.continued(facts["config"], NOT_THE_RUN, (), same)
+    folder.write("running", facts)
+
+
+def _entry(facts: dict[str, Any], name: str) -> Any:
+    """The entry of a dotted name, None where there is none."""
+    entry: Any = facts
+    for part in name.split("."):
+        entry = entry.get(part) if isinstance(entry, dict) else None
+    return entry
 
 
 def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stopped: RunFailed | None) -> dict[str, Any]:
@@ -125,7 +166,7 @@ def dry_run(config: LabelConfig) -> DryRun:
         rows = read_rows(config.source, config.limit)
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
-            if config.policy and isinstance(row, Row) and not row.responses:
+            if config.policy and isinstance(row, Row) and len(row.responses) < 2:
                 totals["unsampled"] += 1
                 continue
             item = labeller.plan(row)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rlaif.errors import printable
+
 TITLES: Mapping[str, str] = {
     "sft": "supervised fine-tuning",
     "reward": "a reward model",
@@ -38,7 +40,7 @@ def model_card(run: Mapping[str, Any]) -> str:
         "## Make it again",
         f"```bash\n{run['command'].replace('```', '')}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def _labels(run: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from rlaif.data import formats
 from rlaif.data.exports import EXPORTS
 from rlaif.data.read import read_rows
-from rlaif.data.records import PreferenceRecord, read_records
+from rlaif.data.records import OVERALL, PreferenceRecord, read_records
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
-from rlaif.data.shapes import BadRecordError, to_row
+from rlaif.data.shapes import DIALOGUES, to_row
+from rlaif.data.values import BadRecordError, number, truth
 from rlaif.errors import UsageError
 from rlaif.train.config import Labels, Method
 
@@ -67,7 +69,7 @@ def _rows(source: str, method: Method, limit: int | None) -> Iterator[Row | BadR
 
 def _holds_text(path: Path) -> bool:
     first = next((record[1] for record in formats.records(path) if not isinstance(record, BadRow)), None)
-    return isinstance(first, Mapping) and "text" in first and "prompt" not in first
+    return isinstance(first, Mapping) and "text" in first and first.keys().isdisjoint(("prompt", *DIALOGUES))
 
 
 def _text_example(record: BadRow | tuple[int, Any]) -> Example | BadRow:
@@ -85,48 +87,88 @@ def _examples(row: Row | BadRow | Example, method: Method) -> Iterator[Example |
         yield row
         return
     try:
-        if "completion" in row.extra and not row.responses:
+        if len(row.responses) == 1:
             if method not in UNPAIRED:
                 raise BadRecordError(f"a single completion; {method} needs pairs: prompt, chosen, rejected")
-            yield _completion(row, method)
+            yield _completion(row, _said("completion", row.responses[0].turns), method)
             return
-        pair = _pair(row)
+        if method in UNPAIRED and not row.responses:
+            raise BadRecordError(
+                f"no response; {method} learns from prompt + completion, from messages that end with the answer, or from pairs"
+            )
+        pairs = _pairs(row)
     except BadRecordError as error:
         yield BadRow(row.number, str(error))
         return
     if method == "kto":
-        for text, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
-            yield Example(row.number, row.id, row.conversation, (text,), p)
+        yield from _desirable(row, pairs)
     elif method == "sft":
-        yield Example(row.number, row.id, row.conversation, (pair.responses[pair.p < 0.5],))
+        yield replace(max(_desirable(row, pairs), key=lambda example: example.p), p=1.0)
     else:
-        yield pair
+        yield from pairs
 
 
-def _pair(row: Row) -> Example:
-    if row.preferred is None or len(row.responses) != 2:
+def _pairs(row: Row) -> list[Example]:
+    """An example of two responses, and of more one for every two that are known to differ (Ouyang et al. 2022 §3.5)."""
+    values = _known(row)
+    if len(row.responses) < 2 or values is None:
         raise BadRecordError("no preference between two responses; label the rows first (rlaif label)")
-    texts = tuple(_said(name, response.turns) for name, response in zip(("chosen", "rejected"), row.responses, strict=True))
-    if texts[0] == texts[1]:
-        raise BadRecordError("chosen and rejected are the same text")
-    p, margin = _probability(row, "p_chosen", 1.0), row.extra.get("margin", 0.0)
-    if isinstance(margin, bool) or not isinstance(margin, int | float):
-        raise BadRecordError(f"margin: must be a number, found {margin!r}")
-    return Example(row.number, row.id, row.conversation, texts, p, float(margin))
+    p, margin = _probability(row, "p_chosen", 1.0), _margin(row)
+    texts = [_said(name, response.turns) for name, response in zip(_names(row), row.responses, strict=True)]
+    pairs = []
+    for i, j in itertools.combinations(range(len(texts)), 2):
+        if len(texts) > 2 and values[i] == values[j]:
+            continue
+        better, worse = (i, j) if values[i] >= values[j] else (j, i)
+        if texts[better] == texts[worse]:
+            if len(texts) == 2:
+                raise BadRecordError("chosen and rejected are the same text")
+            continue
+        name = row.id if len(texts) == 2 else f"{row.id}:{i}-{j}"
+        tied = values[i] == values[j]
+        pairs.append(Example(row.number, name, row.conversation, (texts[better], texts[worse]), 0.5 if tied else p, margin))
+    if not pairs:
+        raise BadRecordError("the responses are known to be equally good, so there is nothing to learn from them")
+    return pairs
 
 
-def _completion(row: Row, method: Method) -> Example:
-    said = row.extra["completion"]
-    turns = (Turn(role="assistant", content=said),) if isinstance(said, str) else said
-    if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) and "content" in turn for turn in turns):
-        raise BadRecordError("completion: must be a text or a list of messages")
-    text = _said("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
+def _known(row: Row) -> list[float] | None:
+    """How good each response is known to be, higher is better; None where that is not known of all."""
+    overall = [response.gold.get(OVERALL) for response in row.responses]
+    known = [value for value in overall if value is not None]
+    if len(known) == len(overall):
+        return known
+    return None if row.preferred is None else [float(place == row.preferred) for place in range(len(overall))]
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    """What messages call the responses."""
+    if len(row.responses) == 2 and row.preferred is not None:
+        return ("chosen", "rejected") if row.preferred == 0 else ("rejected", "chosen")
+    return tuple(f"response {place}" for place in range(1, len(row.responses) + 1))
+
+
+def _desirable(row: Row, pairs: Sequence[Example]) -> Iterator[Example]:
+    """Each response of the pairs, as desirable as it is likely to beat one that it was compared with."""
+    shares: dict[str, list[float]] = {}
+    responses: dict[str, str | tuple[Turn, ...]] = {}
+    for pair in pairs:
+        for response, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
+            shares.setdefault(repr(response), []).append(p)
+            responses[repr(response)] = response
+    for name, values in shares.items():
+        yield Example(row.number, row.id, row.conversation, (responses[name],), sum(values) / len(values))
+
+
+def _completion(row: Row, said: str | tuple[Turn, ...], method: Method) -> Example:
     if method == "sft":
-        return Example(row.number, row.id, row.conversation, (text,))
-    label = row.extra.get("label")
-    if not isinstance(label, bool):
-        raise BadRecordError(f"label: must be true or false (is the completion desirable?), found {label!r}")
-    return Example(row.number, row.id, row.conversation, (text,), _probability(row, "p", float(label)))
+        return Example(row.number, row.id, row.conversation, (said,))
+    label = truth(row.extra.get("label"))
+    if label is None:
+        raise BadRecordError(
+            f"label: must be true or false, or 1 or 0 (is the completion desirable?), found {row.extra.get('label')!r}"
+        )
+    return Example(row.number, row.id, row.conversation, (said,), _probability(row, "p", float(label)))
 
 
 def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
@@ -135,9 +177,19 @@ def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
         found = ", ".join(turn["role"] for turn in turns) or "no turns"
         raise BadRecordError(f"{name}: must begin and end with an assistant turn to train on, found {found}")
     for turn in turns:
-        if not isinstance(turn["content"], str) or (turn["role"] == "assistant" and not turn["content"]):
+        if turn["role"] == "assistant" and not turn["content"] and "tool_calls" not in turn:
             raise BadRecordError(f"{name}: an empty response")
-    return turns[0]["content"] if len(turns) == 1 else turns
+    return turns[0]["content"] if len(turns) == 1 and turns[0].keys() == {"role", "content"} else turns
+
+
+def _margin(row: Row) -> float:
+    margin = row.extra.get("margin")
+    if margin is None:
+        return 0.0
+    found = None if isinstance(margin, bool) else number(margin)
+    if found is None:
+        raise BadRecordError(f"margin: must be a number, found {margin!r}")
+    return found
 
 
 def _probability(row: Row, column: str, default: float) -> float:

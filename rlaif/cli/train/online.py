@@ -160,8 +160,7 @@ def _command(method: Method) -> Callable[..., None]:
 
 
 def _train(config: RlConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
 
     shown = ("reward", "kl", "length", "heldout_reward", "seconds_sampling", "seconds_waiting", "seconds_learning")
@@ -177,8 +176,9 @@ def _train(config: RlConfig) -> None:
 
 
 def _print_result(config: RlConfig, run: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value")

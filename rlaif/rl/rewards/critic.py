@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import Opinion, preference, reward
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking, Score
@@ -83,13 +84,10 @@ class CriticReward:
         """An answer to each question, from the store where it has one."""
         found = self.store.get(list(questions)) if self.store else {}
         answers = {name: answer for name, answer in found.items() if isinstance(answer, Choice | Failure)}
-        missing = [question for name, question in questions.items() if name not in answers]
-        prompts = [self.judge.prompt(question) for question in missing]
-        fresh = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
-        asked = list(zip((question.key for question in missing), fresh, strict=True))
-        if self.store:
-            self.store.put(asked)
-        return answers | dict(asked)
+        prompts = {name: self.judge.prompt(question) for name, question in questions.items() if name not in answers}
+        choices = self.judge.template.choices
+        fresh = await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
+        return answers | {name: answer for name, answer in fresh.items() if isinstance(answer, Choice | Failure)}
 
 
 async def alone(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:
