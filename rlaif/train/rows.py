@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rlaif.critic.reasons import Reasons
 from rlaif.data import formats
 from rlaif.data.exports import EXPORTS
 from rlaif.data.read import read_rows
-from rlaif.data.records import OVERALL, PreferenceRecord, read_records
+from rlaif.data.records import OVERALL, FailureRecord, PreferenceRecord, read_records
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import DIALOGUES, to_row
@@ -206,10 +207,11 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-def check_examples(examples: list[Example], method: Method, source: str) -> None:
-    """Raise UsageError where there is nothing to learn: no example, or one class only."""
+def check_examples(examples: list[Example], method: Method, source: str, failures: Sequence[FailureRecord] = ()) -> None:
+    """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
-        raise UsageError(f"{source}: no row that {method} can use; failures.jsonl in --out says why, row by row")
+        why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
+        raise UsageError(f"{source}: no row that {method} can use: {why}; failures.jsonl in --out says it row by row")
     ps = [example.p for example in examples]
     if method == "kto" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"
