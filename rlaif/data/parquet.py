@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rlaif.data.columns import columns, entry_in, optional, required_keys
 from rlaif.data.records import RECORDS
