@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
+from rlaif.errors import printable
+
 
 class Function(TypedDict):
     """A function that the assistant calls. arguments: JSON text."""
@@ -20,8 +22,6 @@ class ToolCall(TypedDict):
     id: NotRequired[str]
     type: str
     function: Function
-
-from rlaif.errors import printable
 
 
 class Turn(TypedDict):

@@ -71,7 +71,7 @@ class TransformersEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
-        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels))
+        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), decided=True)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
         return await self._answer(prompts, sampling.max_tokens, each_alone, lambda groups: self._generate(groups, sampling))
@@ -86,6 +86,7 @@ class TransformersEngine:
         room: int,
         arrange: Callable[[Sequence[Encoded | Failure]], list[list[Group]]],
         ask: Callable[[list[Group]], list[T]],
+        decided: bool = False,
     ) -> list[T | Failure]:
         """Encode, leave ``room`` tokens for the answer, ask in batches of groups, and put the answers back in order.
 
@@ -95,7 +96,7 @@ class TransformersEngine:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
         loop = asyncio.get_running_loop()
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
         )
 
         def work() -> list[T | Failure]:

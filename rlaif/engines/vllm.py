@@ -61,7 +61,7 @@ class VllmEngine:
             said = self._encoder.text(output.outputs[0].token_ids[:1])
             return exact_choice(labels, given, said, len(item.ids), item.cut)
 
-        answers = await self._ask(prompts, 1, lambda item: params)
+        answers = await self._ask(prompts, 1, lambda item: params, decided=True)
         return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
@@ -86,7 +86,7 @@ class VllmEngine:
         self._worker.shutdown(cancel_futures=True)
 
     async def _ask(
-        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any]
+        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any], decided: bool = False
     ) -> list[tuple[Encoded, Any] | Failure]:
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
@@ -94,7 +94,7 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         # Encoded beside the call before: the engine does not wait for it.
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
         )
         fitting = [item for item in encoded if isinstance(item, Encoded)]
         inputs = [{"prompt_token_ids": item.ids} for item in fitting]
