@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Fault(NamedTuple):
 def nearest(found: object, valid: Iterable[str], cutoff: float = 0.6) -> str:
     """``; did you mean X?`` for the valid name that is most like ``found``; nothing when none is
     as like as ``cutoff`` (1 is the same)."""
-    close = difflib.get_close_matches(str(found)[:100], list(valid), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(str(found)[:100], list(islice(valid, 1000)), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -76,7 +77,7 @@ def faults(error: ValidationError) -> Iterator[Fault]:
     elif rule == "anyOf":
         yield from _branch(error)
     else:
-        near = nearest(instance, schema["enum"]) if rule == "enum" else ""
+        near = nearest(instance, map(str, schema["enum"])) if rule == "enum" else ""
         yield Fault(where, f"found {found(instance)}; allowed: {allowed(schema)}{near}")
 
 
@@ -109,12 +110,13 @@ _KINDS = {
 def allowed(schema: Any) -> str:
     """What a part of the schema lets in, in words."""
     if "enum" in schema:
-        return ", ".join(schema["enum"])
+        return ", ".join("null" if value is None else str(value) for value in schema["enum"])
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     text = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
     bounds = [
         *([f"above {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []),
         *([f"at least {schema['minimum']}"] if "minimum" in schema else []),
+        *([f"below {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []),
         *([f"at most {schema['maximum']}"] if "maximum" in schema else []),
     ]
     if bounds:

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
+from rlaif.files import read_text
 
 Mode = Literal["compare", "score", "rank"]
 File = Literal["compare", "score", "rank", "reasons", "revise"]
@@ -221,9 +222,11 @@ def load_template(name: File, folder: Path | None = None) -> Template:
 
     path = (folder or default_folder()) / f"{name}.yaml"
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        raw: Any = YAML(typ="safe", pure=True).load(read_text(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {name}.yaml") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -211,9 +211,13 @@ class Client:
             if seen <= {"unreachable", "denied"}:
                 kept = "answers so far are kept, the same command continues"
                 raise RunFailed(f"no server answers any more ({problem.words}); {kept}")
-        if problem.remedy and not batch and not self._good.get(kind):
+        if problem.remedy and not batch and not self.ever(kind):
             raise RunFailed(f"{problem.words}; {problem.remedy}")
         return problem
+
+    def ever(self, kind: str) -> bool:
+        """Whether a request of the kind has been answered."""
+        return bool(self._good.get(kind))
 
     async def close(self) -> None:
         if self._connection:

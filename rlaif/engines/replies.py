@@ -21,7 +21,7 @@ MASS_ROUNDING = 1e-2
 """How far the probabilities of different next tokens may sum above 1: some servers round what they list."""
 STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
 CUT = frozenset({"length", "max_tokens"})
-NO_LOGPROBS = "a critic is read from log-probabilities (logprobs, top_logprobs)"
+NO_LOGPROBS = "--labels sampled --votes 8 reads the labels from what the critic writes, without log-probabilities"
 NO_LABEL_IDS = "it has to be vLLM 0.20 or later; --tokenizer none asks it by messages, as any other server"
 
 

@@ -20,7 +20,7 @@ from rlaif.engines.handshake import find_encoder, identity, meet, serves
 from rlaif.engines.neutral import neutralise
 from rlaif.engines.rendering import THINK, as_text
 from rlaif.engines.replies import BadReply
-from rlaif.errors import UsageError
+from rlaif.errors import RunFailed, UsageError
 
 T = TypeVar("T")
 PER_REQUEST = 32
@@ -215,6 +215,8 @@ class ServerEngine:
             self._dialect.learn(answer.words, spoken)
             unexplained += self._dialect.spoken(said) == spoken
             if answer.kind != "refused" or unexplained == 2:  # a refusal that teaches nothing is heard twice
+                if "logprobs" in body and "logprobs" in answer.words and not self.client.ever(kind):
+                    raise RunFailed(f"{answer.words}; {replies.NO_LOGPROBS}")
                 return answer.failure
 
 

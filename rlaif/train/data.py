@@ -61,7 +61,7 @@ def split(data: Data, config: TrainConfig, base: Base) -> None:
 
     Raises UsageError where nothing can be learnt from the data, or nothing held out.
     """
-    check_examples(data.examples, config.method, config.source)
+    check_examples(data.examples, config.method, config.source, data.failures)
     data.items, data.held_out = hold_out(data.items, config.eval_fraction, config.seed)
     if config.method == "kto":
         data.items, data.held_out = (mismatched(part, base.context, config.seed) for part in (data.items, data.held_out))

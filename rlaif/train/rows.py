@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rlaif.critic.reasons import Reasons
 from rlaif.data import formats
 from rlaif.data.exports import EXPORTS, read_records
 from rlaif.data.read import read_rows
@@ -205,10 +206,11 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-def check_examples(examples: list[Example], method: Method, source: str) -> None:
-    """Raise UsageError where there is nothing to learn: no example, or one class only."""
+def check_examples(examples: list[Example], method: Method, source: str, failures: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
-        raise UsageError(f"{source}: no row that {method} can use; failures.jsonl in --out says why, row by row")
+        why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
+        raise UsageError(f"{source}: no row that {method} can use: {why}; failures.jsonl in --out says it row by row")
     ps = [example.p for example in examples]
     if method == "kto" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"

@@ -24,8 +24,6 @@ from typing import Any
 LABELS = ["A", "B", *"123456789"]
 RANKED = 3
 """Responses in each list that is ranked."""
-HELD = 5.0
-"""Seconds at most for which a request is left without an answer; the client's deadline comes first."""
 
 
 def luck(*parts: object) -> random.Random:
@@ -245,7 +243,8 @@ LISTED = frozenset({"refusal", "cut"})
 @dataclass
 class FaultServer:
     """faults: names of ``FAULTS``. rate: the share of requests that meet one. vllm: the folder of a tokenizer, for a server
-    that takes token ids. asked: how often each request came. said: how often each fault was met."""
+    that takes token ids. delay: seconds before each reply. held: seconds at most for which a request is left without one; the
+    client's deadline should come first. asked: how often each request came. said: how often each fault was met."""
 
     faults: tuple[str, ...] = ()
     rate: float = 0.3
@@ -253,6 +252,7 @@ class FaultServer:
     vllm: str | None = None
     url: str = ""
     delay: float = 0.0
+    held: float = 5.0
     asked: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -314,7 +314,7 @@ def serving(server: FaultServer, port: int = 0) -> Iterator[FaultServer]:
                 self.end_headers()
                 if not reply.held:
                     self.wfile.write(data)
-                until = time.monotonic() + HELD
+                until = time.monotonic() + server.held
                 while reply.held and time.monotonic() < until and not server.stopped.wait(0.02):
                     if data:
                         self.wfile.write(data[:1])
