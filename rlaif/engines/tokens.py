@@ -87,6 +87,11 @@ class PromptEncoder:
             ids += following
         return Encoded(ids, tuple(spans), cut)
 
+    @property
+    def manner(self) -> str:
+        """What an engine's identity says of how prompts are encoded, where that is not as it always was."""
+        return (" bos" if self.start else "") + (" reasoning-closed" if self.reasoning.opened else "")
+
     def count(self, prompt: Prompt) -> int:
         """Length of the uncut prompt in tokens."""
         encoded = self.encode(prompt)

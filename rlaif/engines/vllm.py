@@ -10,8 +10,12 @@ from typing import Any
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.identity import resolve
+from rlaif.engines.neutral import neutral_notes
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
+
+NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Said each time, so that no default of vLLM's or of the model's comes in."""
 
 
 class VllmEngine:
@@ -40,10 +44,11 @@ class VllmEngine:
         self._structured = vllm.sampling_params.StructuredOutputsParams
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
+        self.notes = neutral_notes(settings.try_get_generation_config())
         self._context: int = settings.max_model_len
         self._reader, self._worker = (ThreadPoolExecutor(1, f"vllm-{name}") for name in ("reader", "engine"))
         precision = str(settings.dtype).removeprefix("torch.")
-        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}"
+        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}{self._encoder.manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
         self._encoder.label_ids(choices)
@@ -73,6 +78,7 @@ class VllmEngine:
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
+                **NEUTRAL,
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
                 structured_outputs=held,
