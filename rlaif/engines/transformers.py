@@ -62,7 +62,7 @@ class TransformersEngine:
         self._ends = end_tokens(self._model, self._tokenizer)
         self.notes = neutral_notes(self._model.generation_config.to_diff_dict())
         # What a text is drawn with is said by who asks for it, not by a file beside the model.
-        self._model.generation_config = GenerationConfig(eos_token_id=self._ends or None, top_k=0)
+        self._model.generation_config = GenerationConfig(eos_token_id=self._ends or None)
         self._encoder = PromptEncoder(self._tokenizer)
         cache = self._forward(*self._pad([[0]]), None).past_key_values
         plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
