@@ -12,7 +12,6 @@ UNTESTED = {
     "rlaif/constitution/read.py",
     "rlaif/critic/ask.py",
     "rlaif/critic/config.py",
-    "rlaif/critic/judge.py",
     "rlaif/critic/jury.py",
     "rlaif/critic/modes/base.py",
     "rlaif/critic/stored.py",

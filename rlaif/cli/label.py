@@ -19,7 +19,7 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
     from rlaif.label.run import Progress, run_label
 
     with LabelProgress(Console(stderr=True)) as bar:
-        run = run_label(config, Progress(bar.start, bar.update))
+        run = run_label(config, Progress(bar.start, bar.update, bar.warn))
     _print_result(config.out, run)
 
 
@@ -65,5 +65,7 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
     )
     for line in run["commonest_failures"]:
         console.print(line, markup=False)
+    for sentence in run["findings"]:
+        console.print(f"! {sentence}", markup=False)
     for what, name in (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html")):
         console.print(f"{what:9}{out / name}", markup=False)

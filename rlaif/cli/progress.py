@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rlaif.cli.console import Console
 
 if TYPE_CHECKING:
+    from rlaif.evaluate.findings import Finding
     from rlaif.label.pipeline import Counts
     from rlaif.sample.run import SampleCounts
 
@@ -49,6 +50,7 @@ class LabelProgress(RunProgress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "opening the critic")
+        self._warned = ""
 
     def start(self, total: int | None) -> None:
         """The engine is ready. total: rows to come, None when unknown."""
@@ -59,9 +61,13 @@ class LabelProgress(RunProgress):
         seconds = max(1e-9, time.monotonic() - self._started)
         figures = (
             f"{counts.rows_in / seconds:.1f} rows/s · {counts.verdicts / seconds:.0f} verdicts/s\n"
-            f"{counts.prompt_tokens / 1e3:.0f}k tokens · {counts.cached} cached · {counts.failed} failed"
+            f"{counts.prompt_tokens / 1e3:.0f}k tokens · {counts.cached} cached · {counts.failed} failed{self._warned}"
         )
         self._bar.update(self._task, completed=counts.rows_in, figures=figures)
+
+    def warn(self, findings: Sequence[Finding]) -> None:
+        """What is wrong with the labels so far, in a few words each, from the next update on."""
+        self._warned = f"\n! {' · '.join(finding.about for finding in findings)}" if findings else ""
 
 
 class SampleProgress(RunProgress):

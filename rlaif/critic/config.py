@@ -31,7 +31,8 @@ STORE = Path("runs/verdicts.sqlite")
 class CriticConfig:
     """models: the critic, or the critics of a jury, whose mean judges. engine: what each runs on.
 
-    orders: ``both``, or one order of a pair's responses: half of the calls, and all of the position bias.
+    orders: ``both``, or one order of a pair's responses, drawn by the seed (``ba``: the other one): half of the calls, and all
+        of the position bias.
     shots: examples of the principle shown before each question. reasons: the critic writes a rationale before its label;
         with ``votes``, several sampled ones, whose labels' mean counts. clamp: the least and greatest p of a reasoned label.
     labels: where they are read from. ``sampled`` is for critics that give no log-probabilities: of ``votes`` texts, each is a
@@ -55,7 +56,11 @@ class CriticConfig:
         known=lambda: MODES,
     )
     aggregate: Aggregate | None = setting(None, "weighted, sampled or worst, in place of the constitution's.", panel=PANEL)
-    orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
+    orders: Orders = setting(
+        "both",
+        "both, or one order of each pair, drawn by the seed (ab; ba is the other): half the calls.",
+        panel=PANEL,
+    )
     prompts: Path | None = setting(None, "Folder of prompt templates in place of the shipped.", panel=PANEL)
     shots: int = setting(0, "Show so many of a principle's examples before each question.", panel=PANEL, least=0)
     labels: Labels = setting(

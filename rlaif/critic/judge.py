@@ -42,8 +42,8 @@ class Question:
 class Asked(NamedTuple):
     """What one verdict needs: the principle, and its questions in the order that ``Judge.verdict`` expects answers.
 
-    shown: for each response of the subject, its place among the different ones: those that are the same are shown once, and
-    where all are, nothing is asked.
+    shown: for each response of the subject, its place among the different ones as they are listed: those that are the same are
+    shown once, and where all are, nothing is asked.
     """
 
     principle: Principle
@@ -86,6 +86,8 @@ class Judge:
         """
         responses = [row.responses[index].turns for index in subject]
         different = tuple(turns for number, turns in enumerate(responses) if turns not in responses[:number])
+        if self.orders != "both" and self._reversed(row.conversation, different):
+            different = different[::-1]
         shown = tuple(different.index(turns) for turns in responses)
         orders = ORDERS[self.orders] if len(different) > 1 else (False,) if len(subject) == 1 else ()
         listed = [different[::-1] if swapped else different for swapped in orders]
@@ -97,6 +99,17 @@ class Judge:
             questions = tuple(self._vote(question, vote) for vote in range(self.votes) for question in once)
             asked.append(Asked(principle, questions, shown))
         return asked
+
+    def both_orders(
+        self, principle: Principle, conversation: tuple[Turn, ...], first: tuple[Turn, ...], second: tuple[Turn, ...]
+    ) -> Asked:
+        """Questions about two responses, shown both ways by a judge that asks in both orders, even where they are the same."""
+        examples = shots(principle, self.template.choices, self.shots, conversation)
+        once = [
+            self._question(principle, conversation, listed, key(conversation, listed).hex(), examples)
+            for listed in ((first, second), (second, first))
+        ]
+        return Asked(principle, tuple(self._vote(question, vote) for vote in range(self.votes) for question in once), (0, 1))
 
     def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
         """What the critic reads; with a rationale of its own, what it reads after having given it."""
@@ -118,6 +131,16 @@ class Judge:
             answers = [counted(answer, self.template.choices) if isinstance(answer, list) else answer for answer in answers]
         verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, Reading(self.orders, self.min_mass, self.clamp))
         return verdict
+
+    def _reversed(self, conversation: Sequence[Turn], different: Sequence[Sequence[Turn]]) -> bool:
+        """Whether single-order questions (``ab``; of ``ba``, the other way) list these responses last to first.
+
+        Drawn from the seed and the texts alone. A dataset's own order can hold the answer, such as ``chosen`` before
+        ``rejected``, and so must say nothing about which response stands first.
+        """
+        ends = [key(turns) for turns in (different[0], different[-1])]
+        coin = key("order", self.seed, conversation, sorted(end.hex() for end in ends))[-1] % 2 == 1
+        return coin != (ends[0] > ends[1])
 
     def _principles(self, row: Row, subject: tuple[int, ...]) -> list[Principle]:
         applying = [principle for principle in self.constitution.principles if principle.applies(row.extra)]

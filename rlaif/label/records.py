@@ -44,6 +44,7 @@ def preference_record(
         principles=tuple(_compared(principle, verdict, first_wins) for principle, verdict in judged),
         rationale=_rationale(judged, first_wins),
         critic=critic,
+        reversed=any(isinstance(verdict, Comparison) and verdict.first == 1 for _, verdict in judged) or None,
         row=row.number,
         chosen_index=chosen,
         rejected_index=rejected,
