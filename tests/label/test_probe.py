@@ -1,5 +1,7 @@
 """Critics whose faults are known, checked before they are asked."""
 
+import sqlite3
+
 import pytest
 
 from rlaif.critic.config import CriticConfig
@@ -66,6 +68,9 @@ def test_what_is_asked_is_what_a_job_asks(config, tmp_path):
 
     (tmp_path / "s.yaml").write_text(GOOD)
     probe(config)
-    (tmp_path / "s.yaml").write_text(GOOD)  # the same script, the same identity
+    with sqlite3.connect(config.store) as store:
+        held = store.execute("SELECT COUNT(*) FROM answers").fetchone()
     records = judge_examples(config)
     assert len(records) == 8 and all(record.right for record in records)
+    with sqlite3.connect(config.store) as store:
+        assert store.execute("SELECT COUNT(*) FROM answers").fetchone() == held
