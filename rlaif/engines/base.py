@@ -18,6 +18,8 @@ from typing import Literal, NamedTuple, Protocol
 from rlaif.errors import presentable
 
 Role = Literal["system", "user", "assistant", "tool"]
+ANSWER: Literal["answer"] = "answer"
+"""In place of a role: the beginning of the assistant's next turn, which the engine goes on from. Only the last message's."""
 
 
 class Segment(NamedTuple):
@@ -30,7 +32,7 @@ class Segment(NamedTuple):
 class Message(NamedTuple):
     """One turn of the prompt that the engine sees."""
 
-    role: Role
+    role: Role | Literal["answer"]
     segments: tuple[Segment, ...]
     more: str = ""
     """The JSON text of what else a dataset's turn holds: ``reasoning_content``, ``tool_calls``, ``tool_call_id``, ``name``,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rlaif.engines.base import Message, Prompt, Segment
+from rlaif.engines.base import ANSWER, Message, Prompt, Segment
 from rlaif.engines.chat import TemplateRefusedError, render
 from rlaif.errors import UsageError
 
@@ -69,9 +69,10 @@ class Renderer:
         """generation: end where the answer begins. thinking: with the model's reasoning switched on, where it has a switch.
 
         Where the template has no place for tools, they and their calls become text. Raises UsageError where it refuses the
-        prompt, or drops what must be in it.
+        prompt, or drops what must be in it. What the answer is to begin with (``ANSWER``) is not rendered here: see ``begun``.
         """
-        return self._rendered(self.settled(prompt, generation, thinking), generation, thinking)
+        asked, _ = begun(prompt)
+        return self._rendered(self.settled(asked, generation, thinking), generation, thinking)
 
     def settled(self, prompt: Prompt, generation: bool, thinking: bool) -> Prompt:
         """The prompt in the form that the template can carry: as it is, or ``as_text``."""
@@ -179,6 +180,13 @@ class Renderer:
                 raise UsageError(f"the model's chat template refuses the prompt: {error}") from error
             joined = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
             return self._chat([joined, *messages[2:]], generation, thinking, tools)
+
+
+def begun(prompt: Prompt) -> tuple[Prompt, str]:
+    """The prompt without the beginning of its answer, and that beginning; '' where it has none."""
+    if prompt and prompt[-1].role == ANSWER:
+        return prompt[:-1], prompt[-1].text
+    return prompt, ""
 
 
 def as_text(prompt: Prompt) -> Prompt:

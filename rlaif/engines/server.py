@@ -18,7 +18,7 @@ from rlaif.engines.client import Client, Problem
 from rlaif.engines.dialect import Dialect
 from rlaif.engines.handshake import find_encoder, identity, meet, serves
 from rlaif.engines.neutral import neutralise
-from rlaif.engines.rendering import THINK, as_text
+from rlaif.engines.rendering import THINK, as_text, begun
 from rlaif.engines.replies import BadReply
 from rlaif.errors import RunFailed, UsageError
 
@@ -59,7 +59,8 @@ class ServerEngine:
             else (
                 "prompts were sent as messages: special-token spellings in untrusted text were broken up by a space, "
                 "label log-probabilities come from the top 20 (or as many as the server gives), and over-long prompts are "
-                "too_long instead of being cut",
+                "too_long instead of being cut"
+                + ("" if self._vllm else "; what a template begins the answer with is left out"),
             )
         )
         self.identity = f"{identity(card)} {way} context={self._context}"
@@ -204,8 +205,13 @@ class ServerEngine:
         self, prompt: Prompt, body: Mapping[str, Any], read: Callable[[dict[str, Any]], T | Failure], kind: str
     ) -> T | Failure:
         """The answer to one prompt, in the way of speaking that the server turns out to understand."""
-        extra = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
-        said = {"messages": _messages(prompt), **extra, **body}
+        asked, beginning = begun(prompt)
+        extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
+        messages = _messages(asked)
+        if beginning and self._vllm:
+            messages.append({"role": "assistant", "content": beginning})
+            extra |= {"add_generation_prompt": False, "continue_final_message": True}
+        said = {"messages": messages, **extra, **body}
         unexplained = 0
         while True:
             spoken = self._dialect.spoken(said)
