@@ -29,7 +29,7 @@ class Feedback:
         "all", "Of a prompt's responses: all, adjacent, N drawn pairs, swiss or active (see rlaif label).", panel=PANEL
     )
     drawing: SamplingConfig = nested(SamplingConfig)
-    critic: CriticConfig = nested(CriticConfig, without=("mode",))
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), rename={"labels": "critic_labels"})
 
     def check(self) -> None:
         """Raises UsageError where nobody is there to judge, or nothing to choose between."""
