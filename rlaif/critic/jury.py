@@ -72,8 +72,8 @@ class Jury:
         """The jury's verdict on two of the row's responses by each principle that says something of them."""
         judged = []
         for principle, by_critic in verdicts.items():
-            said = [self.mode.on_pair(by_subject, first, second) for by_subject in by_critic]
-            known = [verdict for verdict in said if verdict is not None]
+            each = [self.mode.on_pair(by_subject, first, second) for by_subject in by_critic]
+            known = [verdict for verdict in each if verdict is not None]
             if known:
                 judged.append((principle, agreed(known)))
         return judged
@@ -82,8 +82,8 @@ class Jury:
         """The jury's verdict on one of the row's responses by each principle that says something of it."""
         judged = []
         for principle, by_critic in verdicts.items():
-            said = [self.mode.on_response(by_subject, index) for by_subject in by_critic]
-            known = [verdict for verdict in said if verdict is not None]
+            each = [self.mode.on_response(by_subject, index) for by_subject in by_critic]
+            known = [verdict for verdict in each if verdict is not None]
             if known:
                 judged.append((principle, agreed_score(known)))
         return judged
