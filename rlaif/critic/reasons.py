@@ -105,6 +105,14 @@ class Noted:
     rows: Reasons = field(default_factory=Reasons)
     verdicts: Reasons = field(default_factory=Reasons)
 
+    @classmethod
+    def of(cls, writer: Writer) -> Noted:
+        return writer if isinstance(writer, Noted) else cls(writer)
+
+    def commonest(self, rows: int, verdicts: int, what: str = "verdicts") -> list[str]:
+        """Of the rows that could not be used and of the missing verdicts, each a sentence where there are any."""
+        return [line for line in (self.rows.commonest(rows, "rows"), self.verdicts.commonest(verdicts, what)) if line]
+
     def write(self, record: dict[str, Any]) -> None:
         kind = self.rows if record["reason"] == FailureReason.BAD_ROW else self.verdicts
         kind.add(record["reason"], record["detail"])

@@ -21,6 +21,7 @@ from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.examples import Known, margin
 from rlaif.critic.jury import Jury, Plan, Verdicts
 from rlaif.critic.pairs import ADAPTIVE, Pair, next_pairs, pairs
+from rlaif.critic.reasons import Noted
 from rlaif.critic.records import canary_record, failure_record, preference_record, score_record
 from rlaif.critic.verdict import Comparison, Failure, FailureReason
 from rlaif.data.rows import BadRow, Row
@@ -122,6 +123,7 @@ class Labeller:
         Raises RunFailed when the failure rate passes its limit (checked from the hundredth verdict on, and at the end, when
         all has been written) or the engine is gone.
         """
+        sink = sink._replace(failures=Noted.of(sink.failures))
         flying: deque[tuple[Chunk, asyncio.Task[None]]] = deque()
         try:
             async for chunk in self._chunks(rows):
@@ -135,9 +137,11 @@ class Labeller:
             for _, task in flying:
                 task.cancel()
             await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
-        self._check(counts, 1)
+        noted = Noted.of(sink.failures)
+        self._check(counts, 1, noted)
         if counts.rows_in and not counts.verdicts:
-            raise RunFailed(f"none of the {counts.rows_in} rows could be judged; failures.jsonl has the reasons")
+            why = "; ".join(noted.commonest(counts.rows_in, counts.failed))
+            raise RunFailed(f"none of the {counts.rows_in} rows could be judged: {why}; failures.jsonl lists them")
 
     def plan(self, row: Row | BadRow) -> BadRow | Item:
         """What is asked about a row (of a schedule in rounds, first); a BadRow where nothing can be."""
@@ -199,13 +203,14 @@ class Labeller:
         flying.popleft()
         self._write(chunk, sink, counts)
         sink.chunk(counts)
-        self._check(counts, FIRST_JUDGEMENT)
+        self._check(counts, FIRST_JUDGEMENT, Noted.of(sink.failures))
 
-    def _check(self, counts: Counts, least: int) -> None:
+    def _check(self, counts: Counts, least: int, noted: Noted) -> None:
         if counts.verdicts + counts.failed >= least and counts.failure_rate > self.max_failure_rate:
+            every = counts.verdicts + counts.failed
             raise RunFailed(
-                f"{counts.failed} of {counts.verdicts + counts.failed} verdicts failed ({counts.failure_rate:.0%}), more than "
-                f"--max-failure-rate {self.max_failure_rate:g}; failures.jsonl has the reasons"
+                f"{counts.failed} of {every} verdicts failed ({counts.failure_rate:.0%}), more than --max-failure-rate "
+                f"{self.max_failure_rate:g}. {noted.verdicts.commonest(every, 'verdicts')}; failures.jsonl lists them"
             )
 
     def _write(self, chunk: Chunk, sink: Sink, counts: Counts) -> None:
