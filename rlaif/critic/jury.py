@@ -18,6 +18,9 @@ from rlaif.data.rows import Row
 Verdicts = dict[Principle, list[dict[Subject, Verdict | Failure]]]
 """Of one row: by principle, each critic's by subject."""
 
+Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
+"""What is said of one pair or one response, by each principle."""
+
 
 class Plan(NamedTuple):
     """What each critic is asked about one subject of a row."""
@@ -87,6 +90,11 @@ class Jury:
             if known:
                 judged.append((principle, agreed_score(known)))
         return judged
+
+
+def swapped(judged: Judged) -> Judged:
+    """What is said of the pair the other way round."""
+    return [(principle, verdict.swap() if isinstance(verdict, Comparison) else verdict) for principle, verdict in judged]
 
 
 def agreed(verdicts: Sequence[Comparison | Failure]) -> Comparison | Failure:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
@@ -22,10 +22,12 @@ from rlaif.critic.examples import Known, margin
 from rlaif.critic.jury import Jury, Plan, Verdicts
 from rlaif.critic.pairs import ADAPTIVE, Pair, next_pairs, pairs
 from rlaif.critic.reasons import Noted
-from rlaif.critic.records import canary_record, failure_record, preference_record, score_record
 from rlaif.critic.verdict import Comparison, Failure, FailureReason
+from rlaif.data.columns import Record
+from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.errors import RunFailed
+from rlaif.label.records import canary_record, failure_record, preference_record, score_record
 from rlaif.sample.policy import Policy, with_responses
 
 CHUNK_QUESTIONS = 512
@@ -35,19 +37,22 @@ FIRST_JUDGEMENT = 100
 """Verdicts, failed ones included, before the failure rate is held against its limit."""
 
 
-class Writer(Protocol):
-    def write(self, record: dict[str, Any]) -> None: ...
+R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
+
+
+class Writer(Protocol[R_contra]):
+    def write(self, record: R_contra) -> None: ...
 
 
 class Sink(NamedTuple):
     """Where a run's records go. scores: None but in score mode. chunk: called after each chunk with the counts so far.
     canaries: what the critic said of known rows."""
 
-    preferences: Writer
-    failures: Writer
-    scores: Writer | None
+    preferences: Writer[PreferenceRecord]
+    failures: Writer[FailureRecord]
+    scores: Writer[ScoreRecord] | None
     chunk: Callable[[Counts], None]
-    canaries: Writer | None = None
+    canaries: Writer[CanaryRecord] | None = None
 
 
 @dataclass

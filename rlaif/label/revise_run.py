@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -18,6 +18,7 @@ from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
 from rlaif.data.read import count_rows, read_rows
+from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
@@ -47,26 +48,27 @@ class Tally:
     def revised(self) -> int:
         return self.responses - self.failed - self.unchanged
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Count a revised response, as ``revision_record`` makes it."""
-        revision, original = (response["text"] for response in record["responses"])
+    def add(self, record: RevisionRecord) -> None:
+        """Count a revised response."""
+        revision, original = (response["text"] for response in record.responses)
         self.unchanged += revision == original
-        for one in record["rounds"]:
-            self._of(one["principle"])["drawn"] += 1
-        self._credit(original, record["rounds"], "changed")
+        for step in record.rounds:
+            self._of(step.principle)["drawn"] += 1
+        self._credit(original, record.rounds, "changed")
 
-    def judged(self, record: dict[str, Any]) -> bool:
+    def judged(self, record: PreferenceRecord) -> bool:
         """Count a preference between a revision (response 0) and its original (response 1); is the revision better?"""
-        confirmed: bool = record["chosen_index"] == 0 and record["p_chosen"] > 0.5
+        confirmed = record.chosen_index == 0 and record.p_chosen > 0.5
         self.confirmed += confirmed
         self.rejected += not confirmed
         if confirmed:
-            self._credit(record["rejected"][0]["content"], record["rounds"], "confirmed")
+            rounds = [RevisionRound.from_dict(step) for step in record.extra["rounds"]]
+            self._credit(record.rejected[0]["content"], rounds, "confirmed")
         return confirmed
 
-    def _credit(self, original: str, rounds: list[dict[str, str]], what: str) -> None:
-        texts = [original, *(one["revision"] for one in rounds)]
-        changed = {one["principle"] for one, (before, after) in zip(rounds, pairwise(texts), strict=True) if before != after}
+    def _credit(self, original: str, rounds: Sequence[RevisionRound], what: str) -> None:
+        texts = [original, *(step.revision for step in rounds)]
+        changed = {step.principle for step, (before, after) in zip(rounds, pairwise(texts), strict=True) if before != after}
         for name in changed:
             self._of(name)[what] += 1
 
@@ -88,7 +90,7 @@ class _Split:
     def __init__(self, confirmed: JsonlWriter, rejected: JsonlWriter, tally: Tally) -> None:
         self._confirmed, self._rejected, self._tally = confirmed, rejected, tally
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: PreferenceRecord) -> None:
         (self._confirmed if self._tally.judged(record) else self._rejected).write(record)
 
 

@@ -21,10 +21,11 @@ from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
+from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
-from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
+from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine, FailureReason, Message
 from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.evaluate.quality import as_markdown, quality
