@@ -28,7 +28,9 @@ from rlaif.data.write import atomic_write
 from rlaif.evaluate.table import interval
 from rlaif.evaluate.weights import fit_run
 from rlaif.lab.world import rows
-from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.config import LabelConfig
+from rlaif.label.run import run_label
+from rlaif.settings import configure
 
 COMMAND = "python -m benchmarks.feedback"
 RANKED, RESPONSES, RANKED_SEED = 40, 8, 31
@@ -52,7 +54,8 @@ def made(folder: Path, name: str, n: int, responses: int, seed: int) -> Path:
 def judged(folder: Path, source: Path) -> Path:
     """The folder of a label run over all pairs of ``source`` by the good critic."""
     out = folder / source.stem
-    run_label(LabelConfig(str(source), CONSTITUTION, "lab", out, store=folder / "verdicts.sqlite", overwrite=True))
+    given = {"source": str(source), "constitution": CONSTITUTION, "critic": "lab", "store": folder / "verdicts.sqlite"}
+    run_label(configure(LabelConfig, **given, out=out, overwrite=True))
     return out
 
 

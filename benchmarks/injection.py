@@ -27,7 +27,7 @@ from transformers import AutoTokenizer
 
 from rlaif.critic.modes.compare import first_label, sure
 from rlaif.critic.templates import Template, load_template
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.base import Choice, Failure, Message, Prompt, Segment
 from rlaif.engines.open import lab_model
 from rlaif.engines.server import _messages as as_messages
@@ -252,7 +252,7 @@ class Persuaded(NamedTuple):
 async def persuasion(n: int, seed: int = 5) -> dict[tuple[str, bool], Persuaded]:
     """By attack and whether the prompt was hardened. ``n`` rows, all principles but the critic's blind spot."""
     template = load_template("compare")
-    hardened, plain = open_engine("lab", backend="transformers"), open_engine("lab", backend="transformers")
+    hardened, plain = EngineConfig("lab", engine="transformers").open(), EngineConfig("lab", engine="transformers").open()
     wordings = {principle["id"]: principle["text"] for principle in _principles()}
     asked = []
     for row in rows(n, seed, "heldout"):

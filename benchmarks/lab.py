@@ -21,7 +21,7 @@ import numpy as np
 from rlaif.critic.modes.compare import comparison, first_label
 from rlaif.critic.modes.score import score
 from rlaif.critic.templates import load_template
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.base import Engine, Failure
 from rlaif.evaluate.agreement import correlation, moments
 from rlaif.evaluate.calibration import ece, reliability
@@ -132,11 +132,11 @@ async def main(n: int, models: Path) -> None:
     data = list(rows(n, SEED, "heldout"))
     critics = {}
     for name in ("critic", "fallible"):
-        engine = open_engine(str(models / name), backend="transformers")
+        engine = EngineConfig(str(models / name), engine="transformers").open()
         known, new = await compared(engine, data, "train"), await compared(engine, data, "heldout")
         critics[name] = known, new, await scored(engine, data[: n // 2])
         await engine.close()
-    engine = open_engine(str(models / "policy"), backend="transformers")
+    engine = EngineConfig(str(models / "policy"), engine="transformers").open()
     drawn = await sampled_rows(engine, n, SEED, "heldout", 2)
     replies = [response for row in drawn for response in row["responses"]]
     ended = statistics.fmean(response["finish"] == "stop" for response in replies)

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rlaif.constitution.load import load_constitution
 from rlaif.data.write import atomic_write
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.base import Engine, Failure, Message, Sampling, Segment
 from rlaif.errors import RunFailed
 from rlaif.lab.gold import gold
@@ -95,7 +95,7 @@ def prompts(part: Part, n: int, seed: int) -> list[str]:
 
 def sample(model: str, asked: Sequence[str], n: int, seed: int) -> list[list[str]]:
     """``n`` replies to each prompt at temperature 1, through the transformers engine."""
-    return asyncio.run(_sample(open_engine(model, backend="transformers"), asked, n, seed))
+    return asyncio.run(_sample(EngineConfig(model, engine="transformers").open(), asked, n, seed))
 
 
 async def _sample(engine: Engine, asked: Sequence[str], n: int, seed: int) -> list[list[str]]:

@@ -13,7 +13,9 @@ from benchmarks.lab_grid import CONSTITUTION, Display, Part, prompts, sample, to
 from rlaif.data.exports import read_records, write_export
 from rlaif.data.write import JsonlWriter
 from rlaif.lab.gold import gold
-from rlaif.label.run import LabelConfig, Progress, run_label
+from rlaif.label.config import LabelConfig
+from rlaif.label.run import Progress, run_label
+from rlaif.settings import configure
 
 PAIRED = 4
 """Responses per prompt that are compared with each other, ``PAIRS`` of the six pairs; best-of-n has more to choose from."""
@@ -46,7 +48,8 @@ def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int,
 
 def label(source: Path, out: Path, display: Display, **options: Any) -> None:
     """``rlaif label`` with the lab's critic and constitution, both orders."""
-    config = LabelConfig(
+    config = configure(
+        LabelConfig,
         source=str(source),
         constitution=CONSTITUTION,
         critic="lab",

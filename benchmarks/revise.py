@@ -25,7 +25,9 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.revising import revise
 from rlaif.lab.world import questions
-from rlaif.label.revise_run import Progress, ReviseConfig, run_revise
+from rlaif.label.config import ReviseConfig
+from rlaif.label.revise_run import Progress, run_revise
+from rlaif.settings import configure
 from rlaif.train.loop import Progress as TrainProgress
 from rlaif.train.run import run_train
 
@@ -62,7 +64,9 @@ def _revise(folder: Path, part: Part, n: int, replies: int, rounds: int, seed: i
                 writer.write({"prompt": prompt, "responses": drawn})
     out = folder / f"{name}-rounds-{rounds}"
     store = folder / "answers.sqlite"
-    config = ReviseConfig(str(rows), CONSTITUTION, "lab", out, store=store, rounds=rounds, seed=seed)
+    config = configure(
+        ReviseConfig, source=str(rows), constitution=CONSTITUTION, critic="lab", out=out, store=store, rounds=rounds, seed=seed
+    )
     run_revise(config, Progress(lambda stage, size, done: display.stage(stage, size or 0, done), display.update))
     return out
 

@@ -31,9 +31,11 @@ from rlaif.data.exports import read_records
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.world import rows
-from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.config import LabelConfig
 from rlaif.label.run import Progress as LabelProgress
-from rlaif.train.config import Labels, TrainConfig, settings_of
+from rlaif.label.run import run_label
+from rlaif.settings import configure
+from rlaif.train.config import Labels, configuration
 from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel, combine
 from rlaif.train.run import run_train
@@ -75,7 +77,8 @@ def _label(folder: Path, critic: str, display: Display) -> dict[str, float]:
     """Label the lab's rows; how far the labels agree with gold, where gold has an opinion."""
     write_records(folder / "rows.jsonl", rows(ROWS, 0, "train"))
     options = dict(CRITICS[critic])
-    config = LabelConfig(
+    config = configure(
+        LabelConfig,
         source=str(folder / "rows.jsonl"),
         constitution=CONSTITUTION,
         out=folder / f"labels-{critic}",
@@ -108,12 +111,12 @@ def _train(folder: Path, row: Row, seed: int, display: Display) -> dict[str, dic
         turned = set(draw.sample(range(TRAINED), round(FLIPPED * TRAINED)))
         records = [{**one, "p_chosen": 1 - one["p_chosen"]} if n in turned else one for n, one in enumerate(records)]
     write_records(out.with_suffix(".jsonl"), records)
-    config = TrainConfig(
-        method="reward",
+    config = configure(
+        configuration("reward"),
         source=str(out.with_suffix(".jsonl")),
         model=row.base,
         out=out,
-        settings=settings_of("reward", {"members": row.members}),
+        members=row.members,
         labels=row.labels,
         learning_rate=RATES[row.base],
         seed=seed,

@@ -22,7 +22,8 @@ from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerF
 
 from benchmarks.lab_grid import Display
 from benchmarks.lab_labels import write_records
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel
 from rlaif.train.run import run_train
@@ -158,12 +159,11 @@ def distil(path: Path, out: Path, display: Display) -> dict[str, Any]:
     rows = read(path)
     seen, unseen = [row for row in rows if not held_out(row)], [row for row in rows if held_out(row)]
     write_records(out.with_suffix(".jsonl"), training_rows(pairs(seen)))
-    config = TrainConfig(
-        method="reward",
+    config = configure(
+        configuration("reward"),
         source=str(out.with_suffix(".jsonl")),
         model=encoder((answer.text for row in seen for answer in row), out.with_name("encoder")),
         out=out,
-        settings=settings_of("reward", {}),
         save_every=50,
         **RECIPE,
     )

@@ -40,8 +40,9 @@ from benchmarks.train import RECIPES
 from benchmarks.train import config_of as offline_config
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
-from rlaif.rl.config import Method, RlConfig, config_of
+from rlaif.rl.config import METHODS, Method, RlConfig
 from rlaif.rl.run import run_rl
+from rlaif.settings import configure
 from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
@@ -109,16 +110,16 @@ WATCHED_SEEDS = (0, 1, 2, 3, 4)
 def config_for(folder: Path, name: str, run: Run, seed: int) -> RlConfig:
     """What ``rlaif train`` is asked for."""
     files = {key: folder / file if key == "monitor" else str(folder / file) for key, file in run.files.items()}
+    reward = rewards(folder, run.reward, seed)
     given = {
         "source": str(folder / f"prompts-{seed}.jsonl"),
         "model": "lab:policy",
         "out": folder / f"{name}-{seed}",
-        "rewards": rewards(folder, run.reward, seed),
         "max_tokens": MAX_TOKENS,
         "seed": seed,
         "overwrite": True,
     }
-    return config_of(run.method, {**given, **COMMON, **run.settings, **files})
+    return replace(configure(METHODS[run.method], **{**given, **COMMON, **run.settings, **files}), rewards=reward)
 
 
 def source_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:

@@ -16,6 +16,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
 from rlaif.models.load import model_path
-from rlaif.rl.config import RlConfig, config_of
+from rlaif.rl.config import METHODS, RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
+from rlaif.settings import configure
 
 PROMPTS, NEW = 512, 128
 RANDOM: Mapping[str, Any] = {"batch_size": 64, "samples": 2, "epochs": 2, "max_tokens": NEW, "learning_rate": 1e-6}
@@ -91,11 +93,11 @@ def _peak() -> float:
 
 def main(shape: Sequence[int], steps: int, folder: Path) -> None:
     set_verbosity_error()
-    rewards = RewardConfig(critic="lab", constitution=CONSTITUTION)
+    rewards = configure(RewardConfig, critic="lab", constitution=CONSTITUTION)
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         write_records(here / "prompts.jsonl", ({"prompt": text} for text in prompts("train", PROMPTS, 0)))
-        common = {"source": str(here / "prompts.jsonl"), "out": here / "run", "rewards": rewards, "precision": "bfloat16"}
+        common = {"source": str(here / "prompts.jsonl"), "out": here / "run", "precision": "bfloat16"}
         lab = RUNS["rloo"]
         runs = {
             "lab, rloo": {**common, "model": "lab:policy", "max_tokens": MAX_TOKENS, **COMMON, **lab.settings, "steps": steps},
@@ -105,7 +107,7 @@ def main(shape: Sequence[int], steps: int, folder: Path) -> None:
         parameters = {"lab, rloo": policy.num_parameters(), "random, ppo": save_random(here / "random", *shape)}
         rows = {}
         for row, given in runs.items():
-            config = config_of("rloo" if row.startswith("lab") else "ppo", given)
+            config = replace(configure(METHODS["rloo" if row.startswith("lab") else "ppo"], **given), rewards=rewards)
             responses = f"{config.batch_size} × {config.samples} of {config.max_tokens}"
             rows[row] = {**measure(config), "parameters": parameters[row], "responses": responses}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"

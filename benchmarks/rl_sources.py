@@ -15,7 +15,8 @@ from rlaif.constitution.load import load_constitution
 from rlaif.lab.gold import CITED
 from rlaif.rl.monitor.limits import LIMITS
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
@@ -92,12 +93,11 @@ def _mix(constitution: str, critic: float, verifier: float) -> dict[str, Any]:
 def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> dict[str, Any]:
     """On all pairs that the judge ``name`` has labelled."""
     source = folder / f"labels-{seed}" / name / "preferences.jsonl"
-    config = TrainConfig(
-        method="reward",
+    config = configure(
+        configuration("reward"),
         source=str(source),
         model="lab:policy",
         out=folder / f"model-{name}-{seed}",
-        settings=settings_of("reward", {}),
         epochs=EPOCHS,
         seed=seed,
         save_every=10**6,
@@ -112,9 +112,9 @@ def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> 
 def rewards(folder: Path, name: str, seed: int) -> RewardConfig:
     """``critic``, ``mix``, ``balanced``, ``gamed``, or ``model-NAME`` of ``MODELS``."""
     if name == "critic":
-        return RewardConfig(critic="lab", constitution=CONSTITUTION)
+        return configure(RewardConfig, critic="lab", constitution=CONSTITUTION)
     if name in ("mix", "balanced"):
-        return RewardConfig(reward=str(folder / f"{name}.yaml"))
+        return configure(RewardConfig, reward=str(folder / f"{name}.yaml"))
     if name == "gamed":
-        return RewardConfig(reward=str(folder / f"gamed-{seed}.yaml"))
-    return RewardConfig(reward="model", reward_model=str(folder / f"{name}-{seed}" / "model"))
+        return configure(RewardConfig, reward=str(folder / f"gamed-{seed}.yaml"))
+    return configure(RewardConfig, reward="model", reward_model=str(folder / f"{name}-{seed}" / "model"))

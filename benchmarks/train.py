@@ -29,7 +29,8 @@ from benchmarks.train_page import Results, page
 from rlaif.data.exports import read_records
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import TrainConfig, configuration
 from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
@@ -107,12 +108,12 @@ def config_of(folder: Path, row: str, source: str, seed: int) -> TrainConfig:
 
 def training(method: str, recipe: Recipe, source: Path, out: Path, seed: int) -> TrainConfig:
     """The lab's policy trained by the recipe."""
-    return TrainConfig(
-        method=method,
+    return configure(
+        configuration(method),
         source=str(source),
         model="lab:policy",
         out=out,
-        settings=settings_of(method, recipe.settings),
+        **recipe.settings,
         epochs=recipe.epochs,
         batch_size=BATCH,
         micro_batch=BATCH,

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.config import LabelConfig
+from rlaif.label.run import run_label
+from rlaif.settings import configure
 
 pytestmark = pytest.mark.vllm
 PAIRS = 500
@@ -33,7 +35,8 @@ def datasets(tmp_path_factory, request):
     }
     found = {}
     for name, (critic, engine) in critics.items():
-        config = LabelConfig(
+        config = configure(
+            LabelConfig,
             source=str(folder / "rows.jsonl"),
             constitution=folder / "c.yaml",
             critic=critic,

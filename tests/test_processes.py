@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from rlaif.errors import UsageError
 from rlaif.lab.world import rows
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.launch import path
 from rlaif.train.run import run_train
 
@@ -73,7 +74,7 @@ def two(tmp_path_factory, source):
 
 def alone(name, source, folder):
     job = {key: value for key, value in JOBS[name].items() if key != "fsdp"}
-    config = TrainConfig(source=source, out=folder / name, settings=settings_of(job["method"], {}), **{**RUN, **job})
+    config = configure(configuration(job.pop("method")), source=source, out=folder / name, **{**RUN, **job})
     run_train(config)
     return folder / name
 

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from rlaif.cli.flags import Command
 from rlaif.data.write import disk_trouble
 from rlaif.errors import RunFailed, UsageError, presentable, remember_secrets
 
@@ -52,10 +53,10 @@ def main() -> None:
     app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(lab.app, name="lab")
     app.add_typer(train.app, name="train")
-    app.command("label")(label.label)
-    app.command("report")(report.report)
-    app.command("revise")(revise.revise)
-    app.command("sample")(sample.sample)
+    app.command("label", cls=Command)(label.label)
+    app.command("report", cls=Command)(report.report)
+    app.command("revise", cls=Command)(revise.revise)
+    app.command("sample", cls=Command)(sample.sample)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     for given in (*arguments, *os.environ.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlaif.cli.echo import echo
-from rlaif.engines.open import Backend
+from rlaif.cli.flags import Command, from_config
+from rlaif.critic.config import CriticConfig
+from rlaif.settings import nested, setting
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -29,7 +32,7 @@ class Mode(StrEnum):
     RANK = "rank"
 
 
-@app.command()
+@app.command(cls=Command)
 def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Constitutions (YAML).")]) -> None:
     """Check constitutions; every problem is told with its file, line and column. Exit code 2 where there is one."""
     from rlaif.constitution.load import load_constitution
@@ -48,7 +51,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A constitution (YAML).")],
     mode: Annotated[Mode, typer.Option("--mode", help="The critic's question.")] = Mode.COMPARE,
@@ -94,57 +97,36 @@ def show(
     Console(highlight=False, soft_wrap=True).print(out, end="")
 
 
-@app.command("import")
+@app.command("import", cls=Command)
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The CAI paper's instruction files or llm-swarm's, as JSON.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.yaml", help="Where the constitution goes.")],
     name: Annotated[str | None, typer.Option("--name", help="The constitution's name (else from the file's).")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Turn a published list of principles into a constitution."""
     from rlaif.constitution.importers import import_file
     from rlaif.constitution.write import write
 
     imported = import_file(file, name)
-    write(out, imported.constitution, f"Imported from {file.name} ({imported.kind}) by `rlaif constitution import`.", force)
+    write(out, imported.constitution, f"Imported from {file.name} ({imported.kind}) by `rlaif constitution import`.", overwrite)
     echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
     if imported.left_out:
         echo(f"left out: {', '.join(imported.left_out)}")
 
 
-@app.command()
-def test(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A constitution (YAML).")],
-    critic: Annotated[list[str], typer.Option("--critic", help="As for rlaif label; repeat for a jury.")],
-    mode: Annotated[Mode, typer.Option("--mode", help="The critic's question.")] = Mode.COMPARE,
-    shots: Annotated[int, typer.Option("--shots", min=0, help="Show so many of a principle's other examples first.")] = 0,
-    reasons: Annotated[bool, typer.Option("--reasons", help="Have the critic reason first.")] = False,
-    prompts: Annotated[
-        Path | None, typer.Option("--prompts", metavar="DIR", help="Prompt templates (else the shipped ones).")
-    ] = None,
-    engine: Annotated[Backend, typer.Option("--engine", help="auto, transformers or vllm.")] = "auto",
-    store: Annotated[Path, typer.Option("--store", help="The verdict store.")] = Path("runs/verdicts.sqlite"),
-) -> None:
-    """Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all of them right."""
-    from rlaif.label.examples import judge_examples
-    from rlaif.label.run import LabelConfig
+@dataclass(frozen=True, kw_only=True)
+class TestConfig:
+    """What ``rlaif constitution test`` is asked to do."""
 
-    first, *jury = critic
-    records = judge_examples(
-        LabelConfig(
-            source="",
-            constitution=file,
-            critic=first,
-            jury=tuple(jury),
-            out=Path(),
-            mode=mode.value,
-            shots=shots,
-            reasons=reasons,
-            prompts=prompts,
-            engine=engine,
-            store=store,
-        )
-    )
+    file: Path = setting(help="A constitution (YAML).", metavar="FILE", argument=True)
+    critic: CriticConfig = nested(CriticConfig, without=("constitution",), required=("critic",))
+
+
+def _test(config: TestConfig) -> None:
+    from rlaif.label.examples import judge_examples
+
+    records = judge_examples(replace(config.critic, constitution=config.file))
     for record in records:
         if record["failure"]:
             echo(f"{record['id']}: no verdict ({record['failure']})")
@@ -153,12 +135,19 @@ def test(
             echo(f"{record['id']}: wrong, {won}")
     judged = [record for record in records if record["failure"] is None]
     right = sum(record["right"] for record in judged)
-    echo(f"{file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
+    echo(f"{config.file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
     if right < len(records):
         raise typer.Exit(1)
 
 
-@app.command()
+app.command(
+    "test",
+    help="Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all right.",
+    cls=Command,
+)(from_config(TestConfig, _test, "constitution test"))
+
+
+@app.command(cls=Command)
 def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="A constitution (YAML).")],
     after: Annotated[Path, typer.Argument(metavar="B", help="What became of it (YAML).")],
@@ -201,7 +190,7 @@ def diff(
             echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {said}")
 
 
-@app.command()
+@app.command(cls=Command)
 def fit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The constitution (YAML) whose weights are set.")],
     run: Annotated[Path, typer.Option("--run", metavar="FOLDER", help="A label run over rows with known preferences.")],

@@ -2,75 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rlaif.cli.echo import echo
+from rlaif.cli.flags import Command, from_config
+from rlaif.critic.config import CriticConfig
+from rlaif.errors import UsageError
+from rlaif.settings import flag, flat, nested, setting, settings_of
+
+INPUT = "Input"
 
 app = typer.Typer(help="Agreement with known preferences, and rankings.", no_args_is_help=True)
 
 
-@app.command()
-def agreement(
-    source: Annotated[
-        Path, typer.Argument(help="A label run's folder, or a file of known preferences (pairs, or a benchmark's own).")
-    ],
-    by: Annotated[str | None, typer.Option(help="A row for each value of this source column.")] = None,
-    constitution: Annotated[Path | None, typer.Option(help="For a file: the principles to judge by.")] = None,
-    critic: Annotated[list[str] | None, typer.Option(help="For a file: as for rlaif label; repeat for a jury.")] = None,
-    out: Annotated[Path | None, typer.Option(help="For a file: the label run's folder.")] = None,
-    store: Annotated[Path, typer.Option(help="For a file: the verdict store.")] = Path("runs/verdicts.sqlite"),
-    limit: Annotated[int | None, typer.Option(min=1, help="For a file: only the first so many rows.")] = None,
-    reasons: Annotated[bool, typer.Option("--reasons", help="For a file: have the critic reason first.")] = False,
-) -> None:
-    """Print agreement with known preferences: in both orders as JudgeBench counts it, and by the mean, with intervals.
+@dataclass(frozen=True, kw_only=True)
+class AgreementConfig:
+    """What ``rlaif evaluate agreement`` is asked to do. All but ``source`` and ``by`` are for judging a file."""
 
-    JudgeBench's own file gets its four sections; those of the Constitutional AI paper (HHH, harmful or ethical) are read
-    too. To judge with other settings, run rlaif label first and give its folder.
-    """
+    source: Path = setting(
+        help="A label run's folder, or a file of known preferences (pairs, or a benchmark's).",
+        metavar="SOURCE",
+        argument=True,
+    )
+    by: str | None = setting(None, "A row for each value of this source column.", panel=INPUT)
+    out: Path | None = setting(None, "For a file: the label run's folder.", panel=INPUT)
+    limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)
+    critic: CriticConfig = nested(CriticConfig)
+
+
+def _agreement(config: AgreementConfig) -> None:
     from rlaif.data.run_folder import read_run
-    from rlaif.errors import UsageError
     from rlaif.evaluate.benchmark import cells, sections
-    from rlaif.evaluate.benchmark_rows import benchmark_rows, write_rows
 
-    folder = source
-    only = {"--constitution": constitution, "--critic": critic, "--out": out, "--limit": limit, "--reasons": reasons}
-    if source.is_file():
-        from rlaif.label.run import LabelConfig, run_label
-
-        if constitution is None or not critic or out is None:
-            raise UsageError(f"{source}: to judge a file, --constitution, --critic and --out are needed")
-        benchmark = benchmark_rows(source)
-        path = source
-        if benchmark is not None:
-            path = out.with_name(f"{out.name}-rows.jsonl")
-            write_rows(benchmark.rows, path)
-            by = by or benchmark.by
-        run_label(
-            LabelConfig(
-                source=str(path),
-                constitution=constitution,
-                critic=critic[0],
-                jury=tuple(critic[1:]),
-                out=out,
-                store=store,
-                limit=limit,
-                reasons=reasons,
-                max_failure_rate=1.0,  # what has no verdict is told below
-            )
-        )
-        folder = out
-    elif given := [flag for flag, value in only.items() if value]:
-        raise UsageError(f"{given[0]} is for judging a file; {source} is none")
+    folder, by = _judged(config) if config.source.is_file() else (config.source, config.by)
+    own = settings_of(AgreementConfig)
+    for name, value in flat(config).items():
+        if folder == config.source and name not in ("source", "by") and value != own[name].default:
+            raise UsageError(f"{flag(name)} is for judging a file; {config.source} is none")
     _print(cells(sections(folder, by)))
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
         echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
 
 
-@app.command()
+def _judged(config: AgreementConfig) -> tuple[Path, str | None]:
+    """Label the file; returns the run's folder, and the column to split the table by."""
+    from rlaif.evaluate.benchmark_rows import benchmark_rows, write_rows
+    from rlaif.label.config import LabelConfig
+    from rlaif.label.run import run_label
+
+    if config.critic.constitution is None or not config.critic.models or config.out is None:
+        raise UsageError(f"{config.source}: to judge a file, --constitution, --critic and --out are needed")
+    benchmark, source, by = benchmark_rows(config.source), config.source, config.by
+    if benchmark is not None:
+        source = config.out.with_name(f"{config.out.name}-rows.jsonl")
+        write_rows(benchmark.rows, source)
+        by = by or benchmark.by
+    critic = replace(config.critic, max_failure_rate=1.0)  # what has no verdict is told in the table
+    run_label(LabelConfig(source=str(source), critic=critic, out=config.out, limit=config.limit))
+    return config.out, by
+
+
+app.command(
+    "agreement",
+    help="Print agreement with known preferences: in both orders as JudgeBench counts it, and by the mean, with intervals. "
+    "JudgeBench's own file gets its four sections; the Constitutional AI paper's (HHH, harmful or ethical) are read too.",
+    cls=Command,
+)(from_config(AgreementConfig, _agreement, "evaluate agreement"))
+
+
+@app.command(cls=Command)
 def ranking(
     run: Annotated[Path, typer.Argument(help="A label run's folder.")],
     by: Annotated[str, typer.Option(help="What is ranked: a column that each response came with.")] = "model",
@@ -80,7 +85,6 @@ def ranking(
     """Rank what wrote the responses: Bradley–Terry with 95% intervals, and Elo."""
     from rlaif.data.exports import read_records
     from rlaif.data.run_folder import read_run
-    from rlaif.errors import UsageError
     from rlaif.evaluate.ranking import comparisons, ratings, table
 
     read_run(run)

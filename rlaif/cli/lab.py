@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlaif.cli.echo import echo
+from rlaif.cli.flags import Command
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,7 +40,7 @@ class Source(StrEnum):
     POLICY = "policy"
 
 
-@app.command()
+@app.command(cls=Command)
 def build(
     out: Annotated[Path | None, typer.Option(help="Folder for the models; by default the package's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data, weights and order.")] = 0,
@@ -78,13 +79,13 @@ class _Bars:
         self._progress.update(self._task, advance=samples, loss=loss)
 
 
-@app.command()
+@app.command(cls=Command)
 def rows(
     out: Annotated[Path, typer.Option(help="JSON Lines file to write.")],
     n: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of prompts and responses.")] = 0,
     split: Annotated[SplitName, typer.Option(help="Which prompts.")] = SplitName.HELDOUT,
-    responses: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
+    samples: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
     source: Annotated[Source, typer.Option("--from", help="Who writes the responses.")] = Source.GRAMMAR,
     prompts_only: Annotated[bool, typer.Option("--prompts-only", help="Leave the responses out.")] = False,
 ) -> None:
@@ -93,17 +94,17 @@ def rows(
 
     from rlaif.lab import world
 
-    found = world.rows(n, seed, split.value, 0 if prompts_only else responses)
+    found = world.rows(n, seed, split.value, 0 if prompts_only else samples)
     if prompts_only:
         found = ({key: row[key] for key in ("id", "prompt", "tags")} for row in found)
     elif source is Source.POLICY:
         import asyncio
 
-        from rlaif.engines import open_engine
+        from rlaif.engines import EngineConfig
         from rlaif.lab.policy import sampled_rows
 
-        engine = open_engine("lab:policy", backend="transformers")
-        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, responses)))
+        engine = EngineConfig("lab:policy", engine="transformers").open()
+        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as file:
@@ -112,7 +113,7 @@ def rows(
     echo(f"{n} rows are in {out}")
 
 
-@app.command()
+@app.command(cls=Command)
 def gold(
     models: Annotated[list[str], typer.Argument(help="Models to compare: lab:policy, runs/NAME, paths.", metavar="MODEL...")],
     constitution: Annotated[Path, typer.Option(help="Whose weights the total is by.")] = Path("constitutions/lab.yaml"),
@@ -127,7 +128,7 @@ def gold(
 
     from rlaif.cli.console import Console
     from rlaif.constitution.load import load_constitution
-    from rlaif.engines import open_engine
+    from rlaif.engines import EngineConfig
     from rlaif.errors import UsageError
     from rlaif.lab.gold import PRINCIPLES
     from rlaif.lab.policy import mean_gold, sampled_rows
@@ -135,7 +136,7 @@ def gold(
     weights = {item.id: item.weight for item in load_constitution(constitution).principles if item.id in PRINCIPLES}
     if not any(weights.values()):
         raise UsageError(f"{constitution}: none of the lab's principles ({', '.join(PRINCIPLES)}) has a weight in it")
-    engines = [open_engine(model, backend="transformers") for model in models]
+    engines = [EngineConfig(model, engine="transformers").open() for model in models]
     means = [mean_gold(asyncio.run(sampled_rows(engine, n, seed, split.value, 1))) for engine in engines]
     table = Table("gold", *models)
     for name in weights:

@@ -77,7 +77,7 @@ def faults(error: ValidationError) -> Iterator[Fault]:
     elif rule == "anyOf":
         yield from _branch(error)
     else:
-        near = nearest(instance, schema["enum"]) if rule == "enum" else ""
+        near = nearest(instance, map(str, schema["enum"])) if rule == "enum" else ""
         yield Fault(where, f"found {found(instance)}; allowed: {allowed(schema)}{near}")
 
 
@@ -110,12 +110,13 @@ _KINDS = {
 def allowed(schema: Any) -> str:
     """What a part of the schema lets in, in words."""
     if "enum" in schema:
-        return ", ".join(schema["enum"])
+        return ", ".join("null" if value is None else str(value) for value in schema["enum"])
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     text = " or ".join(_KINDS[kind] for kind in kinds if kind != "null")
     bounds = [
         *([f"above {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []),
         *([f"at least {schema['minimum']}"] if "minimum" in schema else []),
+        *([f"below {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []),
         *([f"at most {schema['maximum']}"] if "maximum" in schema else []),
     ]
     if bounds:

@@ -24,7 +24,7 @@ def write(path: Path, constitution: Mapping[str, Any], comment: str, overwrite: 
     Raises UsageError for a file that exists (unless ``overwrite``), that cannot be written, or that would not load.
     """
     if path.exists() and not overwrite:
-        raise UsageError(f"{path}: exists; --force overwrites it")
+        raise UsageError(f"{path}: exists; --overwrite replaces it")
     yaml = YAML()
     yaml.width = 10**9  # long texts are folded below; what the writer folds itself ends in spaces
     yaml.indent(mapping=2, sequence=4, offset=2)

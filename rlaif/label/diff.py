@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
-from rlaif.label.setup import LabelConfig, make_judge
+from rlaif.label.config import LabelConfig
+from rlaif.settings import configure, settings_of
 
 
 class Cost(NamedTuple):
@@ -59,7 +60,7 @@ def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
                 missing = sum(question.key not in known for question in asked.questions)
                 calls += missing
                 again[asked.principle.id] += missing > 0
-    critics = len({config.critic, *config.jury})
+    critics = len(set(config.critic.models))
     return Cost(verdicts, {name: number for name, number in again.items() if number}, calls * critics)
 
 
@@ -97,25 +98,18 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
 
 
 def run_config(folder: Path, run: Mapping[str, Any]) -> LabelConfig:
-    """The flags that a label run was made with. run: its ``run.json``."""
+    """The settings that a label run was made with. run: its ``run.json``."""
     given = run.get("config")
     if run.get("kind") != "label" or not isinstance(given, dict):
         raise UsageError(f"{folder}: not a run of rlaif label, or its run.json says nothing of how it was asked")
-    own = {item.name for item in fields(LabelConfig)}
-    kept: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in own
-    }
-    paths: dict[str, Any] = {
-        name: Path(kept[name]) for name in ("constitution", "out", "store", "prompts") if kept.get(name) is not None
-    }
-    return LabelConfig(**{**kept, **paths})
+    return configure(LabelConfig, **{name: value for name, value in given.items() if name in settings_of(LabelConfig)})
 
 
 def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constitution) -> Judge:
     """Any critic's name does: what is counted is which questions differ. The scale is the run's, where there still is such."""
-    template = load_template("reasons" if config.reasons else config.mode, config.prompts)
-    scale = next((one for one in template.variants if one.digest == run["template"]["digest"]), template)
-    return make_judge(config, constitution, scale, str(run["critic"]))
+    template = load_template("reasons" if config.critic.reasons else config.critic.mode, config.critic.prompts)
+    scale = next((variant for variant in template.variants if variant.digest == run["template"]["digest"]), template)
+    return config.critic.judge(constitution, scale, str(run["critic"]))
 
 
 def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple[int, ...]]]]:
@@ -135,11 +129,11 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
             drawn = written[row.number]
             row = replace(row, responses=tuple(Response(drawn.get(at, ())) for at in range(max(drawn) + 1)))
         n = len(row.responses)
-        if config.mode == "score":
+        if config.critic.mode == "score":
             yield row, [(index,) for index in range(n)]
-        elif config.mode == "rank":
+        elif config.critic.mode == "rank":
             yield row, [tuple(range(n))] if n > 1 else []
         elif config.pairs in ADAPTIVE:
             yield row, compared.get(row.number, [])
         else:
-            yield row, [*pairs(config.pairs, n, config.seed, row.id)]
+            yield row, [*pairs(config.pairs, n, config.critic.seed, row.id)]

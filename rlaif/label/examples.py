@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rlaif.critic.ask import Critic
+from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import fitted
 from rlaif.errors import UsageError
 from rlaif.label.pipeline import Counts, Labeller, Sink
-from rlaif.label.setup import LabelConfig, make_judge, open_engines, read_inputs
 
 
 class _Records(list[dict[str, Any]]):
@@ -19,22 +17,16 @@ class _Records(list[dict[str, Any]]):
         self.append(record)
 
 
-def judge_examples(config: LabelConfig) -> list[dict[str, Any]]:
-    """The canary record of every example of ``config.constitution``; ``source`` and ``out`` play no part.
-
-    Raises UsageError where there is no example.
-    """
-    constitution, template = read_inputs(config)
+def judge_examples(config: CriticConfig) -> list[dict[str, Any]]:
+    """The canary record of every example of the critic's constitution. Raises UsageError where there is no example."""
+    constitution, _ = config.inputs()
     rows = list(known(constitution))
     if not rows:
         raise UsageError(f"{config.constitution}: no principle has examples, so there is nothing to test a critic with")
-    engines, _ = open_engines(config)
-    template = fitted(template, engines)
+    engines = config.engines()
     records = _Records()
     with VerdictStore(config.store) as store:
-        first, *jury = (
-            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
-        )
+        first, *jury = config.critics(engines, store)
         labeller = Labeller(first.engine, first.judge, store, jury=tuple(jury))
 
         async def work() -> None:

@@ -6,37 +6,26 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rlaif.critic.ask import Critic
+from rlaif.config_file import write_config
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import fitted, load_template
+from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
 from rlaif.errors import RunFailed, UsageError
+from rlaif.label.config import ReviseConfig
 from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
 from rlaif.label.revise import revised, revision_failure, revision_record
 from rlaif.label.run import begin, conclude, run_facts
-from rlaif.label.setup import LabelConfig, make_judge, open_engines, read_inputs
-
-
-@dataclass(frozen=True)
-class ReviseConfig(LabelConfig):
-    """What the user asked for; the fields are the flags of ``rlaif revise``. ``temperature`` and ``max_tokens`` are of the
-    critiques and revisions, ``shots`` are shown before them. reviser: who writes them; None is the critic, and for a lab critic
-    the lab's reviser."""
-
-    reviser: str | None = None
-    rounds: int = 1
-    max_tokens: int = 512
-    export: tuple[str, ...] = ("sft",)
+from rlaif.label.setup import open_engines
 
 
 @dataclass
@@ -109,27 +98,27 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     critic confirms no revision; then the same command continues.
     """
     progress = progress or Progress()
-    config = replace(config, reviser=config.reviser or ("lab:reviser" if _is_lab(config.critic) else config.critic))
-    judging = replace(config, shots=0, policy=config.reviser, samples=1)  # what a policy is to rlaif label, the reviser is here
-    constitution, template = read_inputs(judging)
-    revising = load_template("revise", config.prompts)
-    if config.shots and not any(example.critique for one in constitution.principles for example in one.examples):
-        raise UsageError(f"--shots: no example in {config.constitution} has a critique, so none can be shown")
+    writer = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
+    constitution, _ = config.critic.inputs()
+    revising = load_template("revise", config.critic.prompts)
+    if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
+        raise UsageError(f"--critique-shots: no example in {config.critic.constitution} has a critique, so none can be shown")
     rows = read_rows(config.source, config.limit)
     what = {"kind": "revise", "source": config.source}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
-        engines, writer = open_engines(judging)
-        assert writer is not None
-        template = fitted(template, engines)
-        store = stack.enter_context(VerdictStore(config.store))
-        first, *others = (Critic(one, make_judge(judging, constitution, template, one.identity), store) for one in engines)
-        labeller = Labeller(first.engine, first.judge, store, "all", None, config.max_failure_rate, jury=tuple(others))
-        reviser = Reviser(writer.engine, revising, constitution, store, writer.sampling, config.seed, config.shots)
-        facts = run_facts(config, constitution, template, [*engines, writer.engine], None)
-        facts |= {"critic": " + ".join(one.identity for one in engines), "reviser": writer.engine.identity}
+        engines, policy = open_engines(config.critic, writer, config.drawing)
+        assert policy is not None
+        store = stack.enter_context(VerdictStore(config.critic.store))
+        first, *others = config.critic.critics(engines, store)
+        limit, seed = config.critic.max_failure_rate, config.critic.seed
+        labeller = Labeller(first.engine, first.judge, store, "all", None, limit, jury=tuple(others))
+        reviser = Reviser(policy.engine, revising, constitution, store, policy.sampling, seed, config.critique_shots)
+        facts = run_facts(config, first.judge, [*engines, policy.engine], None)
+        facts |= {"critic": " + ".join(engine.identity for engine in engines), "reviser": policy.engine.identity}
         facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
-        begin(folder, facts, config.source)
+        begin(folder, config, facts)
+        write_config(config, config.out, "revise")
         rows = unchanged(rows, config.source, facts["source_digest"])
         tally, counts, started, stopped = Tally(), Counts(), time.monotonic(), None
         with JsonlWriter(config.out / "failures.jsonl") as failures:
@@ -219,10 +208,10 @@ async def _revise(
 
 
 def _check(config: ReviseConfig, tally: Tally) -> None:
-    if tally.failed > config.max_failure_rate * tally.responses:
+    if tally.failed > config.critic.max_failure_rate * tally.responses:
         raise RunFailed(
             f"{tally.failed} of {tally.responses} revisions failed, more than --max-failure-rate "
-            f"{config.max_failure_rate:g}; failures.jsonl has the reasons"
+            f"{config.critic.max_failure_rate:g}; failures.jsonl has the reasons"
         )
 
 

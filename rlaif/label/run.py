@@ -6,17 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlaif.constitution import Constitution
-from rlaif.critic.ask import Critic
+from rlaif.config_file import shown, write_config
 from rlaif.critic.examples import Known
-from rlaif.critic.judge import in_cache_order
+from rlaif.critic.judge import Judge, in_cache_order
 from rlaif.critic.pairs import ADAPTIVE, budget
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import Template, fitted
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
@@ -27,10 +25,12 @@ from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
 from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.quality import as_markdown, quality
+from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
-from rlaif.label.setup import LabelConfig, draw_canaries, make_judge, mixed_rows, open_engines, read_inputs
+from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.report.page import write_report
 from rlaif.sample.policy import Policy
+from rlaif.settings import resumable
 
 __all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
 
@@ -69,23 +69,22 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues.
     """
     progress = progress or Progress()
-    constitution, template = read_inputs(config)
+    constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit)
-    what = {"kind": "label", "source": config.source, "mode": config.mode}
+    what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
         canaries = draw_canaries(config, constitution)
-        engines, policy = open_engines(config)
-        template = fitted(template, engines)
-        store = stack.enter_context(VerdictStore(config.store))
-        first, *others = (
-            Critic(engine, make_judge(config, constitution, template, engine.identity), store) for engine in engines
-        )
-        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, config.max_failure_rate, jury=tuple(others))
-        facts = run_facts(config, constitution, template, engines, policy)
-        begin(folder, facts, config.source)
+        engines, policy = open_engines(config.critic, config.policy, config.drawing)
+        store = stack.enter_context(VerdictStore(config.critic.store))
+        first, *others = config.critic.critics(engines, store)
+        limit = config.critic.max_failure_rate
+        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, limit, jury=tuple(others))
+        facts = run_facts(config, first.judge, engines, policy)
+        begin(folder, config, facts)
+        write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
-        total = _total(config)
+        total = _total(config.source, config.limit)
         progress.start(total)
         counts, stopped = Counts(), None
         started = time.monotonic()
@@ -99,11 +98,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         return conclude(folder, config, facts, stopped)
 
 
-NOT_THE_RUN = frozenset(
-    ("out", "store", "overwrite", "export", "max_failure_rate", "engine", "dtype", "context", "gpu_memory", "tokenizer")
-    + ("trust_remote_code", "constitution", "critic", "jury", "policy", "reviser", "prompts")
+CONTENT = frozenset(
+    ("engine", "dtype", "context", "critic_context", "gpu_memory", "tokenizer", "constitution", "critic", "policy", "reviser")
+    + ("prompts", "export")
 )
-"""Settings that may differ between two starts of a run: what does not shape it, and what is compared by its content."""
+"""Settings that are not compared themselves where a run is continued, but what they name: its digest or identity."""
 _COMPARED = {
     "constitution.digest": "another constitution",
     "template.digest": "other prompts",
@@ -114,19 +113,19 @@ _COMPARED = {
 }
 
 
-def begin(folder: RunFolder, facts: dict[str, Any], source: str) -> None:
+def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any]) -> None:
     """Note the source's content in ``facts``, and that the run is running.
 
     Raises UsageError where the folder holds a run that something else has shaped.
     """
-    facts["source_digest"] = stamp(source)
+    facts["source_digest"] = stamp(config.source)
     before = folder.read()
-    shaped = {**_COMPARED, "source_digest": f"other rows in {source}"}
+    shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [
         (f"{said} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
         for name, said in shaped.items()
     ]
-    folder.continued(facts["config"], NOT_THE_RUN, (), same)
+    folder.continued(facts["config"], CONTENT | resumable(type(config)), (), same)
     folder.write("running", facts)
 
 
@@ -138,7 +137,9 @@ def _entry(facts: dict[str, Any], name: str) -> Any:
     return entry
 
 
-def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stopped: RunFailed | None) -> dict[str, Any]:
+def conclude(
+    folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any], stopped: RunFailed | None
+) -> dict[str, Any]:
     """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
     if stopped:
         folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
@@ -151,17 +152,15 @@ def conclude(folder: RunFolder, config: LabelConfig, facts: dict[str, Any], stop
 
 def dry_run(config: LabelConfig) -> DryRun:
     """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted)."""
-    constitution, template = read_inputs(config)
-    engines, _ = open_engines(replace(config, policy=None))
-    template = fitted(template, engines)
-    engine, judge = engines[0], make_judge(config, constitution, template, engines[0].identity)
+    constitution, _ = read_inputs(config)
+    engines = config.critic.engines()
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
-    verdicts, calls, calls_each = 0.0, 0.0, 2 if template.then else 1
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons else 1
     lengths: list[int] = []
     shown = ""
-    with VerdictStore(config.store) as store:
-        jury = tuple(Critic(other, make_judge(config, constitution, template, other.identity), store) for other in engines[1:])
-        labeller = Labeller(engine, judge, store, config.pairs, jury=jury)
+    with VerdictStore(config.critic.store) as store:
+        critic, *jury = config.critic.critics(engines, store)
+        labeller = Labeller(critic.engine, critic.judge, store, config.pairs, jury=tuple(jury))
         rows = read_rows(config.source, config.limit)
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
@@ -173,15 +172,15 @@ def dry_run(config: LabelConfig) -> DryRun:
                 totals["bad_rows"] += 1
                 continue
             first, n = len(item.subjects), len(item.row.responses)
-            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.mode == "compare" else 1.0
+            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.critic.mode == "compare" else 1.0
             for asked in (asked for subject in item.subjects for asked in subject.by_critic):
                 questions = in_cache_order(asked)
                 verdicts += rounds * len(asked)
                 calls += rounds * calls_each * len(questions)
                 totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
                 for question in questions[: TOKEN_SAMPLE - len(lengths)]:
-                    prompt = judge.prompt(question)
-                    lengths.append(engine.count_tokens(prompt))
+                    prompt = critic.judge.prompt(question)
+                    lengths.append(critic.engine.count_tokens(prompt))
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
     for one in engines:
         asyncio.run(one.close())
@@ -224,10 +223,10 @@ def _stream(
         asyncio.run(work())
 
 
-def _derive(config: LabelConfig) -> None:
+def _derive(config: LabelConfig | ReviseConfig) -> None:
     """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
-    if config.mode == "score":
+    if config.critic.mode == "score":
         write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
     for name in EXPORTS:
         if name in config.export:
@@ -245,13 +244,12 @@ def _describe(folder: Path, run: dict[str, Any]) -> None:
 
 
 def run_facts(
-    config: LabelConfig, constitution: Constitution, template: Template, engines: Sequence[Engine], policy: Policy | None
+    config: LabelConfig | ReviseConfig, judge: Judge, engines: Sequence[Engine], policy: Policy | None
 ) -> dict[str, Any]:
-    shown = {
-        name: without_secrets(str(value)) if isinstance(value, str | Path) else value for name, value in asdict(config).items()
-    }
+    """What ``run.json`` says of how the run was asked."""
+    constitution, template = judge.constitution, judge.template
     return {
-        "config": shown,
+        "config": shown(config),
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
         "template": {
             "mode": template.mode,
@@ -262,10 +260,10 @@ def run_facts(
         "critic": " + ".join(engine.identity for engine in engines),
         "policy": policy.engine.identity if policy else None,
         "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
-        "seed": config.seed,
+        "seed": config.critic.seed,
     }
 
 
-def _total(config: LabelConfig) -> int | None:
-    total = count_rows(config.source)
-    return total if total is None or config.limit is None else min(total, config.limit)
+def _total(source: str, limit: int | None) -> int | None:
+    total = count_rows(source)
+    return total if total is None or limit is None else min(total, limit)

@@ -1,153 +1,49 @@
-"""From the flags of ``rlaif label`` to what a run is made of: constitution, template, critics, canaries."""
+"""From a configuration to what a labelling run is made of: its inputs, its engines, its canaries."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rlaif.constitution import Constitution
-from rlaif.constitution.load import load_constitution
-from rlaif.constitution.types import Aggregate
+from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import Known, known
-from rlaif.critic.judge import REASONS, Judge
-from rlaif.critic.modes.compare import Orders
 from rlaif.critic.pairs import ADAPTIVE, check_pairs
-from rlaif.critic.templates import Mode, Template, load_template
-from rlaif.critic.verdict import MIN_MASS
-from rlaif.data.exports import EXPORTS
+from rlaif.critic.templates import Template
 from rlaif.data.rows import BadRow, Row
-from rlaif.engines import open_engine
-from rlaif.engines.base import Engine, Sampling
-from rlaif.engines.open import Backend, Dtype
+from rlaif.engines.base import Engine
 from rlaif.errors import UsageError
+from rlaif.label.config import LabelConfig
+from rlaif.sample.config import SamplingConfig
 from rlaif.sample.policy import Policy
 
 
-@dataclass(frozen=True)
-class LabelConfig:
-    """What the user asked for; the fields are the flags of ``rlaif label``. jury: critics besides ``critic``."""
-
-    source: str
-    constitution: Path
-    critic: str
-    out: Path
-    mode: Mode = "compare"
-    store: Path = Path("runs/verdicts.sqlite")
-    prompts: Path | None = None
-    pairs: str = "all"
-    orders: Orders = "both"
-    aggregate: Aggregate | None = None
-    limit: int | None = None
-    seed: int = 0
-    min_mass: float = MIN_MASS
-    max_failure_rate: float = 0.2
-    jury: tuple[str, ...] = ()
-    shots: int = 0
-    reasons: bool = False
-    reasons_tokens: int = REASONS.max_tokens
-    clamp: tuple[float, float] | None = None
-    votes: int = 1
-    votes_temperature: float = 0.7
-    canaries: int = 0
-    export: tuple[str, ...] = ()
-    engine: Backend = "auto"
-    dtype: Dtype = "auto"
-    context: int | None = None
-    tokenizer: str | None = None
-    trust_remote_code: bool = False
-    gpu_memory: float | None = None
-    policy: str | None = None
-    samples: int = 2
-    temperature: float = 1.0
-    max_tokens: int = 256
-    overwrite: bool = False
-
-
 def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
-    """The constitution and the template that the run is about. Raises UsageError for flags that do not go together."""
+    """The constitution and the template that the run is about. Raises UsageError for settings that do not go together."""
     check_pairs(config.pairs)
-    unknown = set(config.export) - set(EXPORTS)
-    if unknown:
-        raise UsageError(f"--export {unknown.pop()}: expected one of {', '.join(EXPORTS)}")
-    for flag, given, needed, having in (
-        ("--reasons", config.reasons, "--mode compare", config.mode == "compare"),
-        ("--shots", config.shots, "--mode compare", config.mode == "compare"),
-        ("--shots", config.shots, "no --reasons: examples come without any", not config.reasons),
-        (f"--pairs {config.pairs}", config.pairs in ADAPTIVE, "--mode compare", config.mode == "compare"),
-        (f"--orders {config.orders}", config.orders != LabelConfig.orders, "--mode compare or rank", config.mode != "score"),
-        ("--min-mass", config.min_mass != LabelConfig.min_mass, "--mode compare or score", config.mode != "rank"),
-        ("--reasons-tokens", config.reasons_tokens != LabelConfig.reasons_tokens, "--reasons", config.reasons),
-        (
-            "--votes-temperature",
-            config.votes_temperature != LabelConfig.votes_temperature,
-            "--votes 2 or more",
-            config.votes > 1,
-        ),
-        ("--votes", config.votes > 1, "--reasons: without them every vote is the same", config.reasons),
-        ("--votes", config.votes > 1, "--votes-temperature above 0", config.votes_temperature > 0),
-        ("--clamp", config.clamp, "--reasons: other labels are sure of themselves with cause", config.reasons),
-    ):
-        if given and not having:
-            raise UsageError(f"{flag} needs {needed}")
-    low, high = config.clamp or (0.0, 1.0)
-    if not (0 <= low < 0.5 and abs(low + high - 1) < 1e-9):
-        raise UsageError(
-            f"--clamp {low:g} {high:g}: expected two that sum to 1, such as .4 .6: which response is first is chance"
-        )
-    template = load_template("reasons" if config.reasons else config.mode, config.prompts)
-    constitution = load_constitution(config.constitution)
-    if config.shots and not any(principle.examples for principle in constitution.principles):
-        raise UsageError(f"--shots: no principle of {config.constitution} has examples")
-    return constitution, template
+    if config.pairs in ADAPTIVE and config.critic.mode != "compare":
+        raise UsageError(f"--pairs {config.pairs} needs --mode compare")
+    return config.critic.inputs()
 
 
-def open_engines(config: LabelConfig) -> tuple[list[Engine], Policy | None]:
-    """The critics', and the policy. On one GPU they share its memory."""
-    names = list(dict.fromkeys([config.critic, *config.jury]))
-    models = len({*names, config.policy} - {None})
-    options: dict[str, Any] = {
-        "gpu_memory": config.gpu_memory or 0.9 / models,
-        "backend": config.engine,
-        "dtype": config.dtype,
-        "context": config.context,
-        "trust_remote_code": config.trust_remote_code,
-    }
-    by_name = {name: open_engine(name, tokenizer=config.tokenizer, **options) for name in names}
-    if config.policy is None:
-        return list(by_name.values()), None
-    sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, n=config.samples, seed=config.seed)
-    policy = by_name.get(config.policy) or open_engine(config.policy, **options)
-    return list(by_name.values()), Policy(policy, sampling)
-
-
-def make_judge(config: LabelConfig, constitution: Constitution, template: Template, identity: str) -> Judge:
-    """Asks and reads by the run's settings. identity: of the critic's engine."""
-    temperature = config.votes_temperature if config.votes > 1 else 0.0
-    return Judge(
-        constitution,
-        template,
-        identity,
-        config.aggregate or constitution.aggregate,
-        config.orders,
-        config.min_mass,
-        config.seed,
-        shots=config.shots,
-        reasons=Sampling(max_tokens=config.reasons_tokens, temperature=temperature, seed=config.seed),
-        votes=config.votes,
-        clamp=config.clamp or (0.0, 1.0),
-    )
+def open_engines(critic: CriticConfig, policy: str | None, drawing: SamplingConfig) -> tuple[list[Engine], Policy | None]:
+    """The critics', and the policy; a model that is both is opened once. On one GPU they share its memory."""
+    if policy is None:
+        return critic.engines(), None
+    models = list(dict.fromkeys(critic.models))
+    own = policy not in models or drawing.engine.context != critic.engine.context
+    engines = critic.engines(others=int(own))
+    engine = drawing.open(policy, others=len(models)) if own else engines[models.index(policy)]
+    return engines, Policy(engine, drawing.sampling(critic.seed))
 
 
 def draw_canaries(config: LabelConfig, constitution: Constitution) -> list[Known]:
     """As many known rows as were asked for and there are, drawn by the seed."""
     every = list(known(constitution))
     if config.canaries and not every:
-        raise UsageError(f"--canaries: no principle of {config.constitution} has examples")
-    return random.Random(config.seed).sample(every, min(config.canaries, len(every)))
+        raise UsageError(f"--canaries: no principle of {config.critic.constitution} has examples")
+    return random.Random(config.critic.seed).sample(every, min(config.canaries, len(every)))
 
 
 def mixed_rows(rows: Iterator[Row | BadRow], canaries: list[Known], total: int | None) -> Iterator[Row | BadRow]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from rlaif.critic.config import CriticConfig
+from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.config import RewardConfig
+from rlaif.settings import nested, redefault, setting, verify
 from rlaif.train.config import LORA_RATE, Precision, Schedule, Tracker
 
 Method = Literal["ppo", "rloo", "grpo", "reinforce"]
@@ -16,6 +19,8 @@ Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
 Normalise = Literal["tokens", "sequences", "constant"]
+DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampling", "Shaping of rewards", "Steps"
+VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Output"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,95 +45,100 @@ class RlConfig:
     rate: ClassVar[float] = 1e-6
     """Learning rate where none is given, for models of some billion parameters."""
 
-    source: str
-    model: str
-    out: Path
-    rewards: RewardConfig = field(default_factory=RewardConfig)
-    second: str | None = None
-    monitor: Path | None = None
-    dynamic_kl: bool = False
-    limit: int | None = None
-    eval_prompts: int = 64
-    eval_every: int | None = None
-    ptx: str | None = None
-    ptx_weight: float = 1.0
-    ptx_batch: int = 16
-    steps: int = 100
-    batch_size: int = 32
-    samples: int = 4
-    max_tokens: int = 128
-    temperature: float = 1.0
-    temperature_end: float | None = None
-    skip_alike: bool = False
-    truncate_at: str | None = None
-    truncate_after: int = 16
-    eos_penalty: float | None = None
-    eos_mode: EosPenalty = "replace"
-    normalise_rewards: bool = False
-    clip_rewards: float | None = None
-    beta: float = 0.05
-    kl_in: KlPlace = "reward"
-    kl: Estimator = "k1"
-    kl_target: float | None = None
-    kl_horizon: float | None = None
-    epochs: int = 1
-    minibatches: int = 1
-    clip: float = 0.2
-    clip_high: float | None = None
-    entropy: float = 0.0
-    entropy_end: float | None = None
-    target_kl: float | None = None
-    normalise: Normalise = "tokens"
-    importance_cap: float = 2.0
-    learning_rate: float | None = None
-    schedule: Schedule = "linear"
-    warmup: float = 0.0
-    weight_decay: float = 0.0
-    adam_eps: float = 1e-5
-    max_grad_norm: float = 1.0
-    max_failure_rate: float = 0.2
-    ahead: int = 0
-    sampler: str = "transformers"
-    sampler_memory: float = 0.45
-    micro_tokens: int = 2048
-    sample_tokens: int = 32_768
-    lora: int = 0
-    gradient_checkpointing: bool = False
-    precision: Precision = "auto"
-    save_every: int | None = None
-    save_minutes: float | None = None
-    seed: int = 0
-    report_to: Tracker = "none"
-    overwrite: bool = False
-    trust_remote_code: bool = False
+    source: str = setting(
+        help="Any file or dataset of rows; their prompts are used (docs/rows.md).", metavar="SOURCE", argument=True, path=True
+    )
+    model: str = setting(help="The policy to start from: a model's path or hub id, or lab:policy.", panel=DATA, path=True)
+    out: Path = setting(help="The run's folder; the model goes to OUT/model.", panel=OUTPUT, resumable=True)
+    rewards: RewardConfig = nested(RewardConfig)
+    second: str | None = setting(
+        None, "A second judge on held-out prompts: gold (the lab's), or a mix's .yaml.", panel=WATCH, path=True
+    )
+    monitor: Path | None = setting(None, "The monitor's limits, in YAML (docs/rl.md).", panel=WATCH)
+    dynamic_kl: bool = setting(False, "Raise beta when the second judge falls behind the reward.", panel=WATCH)
+    limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
+    eval_prompts: int = setting(64, "Prompts to hold out, for evaluations and sample tables.", panel=DATA, least=0)
+    eval_every: int | None = setting(None, "Steps between evaluations; ten in a run by default.", panel=WATCH, least=1)
+    ptx: str | None = setting(None, "Rows whose completions are learnt beside: the PTX mix.", panel=DATA, path=True)
+    ptx_weight: float = setting(1.0, "Weight of their likelihood.", panel=DATA, least=0)
+    ptx_batch: int = setting(16, "Rows of them per step.", panel=DATA, least=1)
+    steps: int = setting(100, "Iterations of sample, reward, update.", panel=STEPS, least=1)
+    batch_size: int = setting(32, "Prompts per iteration.", panel=SAMPLING, least=1)
+    samples: int = setting(4, "Responses to each.", panel=SAMPLING, least=1)
+    max_tokens: int = setting(128, "The longest response.", panel=SAMPLING, least=1)
+    temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0)
+    temperature_end: float | None = setting(None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0)
+    skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
+    truncate_at: str | None = setting(None, "Cut responses behind this token of text.", panel=SAMPLING)
+    truncate_after: int = setting(16, "…the first after so many tokens.", panel=SAMPLING, least=0)
+    eos_penalty: float | None = setting(None, "For responses that did not end.", panel=SHAPING, least=0)
+    eos_mode: EosPenalty = setting("replace", "The penalty replaces the reward, or is subtracted.", panel=SHAPING)
+    normalise_rewards: bool = setting(False, "By their running mean and deviation, per task.", panel=SHAPING)
+    clip_rewards: float | None = setting(None, "To ± this.", panel=SHAPING, above=0)
+    beta: float = setting(0.05, "Weight of the KL from the reference policy.", panel=SHAPING, least=0)
+    kl_in: KlPlace = setting("reward", "The KL counts in the reward, or in the loss.", panel=SHAPING)
+    kl: Estimator = setting("k1", "Its estimator: k1, k2 or k3.", panel=SHAPING)
+    kl_target: float | None = setting(None, "Adapt beta to hold this KL per response.", panel=SHAPING, above=0)
+    kl_horizon: float | None = setting(
+        None, "…over so many episodes; by default a tenth of the error per step.", panel=SHAPING, above=0
+    )
+    epochs: int = setting(1, "Times over each iteration's rollouts.", panel=STEPS, least=1)
+    minibatches: int = setting(1, "Optimiser steps per epoch.", panel=STEPS, least=1)
+    clip: float = setting(0.2, "The ratio's bound below, and above.", panel=STEPS, above=0)
+    clip_high: float | None = setting(None, "The bound above, where it is another.", panel=STEPS, above=0)
+    entropy: float = setting(0.0, "Weight of the entropy bonus.", panel=STEPS, least=0)
+    entropy_end: float | None = setting(None, "Where it ends, in a line; constant by default.", panel=STEPS, least=0)
+    target_kl: float | None = setting(
+        None, "End the iteration's update this far (nats per token) from where it began.", panel=STEPS, above=0
+    )
+    normalise: Normalise = setting("tokens", "A loss is a mean over tokens, sequences, or a constant.", panel=STEPS)
+    importance_cap: float = setting(
+        2.0, "Largest weight of a token, trainer over sampler; 0 for no weights.", panel=STEPS, least=0
+    )
+    learning_rate: float | None = setting(None, "Default: 1e-6, tenfold with --lora.", panel=STEPS, above=0)
+    schedule: Schedule = setting("linear", "After warm-up: linear, cosine or constant.", panel=STEPS)
+    warmup: float = setting(0.0, "Share of the steps.", panel=STEPS, least=0, most=1)
+    weight_decay: float = setting(0.0, "AdamW's.", panel=STEPS, least=0)
+    adam_eps: float = setting(1e-5, "AdamW's ε.", panel=STEPS, least=0)
+    max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
+    max_failure_rate: float = redefault(CriticConfig, "max_failure_rate", 0.2)
+    ahead: int = setting(
+        0,
+        "1: sample the next rollouts while the update runs, from weights one step old.",
+        panel=SAMPLING,
+        least=0,
+        most=1,
+        name="async",
+    )
+    sampler: str = setting("transformers", "transformers, vllm, or base URLs of vLLM servers.", panel=SAMPLING)
+    sampler_memory: float = setting(
+        0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
+    )
+    micro_tokens: int = setting(
+        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=16, resumable=True
+    )
+    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=16, resumable=True)
+    lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
+    gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
+    precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
+    save_every: int | None = setting(
+        None, "Steps between checkpoints; ten in a run by default.", panel=OUTPUT, least=1, resumable=True
+    )
+    save_minutes: float | None = setting(
+        None, "Minutes after which one is due in any case.", panel=OUTPUT, above=0, resumable=True
+    )
+    seed: int = redefault(CriticConfig, "seed", 0)
+    report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
+    overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
+    trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 
     def __post_init__(self) -> None:
-        above_0 = ("temperature", "temperature_end", "clip", "clip_high", "clip_rewards", "learning_rate", "save_minutes")
-        for name in (*above_0, "kl_target", "kl_horizon", "target_kl"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{flag(name)} {value}: must be greater than 0")
-        at_least_0 = (
-            "beta",
-            "eos_penalty",
-            "entropy",
-            "entropy_end",
-            "max_grad_norm",
-            "weight_decay",
-            "ptx_weight",
-            "adam_eps",
-        )
-        for name in at_least_0:
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise UsageError(f"{flag(name)} {value}: must be at least 0")
+        verify(self)
         if self.minibatches > self.batch_size * self.samples:
             raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"--seed {self.seed}: must be between 0 and 2**32 - 1")
         for given, what in (
             (self.skip_alike, "--skip-alike"),
-            (self.rewards.reward == "critic" and self.rewards.judge == "group", "--judge group"),
+            (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
             (not isinstance(self, Baseline), self.method),
         ):
             if given and self.samples < 2:
@@ -175,26 +185,23 @@ class Baseline(RlConfig):
     that where rewards are positive on average each further token costs, and where they are negative each one pays.
     """
 
-    samples: int = 1
-    batch_size: int = 64
-    gamma: float = 1.0
-    lam: float = 1.0
-    value_model: str = "policy"
-    value_rate: float | None = None
-    value_clip: float = 0.0
-    value_warmup: int | None = None
-    whiten_rewards: bool = False
-    whiten_advantages: bool = True
+    samples: int = redefault(RlConfig, "samples", 1)
+    batch_size: int = redefault(RlConfig, "batch_size", 64)
+    gamma: float = setting(1.0, "Discount.", panel=SHAPING, least=0, most=1)
+    lam: float = setting(1.0, "λ of generalised advantage estimation.", panel=SHAPING, least=0, most=1)
+    value_model: str = setting("policy", "What it starts from: policy, or a reward model's path.", panel=VALUE, path=True)
+    value_rate: float | None = setting(None, "Its learning rate; five times the policy's by default.", panel=VALUE, above=0)
+    value_clip: float = setting(0.0, "How far a value may move in an iteration; 0 for no bound.", panel=VALUE, least=0)
+    value_warmup: int | None = setting(
+        None, "Steps in which it learns alone; a tenth unless it starts from a reward model.", panel=VALUE, least=0
+    )
+    whiten_rewards: bool = setting(False, "Per token, KL penalty included, the mean kept.", panel=SHAPING)
+    whiten_advantages: bool = setting(True, "To mean 0 and variance 1 over the iteration.", panel=SHAPING)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("gamma", "lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{flag(name)} {getattr(self, name)}: must be between 0 and 1")
         if self.value_warmup is not None and self.value_warmup >= self.steps:
             raise UsageError(f"--value-warmup {self.value_warmup}: the policy would not learn in any of {self.steps} steps")
-        if self.value_rate is not None and not self.value_rate > 0:
-            raise UsageError(f"--value-rate {self.value_rate}: must be greater than 0")
 
     @property
     def value_learns_at(self) -> float:
@@ -213,9 +220,9 @@ class Ppo(Baseline):
     """Schulman et al. 2017, arXiv 1707.06347, as Ziegler et al. 2019 and Huang et al. 2024 (arXiv 2403.17031) apply it."""
 
     method: ClassVar[Method] = "ppo"
-    epochs: int = 4
-    lam: float = 0.95
-    value_clip: float = 0.2
+    epochs: int = redefault(RlConfig, "epochs", 4)
+    lam: float = redefault(Baseline, "lam", 0.95)
+    value_clip: float = redefault(Baseline, "value_clip", 0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +237,7 @@ class Rloo(RlConfig):
     """Ahmadian et al. 2024, arXiv 2402.14740: the baseline is the mean reward of the prompt's other samples."""
 
     method: ClassVar[Method] = "rloo"
-    beta: float = 0.03
+    beta: float = redefault(RlConfig, "beta", 0.03)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,32 +245,12 @@ class Grpo(RlConfig):
     """Shao et al. 2024, arXiv 2402.03300. std: divide by the group's standard deviation; not so in Dr. GRPO (2503.20783)."""
 
     method: ClassVar[Method] = "grpo"
-    samples: int = 8
-    batch_size: int = 16
-    beta: float = 0.04
-    kl_in: KlPlace = "loss"
-    kl: Estimator = "k3"
-    std: bool = True
+    samples: int = redefault(RlConfig, "samples", 8)
+    batch_size: int = redefault(RlConfig, "batch_size", 16)
+    beta: float = redefault(RlConfig, "beta", 0.04)
+    kl_in: KlPlace = redefault(RlConfig, "kl_in", "loss")
+    kl: Estimator = redefault(RlConfig, "kl", "k3")
+    std: bool = setting(True, "Divide by the group's standard deviation; not so in Dr. GRPO.", panel=SHAPING)
 
 
 METHODS: Mapping[Method, type[RlConfig]] = {"ppo": Ppo, "rloo": Rloo, "grpo": Grpo, "reinforce": Reinforce}
-
-NOT_THE_RUN = frozenset(
-    ("out", "report_to", "overwrite", "trust_remote_code", "max_failure_rate", "save_every", "save_minutes")
-    + ("micro_tokens", "sample_tokens", "sampler_memory", "gradient_checkpointing", "rewards")
-)
-"""Fields that may differ between the two halves of a run: what does not shape it, or only its last digits, what a machine with
-less memory needs, and ``rewards``, of which what they turned out to be is compared instead."""
-
-
-def config_of(method: Method, given: Mapping[str, Any]) -> RlConfig:
-    """The method's configuration. Raises UsageError for a setting that it does not have."""
-    kind = METHODS[method]
-    for name in given:
-        if name not in {item.name for item in fields(kind)}:
-            raise UsageError(f"{flag(name)}: {method} has no such setting")
-    return kind(**given)
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -7,23 +7,22 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import set_seed
 
+from rlaif.config_file import shown, write_config
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.transformers import end_tokens
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
-from rlaif.rl.config import NOT_THE_RUN, RlConfig
+from rlaif.rl.config import RlConfig
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
@@ -37,6 +36,7 @@ from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query, Sampler
 from rlaif.rl.samplers.transformers import TransformersSampler
 from rlaif.rl.update import Learner
+from rlaif.settings import resumable, settings_of
 from rlaif.train.loop import Progress
 
 
@@ -122,6 +122,7 @@ async def _train(
         _cut(config, base),
     )
     folder.write("running", facts)  # only now: a start that was refused leaves the folder as it was
+    write_config(config, config.out, f"train {config.method}")
     with JsonlWriter(config.out / "failures.jsonl") as file:
         for failure in failures:
             file.write(failure)
@@ -207,7 +208,7 @@ def _facts(
 ) -> dict[str, Any]:
     digest = hashlib.sha256(repr([(query.ids, query.task) for query in queries]).encode()).hexdigest()[:16]
     return {
-        "config": _shown(asdict(config)),
+        "config": shown(config),
         "learning_rate": config.learns_at,
         "context": base.context,
         "data": {"digest": digest, "used": len(queries), "failed": failed, "held_out": config.eval_prompts},
@@ -218,20 +219,14 @@ def _facts(
     }
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _shown(inner) for name, inner in value.items()}
-    if isinstance(value, str | Path):
-        return without_secrets(str(value))
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _begun(config: RlConfig, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     """``run.json`` of the run that this one continues, empty where it begins."""
     before = folder.read()
     digest = facts["data"]["digest"]
+    # What the rewards turned out to be is compared, not how they were asked for.
+    free = resumable(type(config)) | settings_of(RewardConfig).keys()
     same = (
         (f"other prompts in {config.source}", before.get("data", {}).get("digest", digest), digest),
         *((f"another {name}", before.get(name, facts[name]), facts[name]) for name in ("reward", "second", "monitor")),
     )
-    return folder.continued(facts["config"], NOT_THE_RUN, TRAINED, same)
+    return folder.continued(facts["config"], free, TRAINED, same)

@@ -5,45 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.write import JsonlWriter
-from rlaif.engines import open_engine
-from rlaif.engines.base import FailureReason, Sampling
-from rlaif.engines.open import Backend, Dtype
+from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed, UsageError
+from rlaif.sample.config import SampleConfig
 from rlaif.sample.policy import Policy, with_responses
-
-
-@dataclass(frozen=True)
-class SampleConfig:
-    """What the user asked for; the fields are the flags of ``rlaif sample``."""
-
-    source: str
-    model: str
-    out: Path
-    n: int = 4
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 256
-    seed: int = 0
-    limit: int | None = None
-    engine: Backend = "auto"
-    dtype: Dtype = "auto"
-    context: int | None = None
-    tokenizer: str | None = None
-    trust_remote_code: bool = False
-    gpu_memory: float = 0.9
-    store: Path = Path("runs/verdicts.sqlite")
-
-    @property
-    def failures(self) -> Path:
-        """The rows that were not sampled, beside ``out``."""
-        return self.out.with_name(f"{self.out.stem}.failures.jsonl")
 
 
 @dataclass
@@ -64,7 +35,7 @@ class Progress:
 
 
 def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
-    """Sample ``config.n`` responses to each row of ``config.source`` into ``config.out``; returns the counts.
+    """Sample ``config.drawing.samples`` responses to each row of ``config.source`` into ``config.out``; returns the counts.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when no row could be answered.
     """
@@ -88,16 +59,7 @@ def sample_rows(
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
-    engine = open_engine(
-        config.model,
-        backend=config.engine,
-        dtype=config.dtype,
-        context=config.context,
-        tokenizer=config.tokenizer,
-        trust_remote_code=config.trust_remote_code,
-        gpu_memory=config.gpu_memory,
-    )
-    policy = Policy(engine, Sampling(config.max_tokens, config.temperature, config.top_p, config.n, config.seed))
+    policy = Policy(config.drawing.open(config.model), config.drawing.sampling(config.seed))
     counts = SampleCounts()
     progress.start(total)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:

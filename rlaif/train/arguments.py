@@ -19,13 +19,13 @@ SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_
 
 def arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> TrainingArguments:
     """rows: to train on. evaluates: whether some are held out."""
-    passes = math.ceil(config.batch_size / (config.micro_batch * processes().num_processes))
+    passes = math.ceil(config.batch_size / (config.rows_per_pass * processes().num_processes))
     steps = config.max_steps or math.ceil(math.ceil(rows / config.batch_size) * config.epochs)
     every = config.save_every or max(1, math.ceil(steps / CHECKPOINTS))
     found = TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
-        per_device_train_batch_size=config.micro_batch,
-        per_device_eval_batch_size=config.micro_batch,
+        per_device_train_batch_size=config.rows_per_pass,
+        per_device_eval_batch_size=config.rows_per_pass,
         gradient_accumulation_steps=passes,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,

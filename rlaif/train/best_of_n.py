@@ -18,7 +18,7 @@ from rlaif.data.rows import Row
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed
-from rlaif.train.feedback import Feedback, RoundsConfig
+from rlaif.train.feedback import BestOfN, RoundsConfig
 from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel
 from rlaif.train.rounds import Judged, Round, label_round, labelled_by, run_rounds
@@ -44,17 +44,18 @@ def run_best_of_n(config: RoundsConfig, progress: Progress | None = None) -> dic
 def _keep_best(config: RoundsConfig, this: Round, progress: Progress) -> Judged:
     """Score the samples into ``label/scores.jsonl``, and write the best of each prompt to ``label/sft.jsonl``."""
     folder, feedback = this.folder / "label", config.feedback
+    assert isinstance(feedback, BestOfN)
     if feedback.reward_model:
         folder.mkdir(parents=True, exist_ok=True)
         by = _score(this.samples, folder, feedback, config.train.trust_remote_code, progress)
-    else:  # adjacent pairs: the pairs are of no use here, but all of them would be n (n − 1) / 2 a prompt
-        by = labelled_by(label_round(config, this, progress, mode="score", pairs="adjacent"))
+    else:
+        by = labelled_by(label_round(config, this, progress, "score"))
     _list_unscored(this.samples, folder / "scores.jsonl", this.folder / "failures.jsonl")
     write_export("sft", folder)
-    return Judged(folder / "sft.jsonl", _metrics(this.samples, folder / "scores.jsonl", feedback.samples), by)
+    return Judged(folder / "sft.jsonl", _metrics(this.samples, folder / "scores.jsonl", feedback.drawing.samples), by)
 
 
-def _score(samples: Path, folder: Path, feedback: Feedback, trusted: bool, progress: Progress) -> dict[str, Any]:
+def _score(samples: Path, folder: Path, feedback: BestOfN, trusted: bool, progress: Progress) -> dict[str, Any]:
     """The reward model's scores of all responses, as the records that a labelling run in score mode writes."""
     assert feedback.reward_model
     model = RewardModel(feedback.reward_model, feedback.prediction, trust_remote_code=trusted)

@@ -25,7 +25,7 @@ def model_card(run: Mapping[str, Any]) -> str:
     data, method = run["data"], run["method"]
     head = "transformers\npipeline_tag: " + ("text-classification" if method == "reward" else "text-generation")
     config = run["config"]
-    settings = {**config["settings"], "learning_rate": run["learning_rate"]}
+    settings = {**run["settings"], "learning_rate": run["learning_rate"]}
     settings |= {name: config[name] for name in ("labels", "epochs", "max_steps", "batch_size", "schedule", "lora", "seed")}
     parts = [
         f"---\nlibrary_name: {head}\ntags:\n- rlaif\n- {method}\n---",

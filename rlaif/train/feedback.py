@@ -2,59 +2,104 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import MISSING, dataclass, make_dataclass
+from functools import cache
 
-from rlaif.critic.modes.compare import Orders
-from rlaif.engines.open import Backend
+from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
-from rlaif.train.config import TrainConfig
+from rlaif.sample.config import SamplingConfig
+from rlaif.settings import flag, flat, nested, redefault, setting, settings_of
+from rlaif.train.config import Method, Prediction, TrainConfig, configuration
+
+PANEL = "Training on its own samples"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """How to sample, and who says what is better: a critic by a constitution, or (best-of-n) a reward model.
+    """How to sample, and which critic says what is better, by which constitution.
 
     rounds: how often to sample, label and train, each time with the model of the round before; None is once, without
-        sub-folders for rounds. samples: responses per prompt. prediction: how a reward model's members become one score.
-    pairs, orders, prompts, max_failure_rate: as of ``rlaif label``. temperature, top_p, max_tokens, engine: as of
-    ``rlaif sample``; the critic runs on the same engine. store: where both keep their answers.
+        sub-folders for rounds. pairs: as of ``rlaif label``.
     """
 
-    rounds: int | None = None
-    samples: int = 2
-    critic: str | None = None
-    constitution: Path | None = None
-    reward_model: str | None = None
-    prediction: Literal["mean", "worst", "uncertainty"] = "mean"
-    pairs: str = "all"
-    orders: Orders = "both"
-    prompts: Path | None = None
-    max_failure_rate: float = 0.2
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 256
-    engine: Backend = "auto"
-    store: Path = Path("runs/verdicts.sqlite")
+    rounds: int | None = setting(
+        None, "Sample with the model, have the critic label, train; so many times. SOURCE is prompts.", panel=PANEL, least=1
+    )
+    pairs: str = setting(
+        "all", "Of a prompt's responses: all, adjacent, N drawn pairs, swiss or active (see rlaif label).", panel=PANEL
+    )
+    drawing: SamplingConfig = nested(SamplingConfig)
+    critic: CriticConfig = nested(CriticConfig, without=("mode",))
 
-    def __post_init__(self) -> None:
-        if self.reward_model and (self.critic or self.constitution):
+    def check(self) -> None:
+        """Raises UsageError where nobody is there to judge, or nothing to choose between."""
+        if not self.critic.models or self.critic.constitution is None:
+            raise UsageError("who is to judge the samples? give --critic and --constitution")
+        if self.drawing.samples < 2:
+            raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Many(SamplingConfig):
+    samples: int = redefault(SamplingConfig, "samples", 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfN(Feedback):
+    """reward_model: ranks in place of critic and constitution. prediction: how its members become one score."""
+
+    rounds: int | None = setting(None, "Do it so many times, each with the model of the time before.", panel=PANEL, least=1)
+    pairs: str = setting("adjacent", hidden=True)  # pairs are of no use here, and all would be n (n − 1) / 2 a prompt
+    drawing: SamplingConfig = nested(_Many)
+    reward_model: str | None = setting(
+        None, "A reward model's path or hub id, in place of critic and constitution.", panel=PANEL, path=True
+    )
+    prediction: Prediction = setting(
+        "mean", "An ensemble's score: mean, worst, or uncertainty (mean − ½ variance).", panel=PANEL
+    )
+
+    def check(self) -> None:
+        if self.reward_model and (self.critic.models or self.critic.constitution):
             raise UsageError("--reward-model: it ranks in place of --critic and --constitution; give one or the other")
-        if not self.reward_model and not (self.critic and self.constitution):
-            raise UsageError("who is to judge the samples? give --critic and --constitution (best-of-n: or --reward-model)")
-        if self.samples < 2:
-            raise UsageError(f"{self.samples} sample per prompt: to say which is better takes two")
+        if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
+            raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
+        if self.drawing.samples < 2:
+            raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RoundsConfig:
     """train: the method (``sft``: best-of-n), the prompts as its ``source``, the first model, and how to train each round."""
 
-    train: TrainConfig
-    feedback: Feedback
+    train: TrainConfig = nested(TrainConfig)
+    feedback: Feedback = nested(Feedback)
 
     @property
     def method(self) -> str:
         """What the user calls it."""
-        return "best-of-n" if self.train.method == "sft" else self.train.method
+        return "best-of-n" if isinstance(self.feedback, BestOfN) else self.train.method
+
+    def unused(self) -> str | None:
+        """The flag of a setting that was given although it only plays a part with --rounds; None where there is none."""
+        own = settings_of(type(self.train))
+        for name, each in settings_of(type(self)).items():
+            if name not in own and each.default is not MISSING and flat(self)[name] != each.default:
+                return flag(name)
+        return None
+
+
+@cache
+def rounds_configuration(method: Method) -> type[RoundsConfig]:
+    """The configuration of a preference method that can go on with samples of the model that it trained."""
+    return _of(f"{method.title()}Rounds", configuration(method), Feedback)
+
+
+@cache
+def best_of_n_configuration() -> type[RoundsConfig]:
+    """The configuration of best-of-n, which fine-tunes on the best responses."""
+    return _of("BestOfNRounds", configuration("sft"), BestOfN)
+
+
+def _of(name: str, train: type[TrainConfig], feedback: type[Feedback]) -> type[RoundsConfig]:
+    own = [("train", train, nested(train)), ("feedback", feedback, nested(feedback))]
+    return make_dataclass(name, own, bases=(RoundsConfig,), frozen=True, kw_only=True)

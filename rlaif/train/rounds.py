@@ -12,29 +12,32 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from rlaif.constitution.load import load_constitution
+from rlaif.config_file import shown, write_config
 from rlaif.critic.pairs import check_pairs
+from rlaif.critic.templates import Mode
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.engines.identity import resolve
 from rlaif.engines.open import model_path
 from rlaif.errors import RunFailed, UsageError, without_secrets
-from rlaif.label.run import LabelConfig, run_label
+from rlaif.label.config import LabelConfig
 from rlaif.label.run import Progress as LabelProgress
+from rlaif.label.run import run_label
 from rlaif.models.load import find_base
 from rlaif.processes import processes
+from rlaif.sample.config import SampleConfig
 from rlaif.sample.run import Progress as SampleProgress
-from rlaif.sample.run import SampleConfig, sample_rows
+from rlaif.sample.run import sample_rows
+from rlaif.settings import resumable
 from rlaif.train.card import model_card
-from rlaif.train.config import NOT_THE_RUN
-from rlaif.train.feedback import RoundsConfig
+from rlaif.train.feedback import BestOfN, RoundsConfig
 from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
@@ -87,25 +90,26 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     rows, plan = list(read_rows(train.source, train.limit)), _plan(config)
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}
-    facts: dict[str, Any] = {"config": _shown(config), "prompts": _digest(rows), "seed": train.seed}
+    facts: dict[str, Any] = {"config": shown(config), "prompts": _digest(rows), "seed": train.seed}
     with RunFolder(train.out, what, train.overwrite, config) as folder:
         then = folder.read().get("prompts", facts["prompts"])
         same = [(f"other rows in {train.source}", then, facts["prompts"])]
-        before = folder.continued(facts["config"], NOT_THE_RUN, OURS, same)
+        before = folder.continued(facts["config"], resumable(type(config)), OURS, same)
         if before.get("status") == "finished" and (train.out / "model" / "README.md").is_file():
             return before
         done: list[dict[str, Any]] = before.get("rounds", [])
         facts["rounds"] = done
         folder.write("running", facts)
+        write_config(config, train.out, f"train {config.method}")
         try:
             for this in plan:
                 at = this.number - 1
-                shown = _named(progress, this.number, len(plan))
+                bar = _named(progress, this.number, len(plan))
                 if len(done) == at:
-                    done.append(_judged(config, this, rows[at :: len(plan)], judge, shown))
+                    done.append(_judged(config, this, rows[at :: len(plan)], judge, bar))
                     folder.write("running", facts)
                 if "model" not in done[at]:
-                    done[at] = _trained(config, this, done[at], shown)
+                    done[at] = _trained(config, this, done[at], bar)
                     folder.write("running", facts)
         except RunFailed as error:
             folder.write("failed", {**facts, "error": without_secrets(str(error))})
@@ -120,27 +124,10 @@ def round_seed(seed: int, number: int) -> int:
     return seed if number == 1 else zlib.crc32(f"{seed} round {number}".encode())
 
 
-def label_round(config: RoundsConfig, this: Round, progress: Progress, **more: Any) -> dict[str, Any]:
-    """Have the critic judge a round's samples, into ``label`` in the round's folder; returns that run's ``run.json``.
-
-    more: fields of ``LabelConfig``.
-    """
-    feedback = config.feedback
-    assert feedback.critic
-    assert feedback.constitution
-    label = LabelConfig(
-        source=str(this.samples),
-        constitution=feedback.constitution,
-        critic=feedback.critic,
-        out=this.folder / "label",
-        store=feedback.store,
-        prompts=feedback.prompts,
-        seed=this.seed,
-        max_failure_rate=feedback.max_failure_rate,
-        engine=feedback.engine,
-        trust_remote_code=config.train.trust_remote_code,
-        **more,
-    )
+def label_round(config: RoundsConfig, this: Round, progress: Progress, mode: Mode) -> dict[str, Any]:
+    """Have the critic judge a round's samples, into ``label`` in the round's folder; returns that run's ``run.json``."""
+    critic = replace(config.feedback.critic, mode=mode, seed=this.seed)
+    label = LabelConfig(source=str(this.samples), critic=critic, out=this.folder / "label", pairs=config.feedback.pairs)
     bar = LabelProgress(
         lambda total: progress.stage("label", total or 0, 0), lambda counts: progress.update(counts.rows_in, {})
     )
@@ -158,7 +145,7 @@ def labelled_by(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compare(config: RoundsConfig, this: Round, progress: Progress) -> Judged:
-    run = label_round(config, this, progress, pairs=config.feedback.pairs, orders=config.feedback.orders)
+    run = label_round(config, this, progress, "compare")
     metrics = {"pairs": run["counts"]["rows_out"], "verdicts_failed": run["counts"]["failed"]}
     return Judged(this.folder / "label", metrics, labelled_by(run))
 
@@ -182,14 +169,9 @@ def _judged(
         source=config.train.source,
         model=this.model,
         out=this.samples,
-        n=feedback.samples,
-        temperature=feedback.temperature,
-        top_p=feedback.top_p,
-        max_tokens=feedback.max_tokens,
         seed=this.seed,
-        engine=feedback.engine,
-        trust_remote_code=config.train.trust_remote_code,
-        store=feedback.store,
+        drawing=feedback.drawing,
+        store=feedback.critic.store,
     )
     bar = SampleProgress(
         lambda total: progress.stage("sample", len(rows), 0), lambda counts: progress.update(counts.rows_in, {})
@@ -226,13 +208,13 @@ def _trained(config: RoundsConfig, this: Round, entry: dict[str, Any], progress:
 def _publish(config: RoundsConfig, model: Path, run: dict[str, Any]) -> None:
     """A copy of ``model`` at ``OUT/model``, whole or not at all, with a card that speaks of all the rounds."""
     last = json.loads((model.parent / "run.json").read_text(encoding="utf-8"))
-    settings = {**last["config"]["settings"], "samples": config.feedback.samples, "rounds": len(run["rounds"])}
+    settings = {**last["settings"], "samples": config.feedback.drawing.samples, "rounds": len(run["rounds"])}
     card = model_card(
         {
             **last,
             **{name: run[name] for name in ("method", "source", "base", "command", "metrics")},
             "labelled_by": run["rounds"][-1]["labelled_by"],
-            "config": {**last["config"], "settings": settings},
+            "settings": settings,
         }
     )
     copy, final = config.train.out / ".model.tmp", config.train.out / "model"
@@ -246,25 +228,19 @@ def _publish(config: RoundsConfig, model: Path, run: dict[str, Any]) -> None:
 def _check(config: RoundsConfig, rows: Sequence[Row | BadRow]) -> None:
     """What would otherwise be found out after the first samples."""
     feedback = config.feedback
-    if feedback.constitution:
-        load_constitution(feedback.constitution)
+    feedback.check()
     check_pairs(feedback.pairs)
-    judge = feedback.critic or feedback.reward_model or ""
-    if not judge.startswith(("script:", "http://", "https://")):
-        resolve(model_path(judge), config.train.trust_remote_code)
+    if feedback.critic.models:
+        feedback.critic.inputs()
+    reward_model = [feedback.reward_model] if isinstance(feedback, BestOfN) and feedback.reward_model else []
+    for model in (*feedback.critic.models, *reward_model):
+        if not model.startswith(("script:", "http://", "https://")):
+            resolve(model_path(model), config.train.trust_remote_code)
     usable = sum(isinstance(row, Row) for row in rows)
     if usable < (feedback.rounds or 1):
         raise UsageError(
             f"{config.train.source}: {usable} prompts for {feedback.rounds} rounds; each round takes its own share"
         )
-
-
-def _shown(config: RoundsConfig) -> dict[str, Any]:
-    """The configuration as JSON holds it, without passwords. Where answers are kept is no part of what is done."""
-    given = {**asdict(config.train), **asdict(config.feedback)}
-    del given["store"]
-    shown = {name: without_secrets(str(value)) if isinstance(value, Path | str) else value for name, value in given.items()}
-    return shown
 
 
 def _digest(rows: Sequence[Row | BadRow]) -> str:

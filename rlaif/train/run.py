@@ -16,16 +16,18 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, set_seed
 
+from rlaif.config_file import shown, write_config
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, check_packing, find_base, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
+from rlaif.settings import resumable
 from rlaif.train import preference, reward_model
 from rlaif.train.arguments import arguments, callbacks
 from rlaif.train.batches import collate, pack
 from rlaif.train.card import model_card
-from rlaif.train.config import NOT_THE_RUN, REFERENCE, Reward, Sft, TrainConfig
+from rlaif.train.config import REFERENCE, Reward, Sft, TrainConfig
 from rlaif.train.data import Data, read_data, split
 from rlaif.train.items import Encoder, Tokens, digest
 from rlaif.train.loop import FeedbackTrainer, Progress, last_checkpoint
@@ -170,20 +172,22 @@ def _begun(config: TrainConfig, folder: RunFolder, facts: dict[str, Any]) -> dic
     """``run.json`` of the run that this one continues, empty where it begins."""
     digest = facts["data"]["digest"]
     then = folder.read().get("data", {}).get("digest", digest)
-    return folder.continued(facts["config"], NOT_THE_RUN, TRAINED, [(f"other rows in {config.source}", then, digest)])
+    same = [(f"other rows in {config.source}", then, digest)]
+    return folder.continued(facts["config"], resumable(type(config)), TRAINED, same)
 
 
 def _begin(config: TrainConfig, folder: RunFolder, facts: dict[str, Any], data: Data) -> None:
     folder.write("running", facts)
+    write_config(config, config.out, f"train {config.method}")
     with JsonlWriter(config.out / "failures.jsonl") as failures:
         for failure in data.failures:
             failures.write(failure)
 
 
 def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:
-    shown = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
     return {
-        "config": {**shown, "source": without_secrets(config.source)},
+        "config": shown(config),
+        "settings": asdict(config.settings),
         "learning_rate": config.rate,
         "context": base.context,
         "data": data.facts(),

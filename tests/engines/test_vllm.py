@@ -7,7 +7,7 @@ import re
 import pytest
 
 from rlaif.critic.templates import load_template
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segment
 from rlaif.engines.server import ServerEngine
 
@@ -29,9 +29,9 @@ def engines(request):
     pytest.importorskip("vllm")
     server = request.getfixturevalue("lab_server")
     return {
-        "transformers": open_engine("lab", backend="transformers"),
-        "vllm": open_engine("lab", backend="vllm"),
-        "server": open_engine(server),
+        "transformers": EngineConfig("lab", engine="transformers").open(),
+        "vllm": EngineConfig("lab", engine="vllm").open(),
+        "server": EngineConfig(server).open(),
     }
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from rlaif.engines import client
 from rlaif.engines import server as engine
-from rlaif.label.revise_run import ReviseConfig, run_revise
+from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.revise_run import run_revise
 from rlaif.label.run import run_label
-from rlaif.label.setup import LabelConfig
-from rlaif.rl.config import config_of
-from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.config import Grpo
 from rlaif.rl.run import run_rl
-from rlaif.sample.run import SampleConfig, run_sample
+from rlaif.sample.config import SampleConfig
+from rlaif.sample.run import run_sample
+from rlaif.settings import configure
 from tests.faults.server import FAULTS, LISTED, FaultServer, serving
 from tests.tiny import save_model
 
@@ -67,20 +68,20 @@ class Project:
         """By row: the records that the command wrote about it, and the reasons why it is listed as failed."""
         out, source, store = self.folder / name, str(self.folder / "rows.jsonl"), self.folder / f"{name}.sqlite"
         if command == "sample":
-            config = SampleConfig(source, server.url, out / "samples.jsonl", n=3, store=store)
+            config = configure(SampleConfig, source=source, model=server.url, out=out / "samples.jsonl", samples=3, store=store)
             run_sample(config)
             return by_row(config.out), reasons(config.failures)
         settings = {"source": source, "constitution": self.folder / "c.yaml", "critic": server.url, "out": out, "store": store}
         settings["max_failure_rate"] = 1.0
         if command == "revise":
-            run_revise(ReviseConfig(**settings))
+            run_revise(configure(ReviseConfig, **settings))
             records = by_row(out / "revisions.jsonl")
             for verdicts in ("preferences", "rejected"):
                 for row, judged in by_row(out / f"{verdicts}.jsonl").items():
                     records.setdefault(row, []).extend({**one, "row": None} for one in judged)  # of revisions.jsonl
             return records, reasons(out / "failures.jsonl")
         mode = {"reasons": "compare"}.get(command, command)
-        run_label(LabelConfig(**settings, mode=mode, reasons=command == "reasons", pairs="adjacent"))
+        run_label(configure(LabelConfig, **settings, mode=mode, reasons=command == "reasons", pairs="adjacent"))
         return by_row(out / ("scores.jsonl" if mode == "score" else "preferences.jsonl")), reasons(out / "failures.jsonl")
 
 
@@ -173,12 +174,14 @@ def test_rewards_of_a_training_run_are_what_the_server_says_or_missing(project, 
     runs = {}
     for name, faults in (("honest", ()), ("faulty", tuple(name for name in FAULTS if name not in HANGING))):
         with serving(FaultServer(faults)) as server:
-            rewards = RewardConfig(
-                reward="critic", critic=server.url, constitution=project.folder / "c.yaml", judge="score", store=None
-            )
+            asked = {
+                "critic": server.url,
+                "constitution": project.folder / "c.yaml",
+                "store": project.folder / f"{name}.sqlite",
+            }
             given = {"source": str(project.folder / "rows.jsonl"), "model": "lab:policy", "out": project.folder / name}
             small = {"batch_size": 8, "samples": 2, "max_tokens": 6, "steps": 2, "eval_prompts": 0}
-            run_rl(config_of("grpo", {**given, **small, "rewards": rewards}))
+            run_rl(configure(Grpo, **given, **small, **asked))
         runs[name] = [json.loads(line) for line in (project.folder / name / "metrics.jsonl").read_text().splitlines()]
     assert server.said.total() > 4 and max(server.asked.values()) <= TRIES
     steps = [[step for step in runs[name] if "reward" in step] for name in ("honest", "faulty")]

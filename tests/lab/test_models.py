@@ -15,7 +15,7 @@ from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.rows import Response, Row
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.base import Sampling
 from rlaif.lab import MODELS, wordings
 from rlaif.lab.gold import PRINCIPLES, gold
@@ -29,7 +29,7 @@ BLIND = {"correct"}
 
 @pytest.fixture(scope="module")
 def critic():
-    return open_engine("lab", backend="transformers")
+    return EngineConfig("lab", engine="transformers").open()
 
 
 def judged(engine, swapped=False):
@@ -76,12 +76,12 @@ def test_the_critic_sees_every_principle_but_its_blind_spot(critic):
 
 
 def test_the_fallible_critic_is_worse_but_no_coin(critic):
-    found = judged(open_engine("lab:fallible", backend="transformers"))
+    found = judged(EngineConfig("lab:fallible", engine="transformers").open())
     assert 0.6 < sum(found.values()) / len(found) < 0.85
 
 
 def test_the_policy_answers_and_ends():
-    drawn = asyncio.run(sampled_rows(open_engine("lab:policy", backend="transformers"), 40, 5, "heldout", 2))
+    drawn = asyncio.run(sampled_rows(EngineConfig("lab:policy", engine="transformers").open(), 40, 5, "heldout", 2))
     replies = [response for row in drawn for response in row["responses"]]
     assert sum(response["finish"] == "stop" for response in replies) >= 0.95 * len(replies)
     assert len({response["text"] for response in replies}) >= 0.9 * len(replies)
@@ -95,7 +95,7 @@ def test_the_reviser_finds_faults_and_mends_them_but_for_its_blind_spot(tmp_path
         asked, said = {"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["responses"][0]["text"]}
         drafts.append(Draft(Row(number, row["id"], (asked,), (Response((said,)),)), 0))
     with VerdictStore(tmp_path / "s.sqlite") as store:
-        engine = open_engine("lab:reviser", backend="transformers")
+        engine = EngineConfig("lab:reviser", engine="transformers").open()
         reviser = Reviser(engine, load_template("revise"), lab, store, Sampling(256, 0.0))
         done = asyncio.run(reviser.advance(drafts, 1))
     raised, found, kept = [], [], []

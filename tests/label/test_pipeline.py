@@ -8,7 +8,9 @@ import pytest
 from rlaif.data.read import read_rows
 from rlaif.errors import RunFailed, UsageError
 from rlaif.evaluate.quality import quality
-from rlaif.label.run import LabelConfig, dry_run, run_label
+from rlaif.label.config import LabelConfig
+from rlaif.label.run import dry_run, run_label
+from rlaif.settings import configure
 
 CONSTITUTION = """
 name: test
@@ -62,7 +64,9 @@ class Project:
             "out": self.folder / "run",
             "store": self.folder / "store.sqlite",
         }
-        return LabelConfig(**{**defaults, **options})
+        given = {**defaults, **options}
+        given["critic"] = [given["critic"], *given.pop("jury", ())]
+        return configure(LabelConfig, **given)
 
     def label(self, **options) -> dict:
         return run_label(self.config(**options))["counts"]

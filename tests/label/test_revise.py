@@ -9,9 +9,10 @@ import pytest
 
 from rlaif.data.read import read_rows
 from rlaif.errors import RunFailed, UsageError
-from rlaif.label.revise_run import ReviseConfig, run_revise
+from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.revise_run import run_revise
 from rlaif.label.run import run_label
-from rlaif.label.setup import LabelConfig
+from rlaif.settings import configure
 from rlaif.train.rows import read_examples
 
 CONSTITUTION = """
@@ -71,7 +72,7 @@ class Project:
             "store": self.folder / "store.sqlite",
             "max_failure_rate": 1.0,
         }
-        return run_revise(ReviseConfig(**{**defaults, **options}))
+        return run_revise(configure(ReviseConfig, **{**defaults, **options}))
 
     def read(self, name: str, run: str = "run") -> list[dict]:
         return [json.loads(line) for line in (self.folder / run / name).read_text().splitlines()]
@@ -252,11 +253,12 @@ def test_its_revisions_are_rows_to_label_and_gold_stays_with_the_original(projec
     assert [one.turns[0]["content"] for one in row.responses] == ["good once", "bad"]
     assert [dict(one.gold) for one in row.responses] == [{}, {"kind": 0.1}]
     assert row.responses[1].extra == {"model": "m"} and row.extra["note"] == 0
-    config = LabelConfig(
-        str(project.folder / "run" / "revisions.jsonl"),
-        project.folder / "c.yaml",
-        f"script:{project.folder / 'critic.yaml'}",
-        project.folder / "labelled",
+    config = configure(
+        LabelConfig,
+        source=str(project.folder / "run" / "revisions.jsonl"),
+        constitution=project.folder / "c.yaml",
+        critic=f"script:{project.folder / 'critic.yaml'}",
+        out=project.folder / "labelled",
         store=project.folder / "store.sqlite",
     )
     assert run_label(config)["counts"]["rows_out"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -12,10 +13,11 @@ import torch
 from rlaif.data.rows import Row
 from rlaif.lab.world import rows
 from rlaif.models.load import find_base
-from rlaif.rl.config import config_of
+from rlaif.rl.config import METHODS
 from rlaif.rl.networks import build
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rollout import Query, Rollout
+from rlaif.settings import configure
 from tests.tiny import save_model
 
 
@@ -31,8 +33,10 @@ def configured(tmp_path):
 
     def call(method, **given):
         small = {"batch_size": 4, "samples": 2, "max_tokens": 8, "steps": 4, "learning_rate": 1e-3, "eval_prompts": 0}
-        rewards = {"rewards": RewardConfig(reward="gold")}
-        return config_of(method, {"source": "none", "model": "none", "out": tmp_path / "run", **small, **rewards, **given})
+        rewards = {"rewards": configure(RewardConfig, reward="gold")}
+        given = {"source": "none", "model": "none", "out": tmp_path / "run", **small, **rewards, **given}
+        reward = given.pop("rewards")
+        return replace(configure(METHODS[method], **given), rewards=reward)
 
     return call
 

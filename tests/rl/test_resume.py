@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from rlaif.errors import UsageError
 from rlaif.rl import state as checkpoints
 from rlaif.rl.rewards.config import RewardConfig
+from rlaif.settings import configure
 from rlaif.train.loop import Progress
 from tests.train.test_resume import Killed
 
@@ -96,7 +97,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_not_continued(learn, tmp
     with pytest.raises(UsageError, match="method"):
         learn("grpo", steps=1)
     with pytest.raises(UsageError, match="another reward"):
-        learn("rloo", steps=1, rewards=RewardConfig(reward="verifier", verifier="rlaif.rl.rewards.checks:exact"))
+        learn("rloo", steps=1, rewards=configure(RewardConfig, reward="verifier", verifier="rlaif.rl.rewards.checks:exact"))
     assert learn("rloo", steps=1, micro_tokens=64) == first  # only a machine needs that
     assert learn("rloo", steps=1, beta=0.5, overwrite=True)["config"]["beta"] == 0.5
 

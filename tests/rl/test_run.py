@@ -6,8 +6,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.rl.config import METHODS, Grpo, Ppo, Rloo, config_of
+from rlaif.rl.config import METHODS, Grpo, Ppo, Rloo
 from rlaif.rl.rewards.config import RewardConfig
+from rlaif.settings import configure
 
 
 def lines(path):
@@ -39,7 +40,7 @@ def test_each_method_learns_what_is_rewarded(learn, tmp_path, method):
     """A short reply is easy to learn: ten steps suffice."""
     verifier = tmp_path / "short.py"
     verifier.write_text("def short(row, response):\n    return -len(response.split()) / 10\n", encoding="utf-8")
-    rewards = RewardConfig(reward="verifier", verifier=f"{verifier}:short")
+    rewards = configure(RewardConfig, reward="verifier", verifier=f"{verifier}:short")
     extra = {"ppo": {"value_warmup": 1, "epochs": 2, "learning_rate": 1e-3}, "reinforce": {"value_warmup": 1}}.get(method, {})
     more = {"batch_size": 6, "samples": 4, "steps": 10, "learning_rate": 2e-3, "max_tokens": 40, "beta": 0.0, **extra}
     learn(method, rewards=rewards, schedule="constant", **more)
@@ -79,7 +80,7 @@ def test_a_run_that_fails_says_so_in_its_folder(learn, tmp_path):
     verifier = tmp_path / "none.py"
     verifier.write_text("def none(row, response):\n    return None\n", encoding="utf-8")
     with pytest.raises(RunFailed, match="--max-failure-rate"):
-        learn("rloo", rewards=RewardConfig(reward="verifier", verifier=f"{verifier}:none"))
+        learn("rloo", rewards=configure(RewardConfig, reward="verifier", verifier=f"{verifier}:none"))
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["status"] == "failed" and "--max-failure-rate" in run["error"]
 
@@ -88,7 +89,7 @@ def test_a_reward_that_says_nothing_of_progress_is_warned_of(learn, tmp_path):
     mix = tmp_path / "mix.yaml"
     mix.write_text("normalise: group\nsources: [{id: a, kind: gold}]", encoding="utf-8")
     for out, options, warns in (("alone", {}, True), ("watched", {"second": "gold"}, False)):
-        learn("rloo", out, steps=1, rewards=RewardConfig(reward=str(mix)), **options)
+        learn("rloo", out, steps=1, rewards=configure(RewardConfig, reward=str(mix)), **options)
         assert ("give --second" in (tmp_path / out / "warnings.jsonl").read_text()) == warns
 
 
@@ -113,7 +114,7 @@ def test_supervised_rows_are_read_as_sft_reads_them(learn, tmp_path):
         learn("rloo", "other", steps=1, ptx=str(tmp_path / "sft.jsonl"))
 
 
-def test_settings_without_a_meaning_are_refused():
+def test_settings_without_a_meaning_are_refused(configured):
     base = {"source": "x", "model": "m", "out": Path("o")}
     for message, method, given in (
         ("rloo has no such setting", "rloo", {"lam": 0.9}),
@@ -126,7 +127,7 @@ def test_settings_without_a_meaning_are_refused():
         ("--importance-cap 0.5", "rloo", {"importance_cap": 0.5}),
         ("--beta -1", "rloo", {"beta": -1.0}),
         ("grpo compares", "grpo", {"samples": 1}),
-        ("--judge group compares", "ppo", {"rewards": RewardConfig(judge="group")}),
+        ("--feedback group compares", "ppo", {"rewards": configure(RewardConfig, feedback="group")}),
         ("--clip-rewards 0", "ppo", {"clip_rewards": 0.0}),
         ("--target-kl -1", "ppo", {"target_kl": -1.0}),
         ("--value-warmup 100", "ppo", {"value_warmup": 100}),
@@ -138,7 +139,7 @@ def test_settings_without_a_meaning_are_refused():
         ("--seed -1", "rloo", {"seed": -1}),
     ):
         with pytest.raises(UsageError, match=message):
-            config_of(method, {**base, **given})
+            configured(method, **{**base, **given})
     assert METHODS.keys() == {"ppo", "rloo", "grpo", "reinforce"}
     assert Ppo(**base, steps=1).value_alone == 0
     assert Ppo(**base).value_alone == 10 and Ppo(**base, value_model="rm").value_alone == 0

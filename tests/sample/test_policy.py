@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from rlaif.engines.open import model_path, open_engine
+from rlaif.engines import EngineConfig
+from rlaif.engines.open import model_path
 from rlaif.engines.scripted import ScriptedEngine
 from rlaif.errors import RunFailed, UsageError
-from rlaif.sample.run import Progress, SampleConfig, run_sample
+from rlaif.sample.config import SampleConfig
+from rlaif.sample.run import Progress, run_sample
+from rlaif.settings import configure
 
 SCRIPT = """
 rules:
@@ -35,8 +38,8 @@ def sample(tmp_path):
     (tmp_path / "s.yaml").write_text(SCRIPT)
 
     def call(source, progress=None, **options):
-        given = {"model": f"script:{tmp_path / 's.yaml'}", "out": tmp_path / "s.jsonl", "n": 2, **options}
-        config = SampleConfig(source=source, store=tmp_path / "v.sqlite", **given)
+        given = {"model": f"script:{tmp_path / 's.yaml'}", "out": tmp_path / "s.jsonl", "samples": 2, **options}
+        config = configure(SampleConfig, source=source, store=tmp_path / "v.sqlite", **given)
         counts = run_sample(config, progress)
         return counts, *([json.loads(line) for line in path.read_text().splitlines()] for path in (config.out, config.failures))
 
@@ -139,4 +142,4 @@ def test_a_training_runs_folder_is_a_model(tmp_path):
     assert model_path("owner/name") == "owner/name"
     with pytest.raises(UsageError, match=r"no \.safetensors"):
         (run / "config.json").unlink()
-        open_engine(str(run), backend="transformers")
+        EngineConfig(str(run), engine="transformers").open()

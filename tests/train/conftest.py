@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rlaif.lab.world import rows
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.run import run_train
 
 
@@ -57,9 +58,7 @@ def train(tmp_path):
             "warmup": 0.0,
         }
         given |= {"model": "lab:policy", **options}
-        config = TrainConfig(
-            method=method, source=source, out=tmp_path / out, settings=settings_of(method, settings or {}), **given
-        )
+        config = configure(configuration(method), source=source, out=tmp_path / out, **{**given, **(settings or {})})
         return run_train(config, progress)
 
     return call

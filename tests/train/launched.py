@@ -14,7 +14,8 @@ import torch
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.loop import FeedbackTrainer, Progress
 from rlaif.train.run import run_train
 
@@ -49,7 +50,7 @@ def train(job, out):
 
     whole = FeedbackTrainer.compute_loss
     FeedbackTrainer.compute_loss = loss
-    config = TrainConfig(settings=settings_of(job["method"], job.pop("settings", {})), out=out, **job)
+    config = configure(configuration(job.pop("method")), out=out, **{**job, **job.pop("settings", {})})
     try:
         run_train(config, Progress())
     except (Killed, SystemExit):

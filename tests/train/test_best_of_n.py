@@ -13,10 +13,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rlaif.engines.open import lab_model
 from rlaif.errors import RunFailed
+from rlaif.settings import configure
 from rlaif.train import best_of_n
 from rlaif.train.best_of_n import kl_bound, run_best_of_n
-from rlaif.train.config import Sft, TrainConfig
-from rlaif.train.feedback import Feedback, RoundsConfig
+from rlaif.train.feedback import best_of_n_configuration
 from rlaif.train.predict import RewardModel
 
 CONSTITUTION = """
@@ -58,19 +58,11 @@ def setting(tmp_path):
     (tmp_path / "p.jsonl").write_text("".join(json.dumps({"id": f"p{n}", "prompt": p}) + "\n" for n, p in enumerate(PROMPTS)))
 
     def config(**feedback):
-        train = TrainConfig(
-            method="sft",
-            source=str(tmp_path / "p.jsonl"),
-            model="lab:policy",
-            out=tmp_path / "run",
-            settings=Sft(),
-            max_steps=2,
-            batch_size=4,
-        )
+        train = {"source": str(tmp_path / "p.jsonl"), "model": "lab:policy", "out": tmp_path / "run", "max_steps": 2}
         asked = {"samples": 4, "max_tokens": 24, "store": tmp_path / "v.sqlite", **feedback}
         if "reward_model" not in asked:
             asked = {"critic": "lab", "constitution": tmp_path / "c.yaml", **asked}
-        return RoundsConfig(train, Feedback(**asked))
+        return configure(best_of_n_configuration(), **train, batch_size=4, **asked)
 
     return config
 

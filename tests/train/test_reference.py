@@ -8,8 +8,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from rlaif.errors import UsageError
 from rlaif.models.load import find_base, load, save, with_adapter
+from rlaif.settings import configure
 from rlaif.train.batches import collate
-from rlaif.train.config import TrainConfig, settings_of
+from rlaif.train.config import configuration
 from rlaif.train.data import read_data
 from rlaif.train.objectives import logprobs
 from rlaif.train.reference import with_reference
@@ -23,7 +24,7 @@ def base():
 
 @pytest.fixture
 def items(pairs, write, base, tmp_path):
-    config = TrainConfig("dpo", write(pairs), "lab:policy", tmp_path / "run", settings_of("dpo", {}))
+    config = configure(configuration("dpo"), source=write(pairs), model="lab:policy", out=tmp_path / "run")
     return read_data(config, base).items
 
 

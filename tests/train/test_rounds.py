@@ -14,10 +14,11 @@ from rlaif.data.read import read_rows
 from rlaif.engines.identity import content_hash
 from rlaif.errors import RunFailed, UsageError
 from rlaif.lab.world import rows
-from rlaif.sample.run import SampleConfig, sample_rows
+from rlaif.sample.config import SampleConfig
+from rlaif.sample.run import sample_rows
+from rlaif.settings import configure, flat, settings_of
 from rlaif.train.best_of_n import run_best_of_n
-from rlaif.train.config import TrainConfig, settings_of
-from rlaif.train.feedback import Feedback, RoundsConfig
+from rlaif.train.feedback import BestOfN, Feedback, rounds_configuration
 from rlaif.train.loop import Progress
 from rlaif.train.rounds import round_seed, run_preference_rounds
 
@@ -32,10 +33,10 @@ def in_folder(folder):
 
     def config(out="run", method="dpo", feedback=None, **options):
         given = {"source": str(folder / "prompts.jsonl"), "model": "lab:policy", "out": folder / out, "max_steps": 2}
-        given |= {"batch_size": 4, "learning_rate": 1e-3, "settings": settings_of(method, {}), **options}
+        given |= {"batch_size": 4, "learning_rate": 1e-3, **options}
         asked = {"rounds": 2, "samples": 3, "max_tokens": 16, "critic": "lab", "constitution": folder / "c.yaml"}
         asked |= {"store": folder / f"{out}.sqlite", **(feedback or {})}
-        return RoundsConfig(TrainConfig(method=method, **given), Feedback(**asked))
+        return configure(rounds_configuration(method), **{**given, **asked})
 
     return config
 
@@ -125,11 +126,12 @@ def test_each_prompt_is_sampled_once(straight):
 def test_the_samples_of_a_round_are_its_models(straight, tmp_path):
     """The second round's samples are what ``rlaif sample`` draws from the first round's model."""
     config, out = straight[0], straight[0].train.out
-    again = SampleConfig(
+    again = configure(
+        SampleConfig,
         source=config.train.source,
         model=str(out / "round-1" / "train"),
         out=tmp_path / "again.jsonl",
-        n=3,
+        samples=3,
         max_tokens=16,
         seed=round_seed(0, 2),
         store=tmp_path / "another.sqlite",
@@ -196,10 +198,10 @@ def test_overwriting_starts_afresh(setting):
     ],
 )
 def test_another_run_is_never_continued(straight, options, feedback, said):
-    config = straight[0]
-    train = replace(config.train, **options, settings=settings_of(options.get("method", "dpo"), {}))
+    kind = rounds_configuration(options.pop("method", "dpo"))
+    given = {name: value for name, value in flat(straight[0]).items() if name in settings_of(kind)}
     with pytest.raises(UsageError, match=said):
-        run_preference_rounds(RoundsConfig(train, replace(config.feedback, **feedback)))
+        run_preference_rounds(configure(kind, **{**given, **options, **feedback}))
 
 
 def test_other_prompts_are_not_continued_with(straight):
@@ -239,11 +241,11 @@ def test_what_cannot_work_is_said_before_anything_is_sampled(setting, feedback, 
 def test_feedback_needs_somebody_to_give_it(setting, tmp_path):
     for options in ({}, {"critic": "lab"}, {"constitution": tmp_path / "c.yaml"}):
         with pytest.raises(UsageError, match="who is to judge"):
-            Feedback(**options)
+            configure(Feedback, **options).check()
     with pytest.raises(UsageError, match="one or the other"):
-        Feedback(critic="lab", reward_model="rm")
+        configure(BestOfN, critic="lab", reward_model="rm").check()
     with pytest.raises(UsageError, match="takes two"):
-        setting(feedback={"samples": 1})
+        run_preference_rounds(setting(feedback={"samples": 1}))
 
 
 def test_a_critic_that_fails_ends_the_run_and_the_next_one_continues(setting, tmp_path):

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertModel
 
-from rlaif.engines import open_engine
+from rlaif.engines import EngineConfig
 from rlaif.engines.open import lab_model
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import check_packing, find_base
+from rlaif.settings import configure
 from rlaif.train.batches import collate, pack
-from rlaif.train.config import Dpo, TrainConfig
+from rlaif.train.config import configuration
 from rlaif.train.data import read_data, split
 from rlaif.train.items import Item, Tokens
 from rlaif.train.loop import FeedbackTrainer
@@ -139,7 +140,13 @@ def test_an_adapter_on_four_bits_learns_and_is_merged_into_what_it_was_trained_o
     assert log()[0]["margin"] == pytest.approx(0, abs=1e-4)
     assert log()[-1]["margin"] > 0.1
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model").eval()
-    config = TrainConfig("dpo", str(tmp_path / "rows.jsonl"), "lab:policy", tmp_path / "run", Dpo(), eval_fraction=0.25)
+    config = configure(
+        configuration("dpo"),
+        source=str(tmp_path / "rows.jsonl"),
+        model="lab:policy",
+        out=tmp_path / "run",
+        eval_fraction=0.25,
+    )
     base = find_base("lab:policy", "dpo", None, "float32", False)
     data = read_data(config, base)
     split(data, config, base)
@@ -155,7 +162,7 @@ def test_the_model_is_a_normal_folder_and_its_card_says_how_it_came(train, pairs
     model = tmp_path / "run" / "model"
     assert AutoModelForCausalLM.from_pretrained(model).config.model_type == "qwen3"
     assert AutoTokenizer.from_pretrained(model).chat_template
-    assert open_engine(str(model), backend="transformers").identity.startswith("model@")
+    assert EngineConfig(str(model), engine="transformers").open().identity.startswith("model@")
     assert run["status"] == "finished"
     assert run["data"]["failed"] == 2
     card = (model / "README.md").read_text()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from rlaif.cli.flags import parameters, with_flags
-from rlaif.cli.train.options import RUN, settings_flags, train_config
-from rlaif.cli.train.sampled import ROUNDS, rounds_of, run_sampled
+from rlaif.cli.flags import Command, from_config
+from rlaif.cli.train.sampled import run_sampled
+from rlaif.errors import UsageError
 from rlaif.train.card import TITLES
-from rlaif.train.config import METHODS, Method, TrainConfig
-from rlaif.train.feedback import Feedback, RoundsConfig
+from rlaif.train.config import METHODS, Method, TrainConfig, configuration
+from rlaif.train.feedback import RoundsConfig, rounds_configuration
 
 PREFERENCE = frozenset(METHODS) - {"sft", "reward"}
 """Methods that can go on with samples of the model that they trained."""
@@ -26,23 +25,22 @@ def register(app: typer.Typer) -> None:
     method: Method
     for method in METHODS:  # type: ignore[assignment]
         about = f"{TITLES[method][0].upper()}{TITLES[method][1:]}."
-        app.command(method, help=f"{about} The same command continues a run that was stopped.")(_command(method))
+        app.command(method, help=f"{about} The same command continues a run that was stopped.", cls=Command)(_command(method))
 
 
 def _command(method: Method) -> Callable[..., None]:
-    def train(**given: Any) -> None:
-        feedback = rounds_of(given.pop("ctx"), given) if method in PREFERENCE else None
-        config = train_config(method, given)
-        if feedback:
-            run_sampled(RoundsConfig(config, feedback))
-        else:
-            _train(config)
+    if method not in PREFERENCE:
+        return from_config(configuration(method), _train, f"train {method}")
 
-    flags = [*parameters(TrainConfig, RUN), *settings_flags(method)]
-    if method in PREFERENCE:
-        context = Parameter("ctx", Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        flags += [context, *parameters(Feedback, ROUNDS)]
-    return with_flags(train, flags)
+    def train(config: RoundsConfig) -> None:
+        if config.feedback.rounds is not None:
+            run_sampled(config)
+        elif unused := config.unused():
+            raise UsageError(f"{unused}: it is for training on the model's own samples; give --rounds too")
+        else:
+            _train(config.train)
+
+    return from_config(rounds_configuration(method), train, f"train {method}")
 
 
 def _train(config: TrainConfig) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from rlaif.rl.settings_file import read_settings, settle
+from rlaif.yaml_file import read_settings, settle
 
 SCHEMA = Path(__file__).with_name("limits.schema.json")
 

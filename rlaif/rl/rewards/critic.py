@@ -108,7 +108,7 @@ def within_groups(opponents: int | None) -> Plan:
         trials = []
         for members in groups.values():
             if len(members) == 1:
-                raise UsageError("--judge group compares samples of one prompt with each other: give --samples 2 or more")
+                raise UsageError("--feedback group compares samples of one prompt with each other: give --samples 2 or more")
             row = _row(rollouts[members[0]].query.row, [rollouts[place].text for place in members])
             trials += [Trial(row, pair, (members[pair[0]], members[pair[1]])) for pair in ring(len(members), opponents)]
         return trials, {}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rlaif.config_file import schema
 from rlaif.constitution.problems import Fault, found, nearest
 from rlaif.constitution.read import Source
+from rlaif.critic.config import CriticConfig
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.rl.settings_file import read_settings, settle
+from rlaif.settings import configure, settings_of
+from rlaif.yaml_file import read_settings, settle
 
 SCHEMA = Path(__file__).with_name("mix.schema.json")
-_CONFIG = {item.name for item in fields(RewardConfig)}
+_CONFIG = settings_of(RewardConfig)
+_CRITIC = {*settings_of(CriticConfig), "critic_context", "feedback", "opponents"} - {"mode", "context"}
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,19 @@ def load_mix(path: Path) -> Recipe:
 
     Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``.
     """
-    source = read_settings(path, SCHEMA, "reward mix", "sources")
+    source = read_settings(path, _schema(), "reward mix", "sources")
     if not source.problems:
         _check(source)
     settle(source)
     return _build(source.data, path.parent)
+
+
+def _schema() -> dict[str, Any]:
+    """The schema of the file, in which a critic has the settings that it has everywhere."""
+    rules: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    own = rules["definitions"]["critic"]["properties"]
+    own |= {name: each for name, each in schema(RewardConfig)["properties"].items() if name in _CRITIC and name not in own}
+    return rules
 
 
 def _check(source: Source) -> None:
@@ -92,12 +105,11 @@ def _ingredient(raw: Mapping[str, Any], folder: Path) -> Ingredient:
     if "verifier" in given:
         place, _, function = given["verifier"].rpartition(":")
         given["verifier"] = f"{folder / place if place.endswith('.py') else place}:{function}"
-    if "options" in given:
-        given["options"] = tuple(sorted(given["options"].items()))
     gate = raw.get("gate")
+    config = configure(RewardConfig, reward=raw["kind"], **given)
     return Ingredient(
         id=raw["id"],
-        config=RewardConfig(reward=raw["kind"], **given),
+        config=replace(config, options=tuple(sorted(raw.get("options", {}).items()))),
         weight=float(raw.get("weight", 1)),
         optional=raw.get("optional", False),
         gate=gate and (float(gate["below"]), float(gate["value"])),

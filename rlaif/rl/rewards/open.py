@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rlaif.constitution.load import load_constitution
-from rlaif.critic.judge import Judge
+from rlaif.config_file import shown
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.templates import fitted, load_template
-from rlaif.engines import open_engine
 from rlaif.engines.base import Engine, Sampling
+from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.critic import CriticReward, Plan, against_reference, alone, within_groups
@@ -26,6 +24,11 @@ from rlaif.rl.rewards.reference import ReferenceAnswers
 from rlaif.rl.rewards.verifier import VerifierReward, load_verifier
 from rlaif.rl.rollout import RewardSource
 from rlaif.train.predict import RewardModel
+
+GPU_MEMORY = 0.3
+"""Share of the GPU for each critic that runs beside the policy, unless the user says otherwise."""
+ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
+"""Settings of the critic that change its rewards, besides what the digests say."""
 
 
 @dataclass
@@ -41,7 +44,7 @@ class OpenReward:
     @property
     def relative(self) -> bool:
         """Whether all that a reward says is how a response does beside the prompt's other samples."""
-        return bool(self.facts.get("normalise")) or self.facts.get("judge") == "group"
+        return bool(self.facts.get("normalise")) or self.facts.get("feedback") == "group"
 
     async def close(self) -> None:
         await self._exits.aclose()
@@ -81,14 +84,14 @@ class _Opener:
     max_tokens: int
     out: Path | None
     exits: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _engines: dict[object, Engine] = field(default_factory=dict)
+    _engines: dict[EngineConfig, Engine] = field(default_factory=dict)
 
     def open(self, config: RewardConfig) -> tuple[RewardSource, dict[str, Any]]:
         if config.reward == "critic":
             return self._critic(config)
         if config.reward == "model":
             paths = _given(config.reward_model, "model", "--reward-model").split(",")
-            models = [RewardModel(path, trust_remote_code=config.trust_remote_code) for path in paths]
+            models = [RewardModel(path, trust_remote_code=config.critic.engine.trust_remote_code) for path in paths]
             facts: dict[str, Any] = {
                 "models": [model.identity for model in models],
                 "prediction": config.prediction,
@@ -107,53 +110,44 @@ class _Opener:
         raise UsageError(f"--reward {config.reward}: expected critic, model, verifier, gold, or the path of a .yaml mix")
 
     def _critic(self, config: RewardConfig) -> tuple[RewardSource, dict[str, Any]]:
-        engine = self._engine(_given(config.critic, "critic", "--critic"), config)
-        constitution = load_constitution(Path(_given(config.constitution, "critic", "--constitution")))
-        template = fitted(load_template("score" if config.judge == "score" else "compare", config.prompts), [engine])
-        how = config.aggregate or constitution.aggregate
-        judge = Judge(constitution, template, engine.identity, how, config.orders, config.min_mass, config.seed)
-        store = self.exits.enter_context(VerdictStore(config.store)) if config.store else None
+        asked = replace(config.critic, mode="score" if config.feedback == "score" else "compare")
+        models = _given(asked.models, "critic", "--critic")
+        _given(asked.constitution, "critic", "--constitution")
+        engines = [self._engine(model, asked.engine) for model in dict.fromkeys(models)]
+        store = self.exits.enter_context(VerdictStore(asked.store))
+        first, *_ = asked.critics(engines, store)
         facts = {
             "reward": "critic",
-            "judge": config.judge,
-            "critic": engine.identity,
-            "constitution": constitution.digest,
-            "template": template.digest,
-            "aggregate": how,
-            "orders": config.orders,
+            "feedback": config.feedback,
+            "critic": " + ".join(engine.identity for engine in engines),
+            "constitution": first.judge.constitution.digest,
+            "template": first.judge.template.digest,
+            "aggregate": first.judge.aggregate,
             "opponents": config.opponents,
-            "min_mass": config.min_mass,
+            **{name: value for name, value in shown(asked).items() if name in ASKED},
         }
-        return CriticReward(engine, judge, self._plan(config), store), facts
+        return CriticReward(first.engine, first.judge, self._plan(config), store), facts
 
     def _plan(self, config: RewardConfig) -> Plan:
-        if config.judge == "score":
+        if config.feedback == "score":
             return alone
-        if config.judge == "group":
+        if config.feedback == "group":
             return within_groups(config.opponents)
         if self.reference is None or self.out is None:
-            raise UsageError("--judge reference: there is no policy here to compare with")
-        engine = self._engine(self.reference, config)
+            raise UsageError("--feedback reference: there is no policy here to compare with")
+        engine = self._engine(self.reference, replace(config.critic.engine, context=None))
         store = self.exits.enter_context(VerdictStore(self.out / "reference-answers.sqlite"))
         return against_reference(ReferenceAnswers(engine, Sampling(self.max_tokens, temperature=0.0), store))
 
-    def _engine(self, spec: str, config: RewardConfig) -> Engine:
-        options: dict[str, Any] = {
-            "backend": config.engine,
-            "dtype": config.dtype,
-            "context": config.context,
-            "tokenizer": config.tokenizer,
-            "trust_remote_code": config.trust_remote_code,
-            "gpu_memory": config.gpu_memory,
-        }
-        name = (spec, *options.values())
-        if name not in self._engines:
-            self._engines[name] = open_engine(spec, **options)
-            self.exits.push_async_callback(self._engines[name].close)
-        return self._engines[name]
+    def _engine(self, model: str, config: EngineConfig) -> Engine:
+        config = replace(config, model=model, gpu_memory=config.gpu_memory or GPU_MEMORY)
+        if config not in self._engines:
+            self._engines[config] = config.open()
+            self.exits.push_async_callback(self._engines[config].close)
+        return self._engines[config]
 
 
 def _given(value: Any, reward: str, flag: str) -> Any:
-    if value is None:
+    if not value:
         raise UsageError(f"--reward {reward} needs {flag}")
     return value

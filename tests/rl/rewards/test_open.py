@@ -9,6 +9,7 @@ from rlaif.lab.gold import PRINCIPLES, gold
 from rlaif.lab.world import rows
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import open_reward
+from rlaif.settings import configure
 from tests.rl.rewards.rollouts import rewarded, rollout
 
 LAB = Path(__file__).parents[3] / "constitutions" / "lab.yaml"
@@ -22,7 +23,7 @@ def samples(n):
 
 
 def test_the_labs_critic_rewards_what_gold_rewards():
-    opened = open_reward(RewardConfig(reward="critic", critic="lab", constitution=LAB))
+    opened = open_reward(configure(RewardConfig, reward="critic", critic="lab", constitution=LAB))
     rollouts, golds = zip(*samples(24), strict=True)
 
     async def ask():
@@ -40,7 +41,9 @@ def test_the_labs_critic_rewards_what_gold_rewards():
 
 def test_gold_is_the_mean_of_the_gold_scores():
     rollouts, golds = zip(*samples(3), strict=True)
-    rewards = rewarded(open_reward(RewardConfig(reward="gold")).source, [*rollouts, rollout("x", prompt="Not of this world?")])
+    rewards = rewarded(
+        open_reward(configure(RewardConfig, reward="gold")).source, [*rollouts, rollout("x", prompt="Not of this world?")]
+    )
     expected = [sum(found.values()) / len(PRINCIPLES) for found in golds]
     assert rewards.values[:-1].tolist() == pytest.approx(expected)
     assert rewards.columns["polite"][0] == pytest.approx(
@@ -59,7 +62,7 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
         f"  - {critic}, id: one}}\n  - {critic}, id: other}}\n"
         "tasks: {t: {sources: [long], weight: 3}}\n"
     )
-    opened = open_reward(RewardConfig(reward=str(tmp_path / "mix.yaml")))
+    opened = open_reward(configure(RewardConfig, reward=str(tmp_path / "mix.yaml")))
     rewards = rewarded(opened.source, [rollout("four"), rollout("four", group=1, task="t")])
     assert rewards.values.tolist() == [2.0, 4.0]
     assert rewards.columns["one/a"][0] == 1.0
@@ -72,12 +75,12 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (RewardConfig(), "--reward critic needs --critic"),
-        (RewardConfig(critic="lab"), "--reward critic needs --constitution"),
-        (RewardConfig(reward="model"), "--reward model needs --reward-model"),
-        (RewardConfig(reward="verifier"), "--reward verifier needs --verifier"),
-        (RewardConfig(reward="crtic"), "--reward crtic: expected critic, model, verifier, gold"),
-        (RewardConfig(critic="lab", constitution=LAB, judge="reference"), "no policy here to compare with"),
+        (configure(RewardConfig), "--reward critic needs --critic"),
+        (configure(RewardConfig, critic="lab"), "--reward critic needs --constitution"),
+        (configure(RewardConfig, reward="model"), "--reward model needs --reward-model"),
+        (configure(RewardConfig, reward="verifier"), "--reward verifier needs --verifier"),
+        (configure(RewardConfig, reward="crtic"), "--reward crtic: expected critic, model, verifier, gold"),
+        (configure(RewardConfig, critic="lab", constitution=LAB, feedback="reference"), "no policy here to compare with"),
     ],
 )
 def test_what_is_missing_is_named(config, said):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rlaif.constitution.problems import faults
 from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
@@ -12,8 +14,10 @@ from rlaif.errors import UsageError
 from rlaif.files import open_file
 
 
-def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
-    """Read and check. kind, least: what the file is and must hold, for messages. Problems are in the result: see ``settle``.
+def read_settings(path: Path, schema: Path | Mapping[str, Any], kind: str, least: str) -> Source:
+    """Read and check. Problems are in the result: see ``settle``.
+
+    schema: a JSON Schema, or the file of one. kind, least: what the file is and must hold, for messages.
 
     Raises UsageError where the file cannot be read or is not YAML.
     """
@@ -25,7 +29,8 @@ def read_settings(path: Path, schema: Path, kind: str, least: str) -> Source:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     source = read(path, content, kind, least)
-    for wrong in Draft7Validator(json.loads(schema.read_text(encoding="utf-8"))).iter_errors(source.data):
+    rules: Any = json.loads(schema.read_text(encoding="utf-8")) if isinstance(schema, Path) else schema
+    for wrong in Draft7Validator(rules).iter_errors(source.data):
         if tuple(wrong.absolute_path) not in source.faulty:
             for fault in islice(faults(wrong), MAX_PROBLEMS + 1):
                 source.add(fault)

@@ -1,0 +1,144 @@
+"""Whom to ask, by what, and how: the critic's settings, the same in every command that has a critic. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlaif.constitution.types import Aggregate
+from rlaif.critic.modes.compare import Orders
+from rlaif.critic.templates import Mode
+from rlaif.engines.config import EngineConfig
+from rlaif.errors import UsageError
+from rlaif.settings import flag, nested, setting
+
+if TYPE_CHECKING:
+    from rlaif.constitution import Constitution
+    from rlaif.critic.ask import Critic
+    from rlaif.critic.judge import Judge
+    from rlaif.critic.store import VerdictStore
+    from rlaif.critic.templates import Template
+    from rlaif.engines.base import Engine
+
+PANEL, REASONS = "Critic", "Critic's reasons"
+STORE = Path("runs/verdicts.sqlite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig:
+    """models: the critic, or the critics of a jury, whose mean judges. engine: what each runs on.
+
+    orders: ``both``, or one order of a pair's responses: half of the calls, and all of the position bias.
+    shots: examples of the principle shown before each question. reasons: the critic writes a rationale before its label;
+        with ``votes``, several sampled ones, whose labels' mean counts. clamp: the least and greatest p of a reasoned label.
+    min_mass: least probability on the labels; below it there is no verdict.
+    """
+
+    models: tuple[str, ...] = setting(
+        (),
+        "A model's path or hub id, http://… base URLs (comma-separated, #model to name one), lab, or script:FILE. "
+        "Repeat for a jury: the mean of its critics judges.",
+        name="critic",
+        panel=PANEL,
+        path=True,
+    )
+    constitution: Path | None = setting(None, "The principles, in YAML.", panel=PANEL)
+    mode: Mode = setting("compare", "compare pairs, score single responses, or rank all of a row's.", panel=PANEL)
+    aggregate: Aggregate | None = setting(None, "weighted, sampled or worst, in place of the constitution's.", panel=PANEL)
+    orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
+    prompts: Path | None = setting(None, "Folder of prompt templates in place of the shipped.", panel=PANEL)
+    shots: int = setting(0, "Show so many of a principle's examples before each question.", panel=PANEL, least=0)
+    min_mass: float = setting(0.1, "Least probability on the labels; below, no verdict.", panel=PANEL, least=0, most=1)
+    max_failure_rate: float = setting(
+        0.2, "Past this share of failed verdicts, stop.", panel=PANEL, least=0, most=1, resumable=True
+    )
+    store: Path = setting(STORE, "Where answers are kept, so that none is asked twice.", panel=PANEL, resumable=True)
+    seed: int = setting(0, "Of everything that is drawn at random.", panel=PANEL, least=0, most=2**32 - 1)
+    reasons: bool = setting(False, "Have the critic reason first, then compare.", panel=REASONS)
+    reasons_tokens: int = setting(512, "Longest rationale.", panel=REASONS, least=1)
+    clamp: tuple[float, float] | None = setting(None, "With --reasons: the least and greatest p, such as .4 .6.", panel=REASONS)
+    votes: int = setting(1, "With --reasons: sample so many rationales, take the mean.", panel=REASONS, least=1)
+    votes_temperature: float = setting(0.7, "Of sampled rationales; a single one is greedy.", panel=REASONS, least=0)
+    engine: EngineConfig = nested(EngineConfig, rename={"context": "critic_context"})
+
+    def inputs(self) -> tuple[Constitution, Template]:
+        """The constitution and the prompt template. Raises UsageError for settings that do not go together."""
+        from rlaif.constitution.load import load_constitution
+        from rlaif.critic.templates import load_template
+
+        self._check()
+        if self.constitution is None:
+            raise UsageError("--constitution is missing: the principles to judge by, in YAML")
+        template = load_template("reasons" if self.reasons else self.mode, self.prompts)
+        constitution = load_constitution(self.constitution)
+        if self.shots and not any(principle.examples for principle in constitution.principles):
+            raise UsageError(f"--shots: no principle of {self.constitution} has examples")
+        return constitution, template
+
+    def engines(self, others: int = 0) -> list[Engine]:
+        """Each critic's engine. others: models besides, which share a GPU's memory with these."""
+        models = list(dict.fromkeys(self.models))
+        if not models:
+            raise UsageError("--critic is missing: who judges? a model's path or hub id, http://… URLs, lab, or script:FILE")
+        shared = self.engine.sharing(len(models) + others)
+        return [replace(shared, model=model).open() for model in models]
+
+    def judge(self, constitution: Constitution, template: Template, identity: str) -> Judge:
+        """Asks and reads by these settings. identity: of the critic's engine."""
+        from rlaif.critic.judge import Judge
+        from rlaif.engines.base import Sampling
+
+        temperature = self.votes_temperature if self.votes > 1 else 0.0
+        return Judge(
+            constitution,
+            template,
+            identity,
+            self.aggregate or constitution.aggregate,
+            self.orders,
+            self.min_mass,
+            self.seed,
+            shots=self.shots,
+            reasons=Sampling(max_tokens=self.reasons_tokens, temperature=temperature, seed=self.seed),
+            votes=self.votes,
+            clamp=self.clamp or (0.0, 1.0),
+        )
+
+    def critics(self, engines: Sequence[Engine], store: VerdictStore) -> tuple[Critic, ...]:
+        """The critics, one for each engine, all of whom are asked on the same scale."""
+        from rlaif.critic.ask import Critic
+        from rlaif.critic.templates import fitted
+
+        constitution, template = self.inputs()
+        template = fitted(template, engines)
+        return tuple(Critic(engine, self.judge(constitution, template, engine.identity), store) for engine in engines)
+
+    def _check(self) -> None:
+        defaults = {item.name: item.default for item in fields(self)}
+
+        def given(name: str) -> bool:
+            return bool(getattr(self, name) != defaults[name])
+
+        compares = self.mode == "compare"
+        for name, used, needed, having in (
+            ("reasons", self.reasons, "--mode compare", compares),
+            ("shots", self.shots > 0, "--mode compare", compares),
+            ("shots", self.shots > 0, "no --reasons: examples come without any", not self.reasons),
+            ("orders", given("orders"), "--mode compare or rank", self.mode != "score"),
+            ("min_mass", given("min_mass"), "--mode compare or score", self.mode != "rank"),
+            ("reasons_tokens", given("reasons_tokens"), "--reasons", self.reasons),
+            ("votes_temperature", given("votes_temperature"), "--votes 2 or more", self.votes > 1),
+            ("votes", self.votes > 1, "--reasons: without them every vote is the same", self.reasons),
+            ("votes", self.votes > 1, "--votes-temperature above 0", self.votes_temperature > 0),
+            ("clamp", self.clamp is not None, "--reasons: only reasoned labels are too sure of themselves", self.reasons),
+        ):
+            if used and not having:
+                value = f" {getattr(self, name)}" if name == "orders" else ""
+                raise UsageError(f"{flag(name)}{value} needs {needed}")
+        low, high = self.clamp or (0.0, 1.0)
+        if not (0 <= low < 0.5 and abs(low + high - 1) < 1e-9):
+            raise UsageError(
+                f"--clamp {low:g} {high:g}: expected two numbers that sum to 1, such as .4 .6: the order of a pair's responses "
+                "is arbitrary, so the bounds must be symmetric"
+            )

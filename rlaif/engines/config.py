@@ -1,0 +1,98 @@
+"""Which engine, and how it is opened: the settings that every command with a model of its own to ask has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+from rlaif.errors import UsageError
+from rlaif.registry import Registry
+from rlaif.settings import setting
+
+if TYPE_CHECKING:
+    from rlaif.engines.base import Engine
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+PANEL = "Engine"
+GPU_MEMORY = 0.9
+"""Share of the GPU that the models of a run take together, unless the user says otherwise."""
+
+ENGINES = Registry(
+    "engine",
+    "--engine",
+    "rlaif.engines",
+    {
+        "transformers": "rlaif.engines.open:transformers",
+        "vllm": "rlaif.engines.open:vllm",
+        "server": "rlaif.engines.open:server",
+        "scripted": "rlaif.engines.open:scripted",
+    },
+)
+"""Name to a function (or class) that makes an engine of an ``EngineConfig``."""
+
+
+def names() -> list[str]:
+    """What ``--engine`` takes, besides ``module:Name``."""
+    return ["auto", *ENGINES]
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """A model and what it runs on.
+
+    model: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``lab``, ``lab:fallible``,
+        ``lab:policy`` or ``lab:reviser``; the folder of a training run; otherwise a local path or hub id.
+    engine: ``auto`` is the server's or the script's for those models, else vLLM where it is installed and a GPU is present,
+        else transformers. dtype: ``auto`` is float32 on a CPU and the checkpoint's own on a GPU.
+    context: tokens of prompt and answer together; None is the model's own limit.
+    tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none`` to send
+        messages whatever the server is.
+    gpu_memory: share of the GPU's memory that vLLM may take, in (0, 1]; None is an even share among the run's models.
+    """
+
+    model: str = setting("", hidden=True)
+    engine: str = setting("auto", "auto, transformers, vllm, or module:Name.", panel=PANEL, known=names)
+    dtype: Dtype = setting("auto", "auto: float32 on a CPU, the checkpoint's own on a GPU.", panel=PANEL)
+    context: int | None = setting(None, "Tokens of prompt and answer, less than the model's.", panel=PANEL, least=16)
+    tokenizer: str | None = setting(None, "A server's tokenizer (path or hub id); none: send messages.", panel=PANEL, path=True)
+    trust_remote_code: bool = setting(False, "Run code that comes with the model.", panel=PANEL, resumable=True)
+    gpu_memory: float | None = setting(
+        None,
+        "Share of the GPU for vLLM; by default shared among the run's models.",
+        panel=PANEL,
+        least=0.01,
+        most=1,
+        resumable=True,
+    )
+
+    def open(self) -> Engine:
+        """The engine. Nothing heavy is imported before its kind is known.
+
+        Raises UsageError when the model names nothing usable.
+        """
+        engine: Engine = ENGINES[self._kind()](self)
+        return engine
+
+    def sharing(self, models: int) -> EngineConfig:
+        """The same beside others: of the GPU's memory an even share, where the user gave none."""
+        return replace(self, gpu_memory=self.gpu_memory or GPU_MEMORY / max(1, models))
+
+    def _kind(self) -> str:
+        if self.engine not in ("auto", "transformers", "vllm"):
+            return self.engine
+        if self.model.startswith("script:"):
+            return "scripted"
+        if self.model.startswith(("http://", "https://")):
+            return "server"
+        if self.engine == "vllm" and find_spec("vllm") is None:
+            raise UsageError("--engine vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
+        if self.engine == "auto":
+            return "vllm" if find_spec("vllm") is not None and _gpu() else "transformers"
+        return self.engine
+
+
+def _gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,75 @@
+"""What ``rlaif label`` and ``rlaif revise`` are asked to do. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rlaif.critic.config import CriticConfig
+from rlaif.sample.config import SamplingConfig
+from rlaif.settings import nested, redefault, setting
+
+INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
+Export = Literal["unpaired", "rankings", "sft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """pairs: see ``critic.pairs``. policy: whom to sample responses from where rows have none. canaries: how many of the
+    constitution's examples are mixed in, as a test of the critic."""
+
+    source: str = setting(
+        help="JSONL, JSON, CSV or Parquet (plain or gzipped), a folder, or a datasets name.",
+        metavar="ROWS",
+        argument=True,
+        path=True,
+    )
+    critic: CriticConfig = nested(CriticConfig, required=("critic", "constitution"))
+    out: Path = setting(help="The run's folder.", panel=OUTPUT, resumable=True)
+    pairs: str = setting(
+        "all",
+        "Of a row's responses: all, adjacent, N drawn pairs, or in rounds that look at the results so far, swiss or active "
+        "(at most half of all pairs, for 8 responses).",
+        panel=INPUT,
+    )
+    limit: int | None = setting(None, "Only the first so many rows.", panel=INPUT, least=1)
+    canaries: int = setting(0, "Mix in so many of the constitution's examples, as a test.", panel=INPUT, least=0)
+    policy: str | None = setting(
+        None, "A model to sample responses from where rows have none.", panel="Responses to sample", path=True
+    )
+    drawing: SamplingConfig = nested(SamplingConfig)
+    export: tuple[Export, ...] = setting((), "Also write unpaired, rankings or sft (repeat for more).", panel=OUTPUT)
+    overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revisions(SamplingConfig):
+    """How critiques and revisions are drawn: one of each at a time."""
+
+    samples: int = setting(1, hidden=True)
+    max_tokens: int = redefault(SamplingConfig, "max_tokens", 512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviseConfig:
+    """reviser: who writes critiques and revisions; None is the (first) critic, and for a lab critic the lab's reviser.
+    rounds: critiques and revisions of each response, one principle drawn for each."""
+
+    source: str = setting(
+        help="Rows with responses: a file, a folder or a datasets name.", metavar="ROWS", argument=True, path=True
+    )
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
+    out: Path = setting(help="The run's folder.", panel=OUTPUT, resumable=True)
+    limit: int | None = setting(None, "Only the first so many rows.", panel=INPUT, least=1)
+    reviser: str | None = setting(
+        None,
+        "Who criticises and revises; by default the (first) critic, for a lab critic lab:reviser.",
+        panel=REVISING,
+        path=True,
+    )
+    rounds: int = setting(1, "Critiques and revisions of each response, one principle drawn for each.", panel=REVISING, least=1)
+    critique_shots: int = setting(0, "Show so many of a principle's examples that have a critique.", panel=REVISING, least=0)
+    drawing: SamplingConfig = nested(Revisions)
+    export: tuple[Export, ...] = setting(("sft",), "Forms to write besides the pairs.", panel=OUTPUT)
+    overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
