@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from rlaif.data import parquet as module
 from rlaif.data.write import JsonlWriter, atomic_write, dumps, write_parquet
+from rlaif.errors import RunFailed
 from tests.reference.fake_run import preferences, write_lines
 
 numbers = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
@@ -148,3 +150,38 @@ def test_values_that_fit_batch_by_batch_and_not_together_become_json_text(
     write_lines(tmp_path / "x.jsonl", [{"size": 2**60 + 1}, {"size": 0.5}])
     write_parquet(tmp_path / "x.jsonl", tmp_path / "x.parquet")
     assert pq.read_table(tmp_path / "x.parquet").to_pydict() == {"size": [str(2**60 + 1), "0.5"]}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_disk_that_takes_no_more_is_told_with_the_file_and_a_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "records.jsonl").write_text("old\n")
+    monkeypatch.setattr(os, "fsync", refused)
+    says = rf"records\.jsonl\.part: {os.strerror(number)}; \w+ "
+    with pytest.raises(RunFailed, match=says), JsonlWriter(tmp_path / "records.jsonl", sync_every=1) as writer:
+        writer.write({"a": 1})
+    with pytest.raises(RunFailed, match=rf"file: {os.strerror(number)}; \w+ "), atomic_write(tmp_path / "file"):
+        pass
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"records.jsonl": "old\n"}
+
+
+def test_no_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine")
+    for name in ("records.jsonl.part", "records.jsonl", f".file.{os.getpid()}.tmp", "file"):
+        (tmp_path / name).symlink_to("outside")
+    with JsonlWriter(tmp_path / "records.jsonl") as writer, atomic_write(tmp_path / "file") as file:
+        writer.write({"a": 1})
+        file.write("new")
+    assert (tmp_path / "outside").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new" and not (tmp_path / "file").is_symlink()
+
+
+def test_control_characters_are_escaped_and_read_as_they_were() -> None:
+    text = "\x1b\x85\x9b\u202e\u2066é\u2028😀"
+    line = dumps({"a": text})
+    assert json.loads(line) == {"a": text}
+    assert not set(line) & set("\x1b\x85\x9b\u202e\u2066")
