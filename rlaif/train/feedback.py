@@ -62,10 +62,10 @@ class BestOfN(Feedback):
     def check(self) -> None:
         if self.reward_model and (self.critic.models or self.critic.constitution):
             raise UsageError("--reward-model: it ranks in place of --critic and --constitution; give one or the other")
-        if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
-            raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
         if self.drawing.samples < 2:
             raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
+        if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
+            raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
 
 
 @dataclass(frozen=True, kw_only=True)
