@@ -75,16 +75,14 @@ def _lines(probed: Probed) -> list[str]:
 
 
 def _cost(probed: Probed, rows: int) -> str:
-    """The planned job's calls, tokens and time, as these questions went."""
+    """The planned job's questions, tokens and time, as these went."""
     calls = rows * probed.per_pair
     tokens = f", about {calls * probed.tokens:,.0f} tokens" if probed.tokens else ""
     if not probed.asked:
-        return f"{rows:,} pairs: {calls:,} calls{tokens}; the store answered all of these, so nothing is known of the time"
+        return f"{rows:,} pairs: {calls:,} questions{tokens}; the store answered all of these, so nothing is known of the time"
     hours = calls * probed.seconds / probed.asked / 3600
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
-    return (
-        f"{rows:,} pairs: {calls:,} calls{tokens}, about {time} at this speed (responses as long as these; fewer with `when`)"
-    )
+    return f"{rows:,} pairs: {calls:,} questions{tokens}, about {time} at this speed, for responses as long as these"
 
 
 app.command(

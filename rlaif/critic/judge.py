@@ -21,7 +21,7 @@ from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Failure, Verdict
 from rlaif.data.rows import Row, Turn
-from rlaif.engines.base import Prompt, Sampling
+from rlaif.engines.base import ANSWER, THOUGHT, Message, Prompt, Sampling, Segment
 
 REASONS = Sampling(max_tokens=512, temperature=0.0)
 """How a rationale is drawn unless the user says otherwise: greedily, as in Lee et al. 2023 §2."""
@@ -57,6 +57,7 @@ class Judge:
 
     shots: worked examples shown before each comparison, from the principle's own. reasons: how rationales are drawn, with a
     template that asks for them. votes: rationales per order; the verdict is the mean of theirs. clamp: see ``comparison``.
+    thinking: tokens within which the critic thinks before its label is read, whether it came to an end or not; 0 for none.
     sampled: how labels are drawn as texts (``critic.sampled``); None where they are read from log-probabilities.
     """
 
@@ -72,6 +73,7 @@ class Judge:
     votes: int = 1
     clamp: tuple[float, float] = (0.0, 1.0)
     sampled: Sampling | None = None
+    thinking: int = 0
 
     @cached_property
     def mode(self) -> Mode[Any]:
@@ -113,7 +115,17 @@ class Judge:
 
     def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
         """What the critic reads; with a rationale of its own, what it reads after having given it."""
-        return self.template.render(question.wording, question.conversation, question.responses, question.shots, rationale)
+        told = None if self.thinking else rationale
+        prompt = self.template.render(question.wording, question.conversation, question.responses, question.shots, told)
+        if not self.thinking or rationale is None:
+            return prompt
+        thought = Message(THOUGHT, (Segment(rationale, False),))
+        return (*prompt[:-1], thought, prompt[-1]) if prompt[-1].role == ANSWER else (*prompt, thought)
+
+    @property
+    def writes_first(self) -> bool:
+        """Whether the critic writes a text, its reasons or its thoughts, before each label."""
+        return bool(self.template.then) or self.thinking > 0
 
     def drawing(self, question: Question) -> Sampling:
         """How the text is drawn that the critic writes first: the mode's answer where that is a text, else a rationale."""
@@ -165,6 +177,8 @@ class Judge:
 
     def _vote(self, question: Question, vote: int) -> Question:
         """The question once more, for another rationale. Greedy ones are all alike, and whatever the seed."""
+        if self.thinking:
+            return replace(question, key=key(question.key.hex(), "thinking", self.thinking), vote=vote)
         if not self.template.then:
             return question
         drawn = (self.reasons.temperature, self.reasons.top_p, self.reasons.seed, vote) if self.reasons.temperature else ()

@@ -111,18 +111,30 @@ class ServerEngine:
         }
         if sampling.pattern and self._vllm:
             body["structured_outputs"] = {"regex": sampling.pattern}
+        if sampling.thinking and not self._encoder:
+            raise UsageError(
+                "--thinking needs a server that takes token ids: a vLLM server whose tokenizer is here (give --tokenizer)"
+            )
         if not self._encoder:
             return await asyncio.gather(*(self._generate_by_message(prompt, sampling, body) for prompt in prompts))
 
+        encoder = self._encoder
+        if sampling.thinking:
+            body |= {"stop": [encoder.thought_end], "stop_token_ids": encoder.thought_end_ids}
+
         def read(drawn: list[dict[str, Any]], sent: Sent) -> list[Generation] | Failure:
-            return _all([replies.completed(one, len(sent.ids), sampling.max_tokens) for one in drawn])
+            texts = _all([replies.completed(one, len(sent.ids), sampling.max_tokens) for one in drawn])
+            if isinstance(texts, Failure) or not sampling.thinking:
+                return texts
+            return [encoder.thought(one) for one in texts]
 
         def ask(sent: list[Sent]) -> dict[str, Any]:
             (one,) = sent  # a seed of its own for each prompt
             seed = sampling.seed_for(prompts[one.place])
             return {**body, "prompt": [one.ids], "seed": seed, "logprobs": 0, "return_token_ids": True}
 
-        return await self._complete(prompts, sampling.max_tokens, ask, read, n=sampling.n, per_request=1)
+        opened = sampling.thinking
+        return await self._complete(prompts, sampling.max_tokens, ask, read, n=sampling.n, per_request=1, opened=opened)
 
     async def close(self) -> None:
         await self.client.close()
@@ -136,14 +148,15 @@ class ServerEngine:
         n: int = 1,
         per_request: int = PER_REQUEST,
         decided: bool = False,
+        opened: bool = False,
     ) -> list[T | Failure]:
         """Answers to prompts that are sent as token ids, ``per_request`` at once; ``room`` tokens are left for each answer.
 
-        ask: the body for some. read: the answer to one, from its ``n`` choices. decided: see ``PromptEncoder.encode``.
+        ask: the body for some. read: the answer to one, from its ``n`` choices. decided, opened: see ``PromptEncoder.encode``.
         """
         assert self._encoder
         limit = None if self._context is None else self._context - room
-        encoded = [self._encoder.encode(prompt, limit, decided=decided) for prompt in prompts]
+        encoded = [self._encoder.encode(prompt, limit, decided=decided, opened=opened) for prompt in prompts]
         answers: list[T | Failure | None] = [one if isinstance(one, Failure) else None for one in encoded]
         fitting = [Sent(place, one.ids, one.cut) for place, one in enumerate(encoded) if not isinstance(one, Failure)]
 
@@ -205,7 +218,7 @@ class ServerEngine:
         self, prompt: Prompt, body: Mapping[str, Any], read: Callable[[dict[str, Any]], T | Failure], kind: str
     ) -> T | Failure:
         """The answer to one prompt, in the way of speaking that the server turns out to understand."""
-        asked, beginning = begun(prompt)
+        asked, _, beginning = begun(prompt)
         extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
         messages = _messages(asked)
         if beginning and self._vllm:

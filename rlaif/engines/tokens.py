@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rlaif.engines.base import Failure, FailureReason, Prompt
+from rlaif.engines.base import Failure, FailureReason, Generation, Prompt
 from rlaif.engines.reasoning import Reasoning, find_reasoning
-from rlaif.engines.rendering import NO_TEMPLATE_END, Rendered, Renderer, begun
+from rlaif.engines.rendering import NO_TEMPLATE_END, THINK, Rendered, Renderer, begun
 from rlaif.engines.together import Together, Whole, agrees
 from rlaif.errors import UsageError
 
@@ -59,24 +59,19 @@ class PromptEncoder:
         self._cut_mark = self.encode_trusted(CUT_MARK)
 
     def encode(
-        self, prompt: Prompt, limit: int | None = None, *, thinking: bool = False, decided: bool = False
+        self, prompt: Prompt, limit: int | None = None, *, thinking: bool = False, opened: bool = False, decided: bool = False
     ) -> Encoded | Failure:
         """Token ids of ``prompt``, at most ``limit`` of them.
 
-        thinking: with the model's reasoning switched on. decided: where the template opens the reasoning by itself, close it,
-        so that the next token is the answer's.
+        thinking: with the model's reasoning switched on. opened: besides, the reasoning is what comes next. decided: where the
+        template opens the reasoning by itself, close it, so that the next token is the answer's.
 
         When the prompt is too long, its longest untrusted segments are cut in the middle to one common length, so that
         neither response of a comparison loses more than it must; trusted text is never cut. What cannot be made to fit
         this way is a ``too_long`` failure.
         """
-        rendered = self.render(prompt, thinking=thinking)
-        _, beginning = begun(prompt)
-        closing = self.reasoning.closing if (decided or beginning) and self.reasoning.opened else ""
-        text = rendered.text + closing
-        if beginning and self._tokenizer.chat_template is None:
-            text = text.removesuffix(NO_TEMPLATE_END) + "\n\n"  # which would begin the answer in its own words
-        text += beginning
+        rendered = self._begun(prompt, thinking, opened, decided)
+        text = rendered.text
         if (whole := self._whole(rendered, text)) and (limit is None or len(self.start) + len(whole.ids) <= limit):
             shift = len(self.start)
             return Encoded([*self.start, *whole.ids], tuple((begin + shift, end + shift) for begin, end in whole.spans))
@@ -99,6 +94,20 @@ class PromptEncoder:
             ids += content
             ids += following
         return Encoded(ids, tuple(spans), cut)
+
+    def _begun(self, prompt: Prompt, thinking: bool, opened: bool, decided: bool) -> Rendered:
+        """The prompt rendered up to where the model goes on."""
+        _, thought, answer = begun(prompt)
+        reasoning = self.reasoning
+        rendered = self.render(prompt, thinking=thinking or opened or thought is not None)
+        if answer and self._tokenizer.chat_template is None:  # which would begin the answer in words of our own
+            rendered = replace(rendered, text=rendered.text.removesuffix(NO_TEMPLATE_END) + "\n\n")
+        if thought is not None:
+            return rendered.followed(reasoning.opening, thought, reasoning.closing + answer)
+        if opened:
+            return replace(rendered, text=rendered.text + reasoning.opening)
+        closing = reasoning.closing if (decided or answer) and reasoning.opened else ""
+        return replace(rendered, text=rendered.text + closing + answer)
 
     @property
     def manner(self) -> str:
@@ -140,6 +149,22 @@ class PromptEncoder:
             if not ids:
                 raise UsageError(f"the label {choice!r} has no token under the model's tokenizer")
         return labels
+
+    @property
+    def thought_end(self) -> str:
+        """What the model writes where its reasoning ends."""
+        return self.reasoning.closing.strip() or THINK[1]
+
+    @property
+    def thought_end_ids(self) -> list[int]:
+        """The token that ends the reasoning, where it is one."""
+        ids = self.encode_trusted(self.thought_end)
+        return ids if len(ids) == 1 else []
+
+    def thought(self, drawn: Generation) -> Generation:
+        """A drawn reasoning with its text up to where it ends, if it does."""
+        text = drawn.text.partition(self.thought_end)[0].removeprefix(THINK[0]).strip()
+        return replace(drawn, text=text)
 
     def text(self, ids: Sequence[int]) -> str:
         """Token ids as readable text, special tokens included."""

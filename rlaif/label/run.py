@@ -181,7 +181,7 @@ def dry_run(config: LabelConfig) -> DryRun:
     context = config.critic.engine.context
     engines = config.critic.engines()
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
-    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons else 1
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons or config.critic.thinking else 1
     lengths: list[int] = []
     least: list[int] = []
     unusable = Reasons()

@@ -16,7 +16,7 @@ def test_check_says_what_speaks_against_a_critic_and_what_the_job_would_cost(rla
     shared = ("--constitution", "c.yaml", "--store", "v.sqlite")
     code, out, _ = rlaif("critic", "check", "script:good.yaml", *shared, "--rows", "500")
     assert code == 0 and "an answer beats an empty one: 100.0%" in out
-    assert "500 pairs: 2,000 calls" in out and out.endswith("script:good.yaml: nothing speaks against it\n")
+    assert "500 pairs: 2,000 questions" in out and out.endswith("script:good.yaml: nothing speaks against it\n")
     code, out, _ = rlaif("critic", "check", "script:bad.yaml", *shared)
     assert code == 1 and "! Position decides: 100.0%" in out
     assert out.endswith("script:bad.yaml: not worth asking as it is\n")
