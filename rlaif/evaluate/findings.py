@@ -71,20 +71,20 @@ def _position(quality: Quality) -> Iterator[Finding]:
 
 def _chance(quality: Quality) -> Iterator[Finding]:
     share = agreement.accuracy(quality.overall.table)
-    if agreement.pairs_in(quality.overall.table) >= LEAST_LABELS and share.low <= 0.5:
+    if _at_chance(quality.overall):
         yield Finding(
             "at chance",
             f"The preferences agree with the known labels in {_of_pairs(share, quality.overall)}, which is "
-            f"{'worse than' if share.high < 0.5 else 'not more than'} chance.",
+            f"{_beside_chance(quality.overall)} chance.",
             "Do not train on them. Take another critic, or check that the constitution asks for what the labels reward.",
         )
     for principle in quality.principles:
         share = agreement.accuracy(principle.table)
-        if agreement.pairs_in(principle.table) >= LEAST_LABELS and share.low <= 0.5:
+        if _at_chance(principle):
             yield Finding(
                 f"{_name(principle)} at chance",
                 f"By the principle {_name(principle)}, the verdicts agree with known labels in {_of_pairs(share, principle)}, "
-                f"which is {'worse than' if share.high < 0.5 else 'not more than'} chance.",
+                f"which is {_beside_chance(principle)} chance.",
                 "Word it so that it can be seen in the text, give it examples (--shots), or leave it out.",
             )
 
@@ -212,6 +212,18 @@ def requirement(text: str) -> Requirement:
     if bound > 1:
         raise UsageError(f"--require {text!r}: {parts[1]} is a share, from 0 to 1")
     return Requirement(parts[1], parts[2], bound)
+
+
+def _at_chance(judgement: Judgement) -> bool:
+    """Whether agreement with known labels, of which there must be some, cannot be told from chance or is below it."""
+    return agreement.pairs_in(judgement.table) >= LEAST_LABELS and agreement.accuracy(judgement.table).low <= 0.5
+
+
+def _beside_chance(judgement: Judgement) -> str:
+    """``worse than`` where the verdicts speak against the labels; undecided ones, which agree with none, count as half."""
+    pairs, undecided = agreement.pairs_in(judgement.table), int(judgement.table[1].sum()) / 2
+    against = wilson(agreement.accuracy(judgement.table).value * pairs + undecided / 2, pairs).high < 0.5
+    return "worse than" if against else "not more than"
 
 
 def _of_pairs(share: Interval, judgement: Judgement) -> str:

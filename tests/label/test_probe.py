@@ -18,20 +18,27 @@ principles:
     examples: [EXAMPLES]
   - {id: short, text: It is short.}
 """.replace("EXAMPLES", ", ".join(f"{{prompt: p{n}, better: good {n}, worse: bad {n}}}" for n in range(8)))
-EMPTY = r"(?s)<response_{side}>\s*</response_{side}>"
-GOOD = f"""
+GOOD = r"""
 rules:
-  - {{when: '{EMPTY.format(side="a")}', choose: {{A: 0.1, B: 0.85}}}}
-  - {{when: '{EMPTY.format(side="b")}', choose: {{A: 0.85, B: 0.1}}}}
-  - {{when: '(?s)<response_a>.{{{{0,2}}}}good', choose: {{A: 0.8, B: 0.15}}}}
-  - {{when: '(?s)<response_b>.{{{{0,2}}}}good', choose: {{A: 0.15, B: 0.8}}}}
-  - {{choose: {{A: 0.48, B: 0.48}}}}
-""".replace("{{", "{").replace("}}", "}")
+  - {when: '(?s)<response_a>\s*</response_a>', choose: {A: 0.1, B: 0.85}}
+  - {when: '(?s)<response_b>\s*</response_b>', choose: {A: 0.85, B: 0.1}}
+  - {when: '(?s)<response_a>.{0,2}good', choose: {A: 0.8, B: 0.15}}
+  - {when: '(?s)<response_b>.{0,2}good', choose: {A: 0.15, B: 0.8}}
+  - {choose: {A: 0.48, B: 0.48}}
+"""
+FAINT = r"""
+rules:
+  - {when: '(?s)<response_a>\s*</response_a>', choose: {A: 0.02, B: 0.17}}
+  - {when: '(?s)<response_b>\s*</response_b>', choose: {A: 0.17, B: 0.02}}
+  - {when: '(?s)<response_a>.{0,2}good', choose: {A: 0.16, B: 0.03}}
+  - {when: '(?s)<response_b>.{0,2}good', choose: {A: 0.03, B: 0.16}}
+  - {choose: {A: 0.08, B: 0.08}}
+"""
 CRITICS = {
     "good": (GOOD, []),
     "always A": ("rules: [{choose: {A: 0.9, B: 0.05}}]", ["position decides", "at chance", "empty wins"]),
     "undecided": ("rules: [{choose: {A: 0.45, B: 0.45}}]", ["at chance", "empty wins"]),
-    "elsewhere": (GOOD.replace("0.8", "0.16").replace("0.48", "0.07"), ["label mass low"]),
+    "about to say something else": (FAINT, ["label mass low"]),
     "mute": ("rules: [{fail: refused}]", ["fails"]),
 }
 
