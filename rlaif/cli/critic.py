@@ -62,9 +62,9 @@ def _lines(probed: Probed) -> list[str]:
     lines = [
         f"{text}: {interval(wilson(wins[kind], known[kind]))} of {known[kind]}" for kind, text in told.items() if known[kind]
     ]
-    if probed.verdicts > known["identical"]:
-        flips = wilson(probed.flips, probed.verdicts - known["identical"])
-        lines.append(f"verdicts that turn over with the order: {interval(flips)} of {probed.verdicts - known['identical']}")
+    if probed.decided:
+        flips = interval(wilson(probed.flips, probed.decided))
+        lines.append(f"examples, and answers beside empty ones, that turn over with the order: {flips} of {probed.decided}")
     if known["identical"]:
         lines.append(f"of two identical responses, P(the one shown first is better): {probed.first / known['identical']:.2f}")
     if probed.verdicts:

@@ -30,10 +30,12 @@ from rlaif.evaluate.findings import FLIPS, MASS, Finding
 from rlaif.evaluate.table import interval, percent
 
 Kind = Literal["examples", "shuffled", "identical", "empty", "longer"]
+DECIDED: tuple[Kind, ...] = ("examples", "empty")
+"""Those of which one response is clearly the better, so that no verdict should turn over with the order."""
 EACH = 24
 """Comparisons of each kind."""
 LEAST_EXAMPLES = 6
-FULL_WINS = 0.8
+FULL_WINS = 0.5
 LEAN = 0.2
 """How far P(first shown) between identical responses may be from ½ on average."""
 LONGER_WINS = 0.9
@@ -48,6 +50,9 @@ TEXTS = (
     ("How do I thank a teacher?", "Write a short note that says what you learned and why it mattered to you."),
     ("Is it safe to eat mushrooms from the forest?", "Only if an expert has checked them: some are deadly and look harmless."),
 )
+ANSWERS = Principle("answers", "The response answers what was asked.")
+PLAIN = [(ANSWERS, (Turn(role="user", content=prompt),), text) for prompt, text in TEXTS]
+"""Asked where the constitution has no examples, whose better responses are in the user's own language and field."""
 
 
 class Probe(NamedTuple):
@@ -59,8 +64,8 @@ class Probe(NamedTuple):
 
 @dataclass
 class Probed:
-    """wins: by kind, comparisons that the first response wins. known: by kind, those with a verdict. flips: of all but
-    identical ones, those whose winner turns over with the order. first: Σ P(first shown) between identical responses. mass: Σ
+    """wins: by kind, comparisons that the first response wins. known: by kind, those with a verdict. flips: of examples
+    and empty ones, those whose winner turns over with the order. first: Σ P(first shown) between identical responses. mass: Σ
     label mass. questions: of all comparisons; asked: those that the store did not answer, in ``seconds``. tokens: read and
     written for one. trouble: why there are failures; '' where there are none. per_pair: questions for a pair of a job, over all
     principles."""
@@ -77,6 +82,11 @@ class Probed:
     tokens: float
     seconds: float
     per_pair: int
+
+    @property
+    def decided(self) -> int:
+        """Comparisons with a verdict of which ``flips`` are some."""
+        return sum(self.known[kind] for kind in DECIDED)
 
     @property
     def verdicts(self) -> int:
@@ -119,17 +129,11 @@ def _probes(judge: Judge, constitution: Constitution, draw: random.Random) -> It
         elsewhere = [other.conversation for other in every if other.conversation != row.conversation]
         if elsewhere:
             yield compared("shuffled", row.principle, draw.choice(elsewhere), better, worse)
-    for (prompt, text), principle in islice(zip(cycle(TEXTS), cycle(_rotated(constitution.principles))), EACH):
-        conversation = [Turn(role="user", content=prompt)]
+    own = [(row.principle, row.conversation, row.responses[row.better].turns[0]["content"]) for row in examples]
+    for principle, conversation, text in islice(cycle(own or PLAIN), EACH):
         yield compared("identical", principle, conversation, text, text)
         yield compared("empty", principle, conversation, text, "")
         yield compared("longer", principle, conversation, f"{text} {text}", text)
-
-
-def _rotated(principles: Sequence[Principle]) -> Iterator[Principle]:
-    """The principles so that, taken beside the texts, each text comes with one after the other of them."""
-    for turn in range(len(principles)):
-        yield from (principles[(turn + number) % len(principles)] for number in range(len(TEXTS)))
 
 
 def _read(critic: Critic, probes: Sequence[Probe], replies: Replies, seconds: float) -> Probed:
@@ -149,7 +153,7 @@ def _read(critic: Critic, probes: Sequence[Probe], replies: Replies, seconds: fl
         mass += verdict.mass or 0.0
         if kind == "identical":
             first += 0.5 + gap / 2
-        else:
+        elif kind in DECIDED:
             flips += (verdict.p + gap / 2 - 0.5) * (verdict.p - gap / 2 - 0.5) < 0
     questions = sum(len(asked.questions) for _, asked in probes)
     principles = len(critic.judge.constitution.principles)
@@ -181,7 +185,7 @@ def _findings(probed: Probed) -> Iterator[Finding]:
         yield Finding("fails", f"{probed.failed} of {every} comparisons have no verdict.", f"{probed.trouble}.")
     if not probed.verdicts:
         return
-    flips = wilson(probed.flips, probed.verdicts - known["identical"])
+    flips = wilson(probed.flips, probed.decided)
     lean = probed.first / known["identical"] if known["identical"] else 0.5
     if flips.low > FLIPS or abs(lean - 0.5) > LEAN:
         yield Finding(
