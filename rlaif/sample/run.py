@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.write import JsonlWriter
@@ -42,7 +42,7 @@ def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[s
     """
     total = count_rows(config.source)
     total = total if total is None or config.limit is None else min(total, config.limit)
-    return sample_rows(read_rows(config.source, config.limit), total, config, progress)
+    return sample_rows(read_rows(config.source, config.limit, named_columns(config.columns)), total, config, progress)
 
 
 def sample_rows(
