@@ -1,4 +1,4 @@
-"""Whether a critic is worth asking, in some two hundred questions, before the whole job is paid for.
+"""Whether a critic is worth asking, in at most two hundred questions, before the whole job is paid for.
 
 It is asked about the constitution's examples and about texts whose right answer needs no label: two responses that are the
 same, a response and none, a response and the same one twice over. Each question is asked in both orders.
@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Literal, NamedTuple
 
 from rlaif.constitution.types import Constitution, Principle
@@ -33,7 +32,7 @@ Kind = Literal["examples", "shuffled", "identical", "empty", "longer"]
 DECIDED: tuple[Kind, ...] = ("examples", "empty")
 """Those of which one response is clearly the better, so that no verdict should turn over with the order."""
 EACH = 24
-"""Comparisons of each kind."""
+"""Comparisons of each kind, at most."""
 LEAST_EXAMPLES = 6
 FULL_WINS = 0.5
 LEAN = 0.2
@@ -51,8 +50,10 @@ TEXTS = (
     ("Is it safe to eat mushrooms from the forest?", "Only if an expert has checked them: some are deadly and look harmless."),
 )
 ANSWERS = Principle("answers", "The response answers what was asked.")
-PLAIN = [(ANSWERS, (Turn(role="user", content=prompt),), text) for prompt, text in TEXTS]
-"""Asked where the constitution has no examples, whose better responses are in the user's own language and field."""
+PLAIN: list[tuple[Principle, tuple[Turn, ...], str]] = [
+    (ANSWERS, (Turn(role="user", content=prompt),), text) for prompt, text in TEXTS
+]
+"""Asked where the constitution has few examples, whose better responses are in the user's own language and field."""
 
 
 class Probe(NamedTuple):
@@ -130,7 +131,7 @@ def _probes(judge: Judge, constitution: Constitution, draw: random.Random) -> It
         if elsewhere:
             yield compared("shuffled", row.principle, draw.choice(elsewhere), better, worse)
     own = [(row.principle, row.conversation, row.responses[row.better].turns[0]["content"]) for row in examples]
-    for principle, conversation, text in islice(cycle(own or PLAIN), EACH):
+    for principle, conversation, text in own if len(own) >= len(PLAIN) else own + PLAIN:
         yield compared("identical", principle, conversation, text, text)
         yield compared("empty", principle, conversation, text, "")
         yield compared("longer", principle, conversation, f"{text} {text}", text)

@@ -22,6 +22,7 @@ GOOD = r"""
 rules:
   - {when: '(?s)<response_a>\s*</response_a>', choose: {A: 0.1, B: 0.85}}
   - {when: '(?s)<response_b>\s*</response_b>', choose: {A: 0.85, B: 0.1}}
+  - {when: '(?s)<response_a>.{0,2}good.*<response_b>.{0,2}good', choose: {A: 0.48, B: 0.48}}
   - {when: '(?s)<response_a>.{0,2}good', choose: {A: 0.8, B: 0.15}}
   - {when: '(?s)<response_b>.{0,2}good', choose: {A: 0.15, B: 0.8}}
   - {choose: {A: 0.48, B: 0.48}}
@@ -30,6 +31,7 @@ FAINT = r"""
 rules:
   - {when: '(?s)<response_a>\s*</response_a>', choose: {A: 0.02, B: 0.17}}
   - {when: '(?s)<response_b>\s*</response_b>', choose: {A: 0.17, B: 0.02}}
+  - {when: '(?s)<response_a>.{0,2}good.*<response_b>.{0,2}good', choose: {A: 0.08, B: 0.08}}
   - {when: '(?s)<response_a>.{0,2}good', choose: {A: 0.16, B: 0.03}}
   - {when: '(?s)<response_b>.{0,2}good', choose: {A: 0.03, B: 0.16}}
   - {choose: {A: 0.08, B: 0.08}}
@@ -60,7 +62,7 @@ def test_each_critic_is_told_by_its_fault(config, tmp_path, script, against):
     probed = probe(config)
     assert [finding.about for finding in findings(probed)] == against
     assert probe(config).asked == 0  # all of it is in the store
-    assert probed.verdicts + probed.failed == 2 * 8 + 3 * 24
+    assert probed.verdicts + probed.failed == 2 * 8 + 3 * 8
 
 
 def test_it_compares_in_both_orders_and_takes_one_critic(config):
