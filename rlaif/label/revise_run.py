@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -26,6 +26,7 @@ from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
 from rlaif.label.revise import revised, revision_failure, revision_record
 from rlaif.label.run import begin, conclude, run_facts
 from rlaif.label.setup import open_engines
+from rlaif.progress import Progress
 
 
 @dataclass
@@ -71,14 +72,6 @@ class Tally:
 
     def _of(self, principle: str) -> dict[str, int]:
         return self.by_principle.setdefault(principle, {"drawn": 0, "changed": 0, "confirmed": 0})
-
-
-@dataclass
-class Progress:
-    """What to call as the run goes on. stage: (what is being done, how many there are to do, how many are done)."""
-
-    stage: Callable[[str, int | None, int], None] = field(default=lambda name, total, done: None)
-    update: Callable[[int, dict[str, float]], None] = field(default=lambda done, figures: None)
 
 
 class _Split:

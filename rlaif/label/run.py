@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
+from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.sample.policy import Policy
 from rlaif.settings import resumable
 
-__all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
+__all__ = ["DryRun", "LabelConfig", "dry_run", "run_label"]
 
 TOKEN_SAMPLE = 500
 """Prompts that a dry run tokenizes to estimate the whole."""
@@ -53,14 +54,6 @@ class DryRun:
     tokens: int
     prompt: str
     unsampled: int = 0
-
-
-@dataclass
-class Progress:
-    """What to call as the run goes on. total is None where the number of rows is not known."""
-
-    start: Callable[[int | None], None] = field(default=lambda total: None)
-    update: Callable[[Counts], None] = field(default=lambda counts: None)
 
 
 def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -85,7 +78,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit)
-        progress.start(total)
+        progress.stage("label", total, 0)
         counts, stopped = Counts(), None
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as failures:
@@ -207,7 +200,8 @@ def _stream(
 
         def chunk_done(so_far: Counts) -> None:
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
-            progress.update(so_far)
+            counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
+            progress.update(so_far.rows_in, counted)
 
         async def work() -> None:
             try:

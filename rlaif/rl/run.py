@@ -19,6 +19,7 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
+from rlaif.progress import Progress
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -37,7 +38,6 @@ from rlaif.rl.rollout import Query, Sampler
 from rlaif.rl.samplers.transformers import TransformersSampler
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
-from rlaif.train.loop import Progress
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -116,7 +116,7 @@ async def _train(
         Prompts(training, opened.task_weights, config.seed),
         held_out,
         Learner(config, networks, ptx),
-        Monitor(load_limits(config.monitor)),
+        Monitor(load_limits(config.monitor, networks.policy.model.device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
@@ -13,6 +13,7 @@ from rlaif.data.rows import BadRow, Row
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed, UsageError
+from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
 from rlaif.sample.policy import Policy, with_responses
 
@@ -24,14 +25,6 @@ class SampleCounts:
     rows_in: int = 0
     rows_out: int = 0
     rows_failed: int = 0
-
-
-@dataclass
-class Progress:
-    """What to call as the run goes on. total is None where the number of rows is not known."""
-
-    start: Callable[[int | None], None] = field(default=lambda total: None)
-    update: Callable[[SampleCounts], None] = field(default=lambda counts: None)
 
 
 def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
@@ -61,7 +54,7 @@ def sample_rows(
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
     policy = Policy(config.drawing.open(config.model), config.drawing.sampling(config.seed))
     counts = SampleCounts()
-    progress.start(total)
+    progress.stage("sample", total, 0)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
         with JsonlWriter(config.failures) as writer:
             failures = Noted(writer)
@@ -92,6 +85,6 @@ async def _stream(
                 counts.rows_out += 1
                 texts = [response.turns[0]["content"] for response in row.responses]
                 samples.write({"id": row.id, "prompt": list(row.conversation), **row.extra, "responses": texts})
-            progress.update(counts)
+            progress.update(counts.rows_in, {"failed": counts.rows_failed})
     finally:
         await policy.engine.close()

@@ -9,8 +9,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 
 from rlaif.models.load import Base
 from rlaif.processes import processes
+from rlaif.progress import Progress
 from rlaif.train.config import TrainConfig
-from rlaif.train.loop import Guard, Progress, Record
+from rlaif.train.loop import Guard, Record
 
 LOGS, CHECKPOINTS = 100, 10
 """About how many entries of ``metrics.jsonl`` a run writes, and how many checkpoints (of which it keeps two)."""
