@@ -19,7 +19,7 @@ def _revise(config: ReviseConfig) -> None:
     shown = ("failed", "unchanged", "confirmed", "rejected")
     with ProgressBar(Console(stderr=True), "opening the critic and the reviser", shown) as bar:
         run = run_revise(config, Progress(bar.stage, bar.update))
-    _print_result(config.out, run["revisions"])
+    _print_result(config.out, run["revisions"], run["commonest_failures"])
 
 
 revise = from_config(ReviseConfig, _revise, "revise")
@@ -29,7 +29,7 @@ Running the same command again asks nothing twice: every answer is kept in the v
 """
 
 
-def _print_result(out: Path, counted: dict[str, Any]) -> None:
+def _print_result(out: Path, counted: dict[str, Any], troubles: list[str]) -> None:
     from rich.table import Table
 
     from rlaif.cli.console import Console, print_paths
@@ -43,6 +43,8 @@ def _print_result(out: Path, counted: dict[str, Any]) -> None:
         f"{counted['responses']} responses: {counted['confirmed']} revisions confirmed, {counted['rejected']} rejected, "
         f"{counted['unjudged']} not judged, {counted['unchanged']} left as they were, {counted['failed']} failed"
     )
+    for trouble in troubles:
+        console.print(trouble, markup=False)
     print_paths(*((what, out / name) for what, name in FILES))
     suggest(f"rlaif train sft {out} --model MODEL --out {out}-sft")
 

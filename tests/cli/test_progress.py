@@ -47,7 +47,9 @@ def test_a_narrow_terminal_loses_figures_and_nothing_else(shown):
     assert "3/30" in line and "length" not in line and len(line) <= 40
 
 
-@given(st.dictionaries(st.text("abc_", min_size=1, max_size=8), st.floats(-1e6, 1e6) | st.integers(0, 10**9)), st.integers(0, 90))
+@given(
+    st.dictionaries(st.text("abc_", min_size=1, max_size=8), st.floats(-1e6, 1e6) | st.integers(0, 10**9)), st.integers(0, 90)
+)
 def test_figures_are_cut_between_and_never_within(figures, room):
     line = line_of(figures, room)
     whole = [line_of({name: value}, 1000) for name, value in figures.items()]
