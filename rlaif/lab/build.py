@@ -107,8 +107,8 @@ def chats(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Tex
     for question, _ in zip(draw_questions(seed, "train"), range(n), strict=False):
         prompt = encoder.encode((Message("user", (Segment(question.text, False),)),))
         assert isinstance(prompt, Encoded)
-        said = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
-        ids = [*prompt.ids, *said]
+        answer = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
+        ids = [*prompt.ids, *answer]
         yield Text(ids, ((len(prompt.ids), len(ids)),))
 
 

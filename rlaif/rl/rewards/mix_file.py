@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.config_file import schema
-from rlaif.constitution.problems import Fault, found, nearest
+from rlaif.constitution.problems import Fault, describe, nearest
 from rlaif.constitution.read import Source
 from rlaif.critic.config import CriticConfig
 from rlaif.rl.rewards.config import RewardConfig
@@ -68,7 +68,7 @@ def _check(source: Source) -> None:
     ids: list[str] = []
     for number, raw in enumerate(source.data["sources"]):
         if raw["id"] in ids:
-            source.add(Fault(("sources", number, "id"), f"found {found(raw['id'])} again; ids are unique"))
+            source.add(Fault(("sources", number, "id"), f"found {describe(raw['id'])} again; ids are unique"))
         ids.append(raw["id"])
     weights = {raw["id"]: raw.get("weight", 1) for raw in source.data["sources"]}
     if not any(weights.values()):
@@ -77,7 +77,7 @@ def _check(source: Source) -> None:
         named = raw.get("sources", ids)
         for number, name in enumerate(named):
             if name not in ids:
-                said = f"found {found(name)}; allowed: {', '.join(ids)}{nearest(name, ids)}"
+                said = f"found {describe(name)}; allowed: {', '.join(ids)}{nearest(name, ids)}"
                 source.add(Fault(("tasks", task, "sources", number), said))
         if not any(weights.get(name, 1) for name in named):
             source.add(Fault(("tasks", task), "every weight of its sources is 0; allowed: at least one above 0", on_key=True))
