@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlaif.constitution.problems import Fault, faults, describe, nearest
+from rlaif.constitution.problems import Fault, describe, faults, nearest
 from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
 from rlaif.constitution.types import MODES, Constitution, Example, Principle
 from rlaif.data.rows import Turn
