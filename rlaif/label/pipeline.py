@@ -241,17 +241,17 @@ class Labeller:
         """Count each critic's verdicts, and list its failures."""
         for plan in item.plans:
             for number, (critic, asked) in enumerate(zip(self.critics, plan.by_critic, strict=True)):
-                for one in asked:
-                    verdict = verdicts[one.principle][number][plan.subject]
-                    read, written = replies.tokens(one.questions)
+                for wanted in asked:
+                    verdict = verdicts[wanted.principle][number][plan.subject]
+                    read, written = replies.tokens(wanted.questions)
                     counts.prompt_tokens += read
                     counts.completion_tokens += written
-                    tally = counts.principles.setdefault(one.principle.id, {"verdicts": 0, "failed": 0})
+                    tally = counts.principles.setdefault(wanted.principle.id, {"verdicts": 0, "failed": 0})
                     tally["failed" if isinstance(verdict, Failure) else "verdicts"] += 1
                     if isinstance(verdict, Failure):
                         counts.failed += 1
                         who = critic.judge.identity if len(self.critics) > 1 else None
-                        about = (item.row.number, item.row.id, one.principle.id, plan.subject)
+                        about = (item.row.number, item.row.id, wanted.principle.id, plan.subject)
                         sink.failures.write(failure_record(*about, verdict.reason, verdict.detail, who))
                     else:
                         counts.verdicts += 1

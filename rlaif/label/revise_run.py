@@ -97,7 +97,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     constitution, _ = config.critic.inputs()
     revising = load_template("revise", config.critic.prompts)
-    if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
+    if config.critique_shots and not any(
+        example.critique for principle in constitution.principles for example in principle.examples
+    ):
         raise UsageError(f"--critique-shots: no example in {config.critic.constitution} has a critique, so none can be shown")
     rows = read_rows(config.source, config.limit)
     what = {"kind": "revise", "source": config.source}
@@ -168,7 +170,7 @@ async def _work(
             await labeller.run(_pairs(out / "revisions.jsonl"), sink, counts)
     finally:
         tally.unjudged = counts.unjudged
-        for engine in {id(one): one for one in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
+        for engine in {id(each): each for each in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
             await engine.close()
 
 

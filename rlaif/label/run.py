@@ -122,8 +122,8 @@ def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str
     before = folder.read()
     shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [
-        (f"{said} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
-        for name, said in shaped.items()
+        (f"{difference} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
+        for name, difference in shaped.items()
     ]
     folder.continued(facts["config"], CONTENT | resumable(type(config)), (), same)
     folder.write("running", facts)
@@ -189,8 +189,8 @@ def dry_run(config: LabelConfig) -> DryRun:
                     lengths.append(critic.engine.count_tokens(prompt))
                     least.append(critic.engine.count_tokens(tuple(map(_trusted, prompt))) if context else 0)
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
-    for one in engines:
-        asyncio.run(one.close())
+    for engine in engines:
+        asyncio.run(engine.close())
     trouble = unusable.commonest(totals["rows"], "rows")
     if totals["rows"] and totals["bad_rows"] == totals["rows"]:
         raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")

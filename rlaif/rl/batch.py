@@ -16,7 +16,7 @@ class Batch(NamedTuple):
 
     ids: [B, T], prompt, response, padding; with causal attention no real token sees the padding, so no attention mask is
         needed, and positions count from 0. before: [B, R], where in ids the state *before* each response token stands: the
-        position whose output foretells the token, and whose value is V_t. tokens, mask: [B, R], the responses. sampled:
+        position whose output predicts the token, and whose value is V_t. tokens, mask: [B, R], the responses. sampled:
         [B, R], the sampler's log-probabilities. ended: [B]. groups: [B], the prompt that each is a response to.
     """
 

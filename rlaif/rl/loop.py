@@ -170,7 +170,7 @@ class Loop:
         return scores if limit is None else scores.clamp(-limit, limit)
 
     async def _evaluate(self) -> dict[str, float]:
-        """Held-out prompts, the same with the same luck each time, judged by the reward's source and a second judge."""
+        """Held-out prompts, the same with the same seed each time, judged by the reward source and a second judge."""
         config, parts = self.config, self.parts
         if not parts.held_out:
             return {}
