@@ -34,7 +34,7 @@ from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.progress import Progress
 from rlaif.report.page import write_report
-from rlaif.sample.policy import Policy
+from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 
 __all__ = ["DryRun", "LabelConfig", "dry_run", "run_label"]
@@ -264,7 +264,7 @@ def _describe(folder: Path, run: dict[str, Any]) -> None:
 
 
 def run_facts(
-    config: LabelConfig | ReviseConfig, judge: Judge, engines: Sequence[Engine], policy: Policy | None
+    config: LabelConfig | ReviseConfig, judge: Judge, engines: Sequence[Engine], policy: PolicySampler | None
 ) -> dict[str, Any]:
     """What ``run.json`` says of how the run was asked."""
     constitution, template = judge.constitution, judge.template

@@ -32,7 +32,7 @@ from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import Networks, build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
-from rlaif.rl.record import Record
+from rlaif.rl.record import RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query, Sampler
@@ -128,7 +128,7 @@ async def _train(
         for failure in failures:
             file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
-    record = Record(config, state["step"] if state else 0, progress.update)
+    record = RunLog(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"

@@ -16,7 +16,7 @@ from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed, UsageError
 from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
-from rlaif.sample.policy import Policy, with_responses
+from rlaif.sample.policy import PolicySampler, with_responses
 
 
 @dataclass
@@ -53,7 +53,7 @@ def sample_rows(
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
-    policy = Policy(config.drawing.open(config.model), config.drawing.sampling(config.seed))
+    policy = PolicySampler(config.drawing.open(config.model), config.drawing.sampling(config.seed))
     counts = SampleCounts()
     progress.stage("sample", total, 0)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
@@ -68,7 +68,7 @@ def sample_rows(
 
 async def _stream(
     rows: Iterable[Row | BadRow],
-    policy: Policy,
+    policy: PolicySampler,
     store: VerdictStore,
     samples: JsonlWriter,
     failures: Noted,

@@ -190,7 +190,7 @@ class Guard(TrainerCallback):
         _check_norm(norm.full_tensor() if hasattr(norm, "full_tensor") else norm, state.global_step + 1)
 
 
-class Record(TrainerCallback):
+class MetricsCallback(TrainerCallback):
     """Keeps ``metrics.jsonl`` as long as the run's history, and tells the progress bar."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
