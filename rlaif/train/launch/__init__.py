@@ -12,8 +12,8 @@ from rlaif.errors import UsageError
 
 def path(name: str) -> Path:
     """The file of the configuration ``name``. Raises UsageError where there is none of that name."""
-    found = Path(__file__).with_name(f"{name}.yaml")
-    if not found.is_file():
-        known = ", ".join(sorted(file.stem for file in found.parent.glob("*.yaml")))
+    file = Path(__file__).with_name(f"{name}.yaml")
+    if not file.is_file():
+        known = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml")))
         raise UsageError(f"no launch configuration {name!r}; there are {known}")
-    return found
+    return file
