@@ -218,7 +218,7 @@ def test_other_prompts_are_not_continued_with(straight):
 def test_a_folder_of_no_run_is_left_alone(setting):
     config = setting()
     (config.train.out / "model").mkdir(parents=True)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists and belongs to no run"):
         run_preference_rounds(config)
 
 
