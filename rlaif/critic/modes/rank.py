@@ -52,8 +52,8 @@ class Rank:
         verdict = ranking(replies, max(shown) + 1, how.orders)
         if isinstance(verdict, Failure):
             return verdict
-        places = tuple(tuple(order[place] for place in shown) for order in verdict.places)
-        listed = tuple(-place if how.orders == "ba" else place for place in shown) if how.orders != "both" else ()
+        places = tuple(tuple(order[position] for position in shown) for order in verdict.places)
+        listed = tuple(-position if how.orders == "ba" else position for position in shown) if how.orders != "both" else ()
         return Ranking(places, verdict.raw, verdict.cut, listed)
 
     def on_pair(self, verdicts: Mapping[Subject, Ranking | Failure], first: int, second: int) -> Comparison | Failure | None:
