@@ -4,7 +4,10 @@ The public names below are imported when they are first used, so that ``import r
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlaif.api.labelling import label as label
 
 __version__ = "0.1.0"
 
@@ -19,6 +22,7 @@ _PUBLIC = {
     "UsageError": "rlaif.errors",
     "VerdictStore": "rlaif.critic.store",
     "dry_run": "rlaif.label.run",
+    "label": "rlaif.label",
     "load_constitution": "rlaif.constitution.load",
     "load_template": "rlaif.critic.templates",
     "read_rows": "rlaif.data.read",
@@ -32,7 +36,8 @@ __all__ = sorted(_PUBLIC)
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rlaif' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    return module if _PUBLIC[name] == f"rlaif.{name}" else getattr(module, name)  # a package that is a function too
 
 
 def __dir__() -> list[str]:

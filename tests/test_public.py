@@ -10,7 +10,7 @@ import rlaif
 
 @pytest.mark.parametrize("name", rlaif.__all__)
 def test_every_public_name_is_importable(name):
-    assert getattr(rlaif, name).__name__ == name
+    assert getattr(rlaif, name).__name__.removeprefix("rlaif.") == name
     assert name in dir(rlaif)
 
 
@@ -23,3 +23,10 @@ def test_importing_the_package_imports_nothing_else():
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="nothing"):
         rlaif.nothing  # noqa: B018
+
+
+def test_a_package_that_is_a_function_stays_a_package():
+    import rlaif.label.run as run
+
+    assert callable(rlaif.label)
+    assert rlaif.label.run is run

@@ -210,6 +210,8 @@ def fit(
     from rlaif.evaluate.weights import fit_run
 
     constitution = load_constitution(file)
+    if not file.is_file():
+        raise UsageError(f"{file}: a shipped constitution, which is not written to; rlaif init makes a copy that you can edit")
     if constitution.aggregate == "worst":
         raise UsageError(f"{file}: aggregate is worst, in which weights play no part")
     before = {principle.id: principle.weight for principle in constitution.principles}

@@ -44,7 +44,9 @@ class CriticConfig:
         panel=PANEL,
         path=True,
     )
-    constitution: Path | None = setting(None, "The principles, in YAML.", panel=PANEL)
+    constitution: Path | None = setting(
+        None, "The principles: a YAML file, or a shipped constitution's name.", metavar="FILE|NAME", panel=PANEL, shipped=True
+    )
     mode: Mode = setting("compare", "compare pairs, score single responses, or rank all of a row's.", panel=PANEL)
     aggregate: Aggregate | None = setting(None, "weighted, sampled or worst, in place of the constitution's.", panel=PANEL)
     orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
@@ -70,7 +72,7 @@ class CriticConfig:
 
         self._check()
         if self.constitution is None:
-            raise UsageError("--constitution is missing: the principles to judge by, in YAML")
+            raise UsageError("--constitution is missing: the principles to judge by, in YAML, or a shipped constitution's name")
         template = load_template("reasons" if self.reasons else self.mode, self.prompts)
         constitution = load_constitution(self.constitution)
         if self.shots and not any(principle.examples for principle in constitution.principles):

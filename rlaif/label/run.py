@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlaif import loops
 from rlaif.config_file import shown, write_config
 from rlaif.critic.examples import Known
 from rlaif.critic.judge import Judge, in_cache_order
@@ -183,7 +183,7 @@ def dry_run(config: LabelConfig) -> DryRun:
                     lengths.append(critic.engine.count_tokens(prompt))
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
     for one in engines:
-        asyncio.run(one.close())
+        loops.run(one.close())
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
     return DryRun(**totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown)
 
@@ -220,7 +220,7 @@ def _stream(
                 if labeller.policy:
                     await labeller.policy.engine.close()
 
-        asyncio.run(work())
+        loops.run(work())
 
 
 def _derive(config: LabelConfig | ReviseConfig) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
+from rlaif import loops
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.read import count_rows, read_rows
@@ -65,7 +65,7 @@ def sample_rows(
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
         with JsonlWriter(config.failures) as writer:
             failures = Noted(writer)
-            asyncio.run(_stream(rows, policy, store, samples, failures, counts, progress))
+            loops.run(_stream(rows, policy, store, samples, failures, counts, progress))
         if not counts.rows_out:
             why = failures.rows.commonest(counts.rows_in, "rows")
             raise RunFailed(f"none of the {counts.rows_in} rows has a response: {why}; {config.failures} lists them")
