@@ -29,8 +29,8 @@ from benchmarks.lab_labels import write_records
 from benchmarks.rl import COMMON, GPU, RUNS
 from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
+from rlaif.engines.open import model_path
 from rlaif.lab.policy import MAX_TOKENS
-from rlaif.models.load import model_path
 from rlaif.rl.config import METHODS, RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
@@ -61,7 +61,8 @@ def save_random(folder: Path, layers: int, hidden: int, vocabulary: int) -> int:
         eos_token_id=vocabulary - 1,  # one of that many, so hardly ever drawn
         dtype="bfloat16",
     )
-    model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+    model = Qwen3ForCausalLM(config)
+    torch.nn.Module.to(model, torch.bfloat16)
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(model_path("lab:policy"))
     tokenizer.save_pretrained(folder)

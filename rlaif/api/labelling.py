@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import datasets  # type: ignore[import-untyped]
+import datasets
 
 from rlaif.api.inputs import Rows, constitution_of, source_of
 from rlaif.constitution.types import Constitution
@@ -83,6 +83,6 @@ def _folder(out: str | Path | None) -> Iterator[tuple[Path, Path]]:
 
 
 def _table(path: Path) -> Any:
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     return pyarrow.parquet.read_table(path, memory_map=False)

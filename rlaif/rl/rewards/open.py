@@ -115,18 +115,19 @@ class _Opener:
         _given(asked.constitution, "critic", "--constitution")
         engines = [self._engine(model, asked.engine) for model in dict.fromkeys(models)]
         store = self.exits.enter_context(VerdictStore(asked.store))
-        first, *_ = asked.critics(engines, store)
+        critics = asked.critics(engines, store)
+        judge = critics[0].judge
         facts = {
             "reward": "critic",
             "feedback": config.feedback,
             "critic": " + ".join(engine.identity for engine in engines),
-            "constitution": first.judge.constitution.digest,
-            "template": first.judge.template.digest,
-            "aggregate": first.judge.aggregate,
+            "constitution": judge.constitution.digest,
+            "template": judge.template.digest,
+            "aggregate": judge.aggregate,
             "opponents": config.opponents,
             **{name: value for name, value in shown(asked).items() if name in ASKED},
         }
-        return CriticReward(first.engine, first.judge, self._plan(config), store), facts
+        return CriticReward(critics, self._plan(config)), facts
 
     def _plan(self, config: RewardConfig) -> Plan:
         if config.feedback == "score":
