@@ -12,7 +12,7 @@ import datasets
 
 from rlaif.api.inputs import Rows, constitution_of, source_of
 from rlaif.constitution.types import Constitution
-from rlaif.data.exports import read_records
+from rlaif.data.records import FailureRecord, read_records
 from rlaif.label.config import LabelConfig
 from rlaif.settings import configure
 
@@ -28,7 +28,7 @@ class Preferences(datasets.Dataset):  # type: ignore[misc]  # datasets is not ty
     """
 
     run: Mapping[str, Any]
-    failures: Sequence[Mapping[str, Any]]
+    failures: Sequence[FailureRecord]
     scores: datasets.Dataset | None
 
 
@@ -66,7 +66,7 @@ def label(
         run = run_label(config, progress)
         preferences = Preferences(_table(folder / "preferences.parquet"))
         preferences.run = run
-        preferences.failures = list(read_records(folder / "failures.jsonl"))
+        preferences.failures = list(read_records(folder / "failures.jsonl", FailureRecord))
         scores = folder / "scores.parquet"
         preferences.scores = datasets.Dataset(_table(scores)) if scores.is_file() else None
     return preferences

@@ -39,7 +39,7 @@ def test_rows_from_everywhere_give_the_same_preferences_and_the_runs_facts(given
         assert content(rlaif.label(rows, **given)) == content(found)
     assert isinstance(found, datasets.Dataset)
     assert found.run["counts"]["rows_in"] == 3 and found.run["counts"]["rows_out"] == len(found) == 1
-    assert {failure["reason"] for failure in found.failures} == {"refused", "bad_row"}
+    assert {failure.reason for failure in found.failures} == {"refused", "bad_row"}
     assert found.scores is None
     assert found.map(lambda record: {"sure": record["margin"] > 0}).column_names[-1] == "sure"
 

@@ -120,7 +120,7 @@ class _Opener:
         facts = {
             "reward": "critic",
             "feedback": config.feedback,
-            "critic": " + ".join(engine.identity for engine in engines),
+            "critic": " + ".join(critic.judge.identity for critic in critics),
             "constitution": judge.constitution.digest,
             "template": judge.template.digest,
             "aggregate": judge.aggregate,
