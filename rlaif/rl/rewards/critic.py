@@ -12,17 +12,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
-from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
-from rlaif.critic.jury import Jury, Verdicts
-from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
+from rlaif.critic.jury import Judged, Jury, Verdicts, swapped
+from rlaif.critic.verdict import Failure, FailureReason
 from rlaif.data.rows import Response, Row, Turn
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.tally import FAILED, column, of_principle, tally
 from rlaif.rl.rollout import Rewards, Rollout
-
-Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
 
 
 class Trial(NamedTuple):
@@ -81,8 +78,7 @@ def _sides(jury: Jury, verdicts: Verdicts, subject: tuple[int, ...]) -> list[tup
         scored = jury.on_response(verdicts, *subject)
         return [(scored, reward(opinions(scored), how))]
     compared = jury.on_pair(verdicts, subject[0], subject[1])
-    swapped = [(principle, item if isinstance(item, Failure) else item.swap()) for principle, item in compared]
-    return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped)]
+    return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped(compared))]
 
 
 async def alone(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:
