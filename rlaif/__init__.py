@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlaif.api.critic import Critic as Critic
     from rlaif.api.labelling import label as label
 
 __version__ = "0.1.0"
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Constitution": "rlaif.constitution",
     "LabelConfig": "rlaif.label.config",
+    "Critic": "rlaif.api.critic",
     "CriticConfig": "rlaif.critic.config",
     "EngineConfig": "rlaif.engines",
     "Principle": "rlaif.constitution",

@@ -70,6 +70,10 @@ class VerdictStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. What was put is in it."""
         self._db.close()
 
     def _open(self) -> None:
