@@ -1,5 +1,6 @@
 import os
 import pickle
+from typing import ClassVar
 
 import pytest
 
@@ -7,7 +8,7 @@ from rlaif.api.handle import Handle
 
 
 class Counter(Handle[list[str]]):
-    opened: list[str] = []
+    opened: ClassVar[list[str]] = []
 
     def __init__(self, name: str) -> None:
         super().__init__()
