@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlaif.api.critic import Critic as Critic
     from rlaif.api.labelling import label as label
+    from rlaif.integrations.reward import ConstitutionReward as ConstitutionReward
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Constitution": "rlaif.constitution",
     "LabelConfig": "rlaif.label.config",
+    "ConstitutionReward": "rlaif.integrations.reward",
     "Critic": "rlaif.api.critic",
     "CriticConfig": "rlaif.critic.config",
     "EngineConfig": "rlaif.engines",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from rlaif.errors import UsageError
+
 _PACKAGE = Path(__file__).parent
+_SCHEMA_LINE = "$schema=../rlaif/constitution/schema.json"
+_CONFIG = """\
+# rlaif label ROWS --config config.yaml runs this; a flag given beside it wins. Paths are relative to this file.
+# Every setting has the name of its flag: rlaif label --help.
+constitution: constitutions/helpful-honest-harmless.yaml
+prompts: prompts
+critic: lab                       # a model's path or hub id, http://… base URLs, or script:FILE; a list is a jury
+out: runs/first
+"""
 
 
 def shipped_folder(kind: Literal["constitutions", "prompts"]) -> Path:
@@ -36,3 +47,26 @@ def _is_file(path: Path) -> bool:
         return path.exists() and not path.is_dir()  # a pipe counts: whoever opens it says what is wrong with it
     except (OSError, ValueError):  # a text that can be no path
         return True
+
+
+def copy_shipped(folder: Path) -> list[Path]:
+    """Write what users edit into ``folder``: ``constitutions/``, ``prompts/`` and a ``config.yaml``; returns what was written.
+
+    Raises UsageError, and writes nothing, where one of the files is there already, or where the folder cannot be written.
+    """
+    schema = _PACKAGE / "constitution" / "schema.json"
+    texts = {Path("constitutions") / schema.name: schema.read_text(encoding="utf-8")}
+    for kind in ("constitutions", "prompts"):
+        for path in sorted(shipped_folder(kind).glob("*.yaml")):
+            text = path.read_text(encoding="utf-8").replace(_SCHEMA_LINE, f"$schema={schema.name}")
+            texts[Path(kind) / path.name] = text
+    texts[Path("config.yaml")] = _CONFIG
+    if there := [name for name in texts if (folder / name).exists()]:
+        raise UsageError(f"{folder / there[0]}: is there already, so nothing was written; give another folder, or move it away")
+    try:
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror}; give another folder") from None
+    return [folder / name for name in texts]

@@ -32,6 +32,17 @@ class Mode(StrEnum):
     RANK = "rank"
 
 
+@app.command("list", cls=Command)
+def list_shipped() -> None:
+    """List the shipped constitutions: their names, for --constitution and extends, and what they are for."""
+    from rlaif.constitution.load import load_constitution
+    from rlaif.shipped import shipped_constitutions
+
+    for name, path in shipped_constitutions().items():
+        constitution = load_constitution(path)
+        echo(f"{name:26} {_count(constitution.principles):14} {constitution.description}")
+
+
 @app.command(cls=Command)
 def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Constitutions (YAML).")]) -> None:
     """Check constitutions; every problem is told with its file, line and column. Exit code 2 where there is one."""

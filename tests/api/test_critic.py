@@ -89,7 +89,8 @@ def test_a_ranking_by_comparisons_is_of_mean_wins(make):
     order = make(PAIRS).rank("hi", ["bad", "good", "mumble", "worse"])
     assert order.order[0] == 1
     assert order.values[2] is None and 2 not in order.order
-    assert order.values[0] == pytest.approx((order.pairs[0, 3].p + 1 - order.pairs[0, 1].p) / 2)
+    assert order.values[0] == pytest.approx((order.pairs[0, 3].p + order.pairs[0, 1].p) / 2)
+    assert order.values[3] == pytest.approx((2 - order.pairs[0, 3].p - order.pairs[1, 3].p) / 2)
     assert len(order.pairs) == 6
 
 
