@@ -6,7 +6,7 @@
 
 OpenRLHF passes ``queries`` (prompt and response in one text), ``prompts`` and ``labels``, and reads ``rewards``, ``scores`` and
 ``extra_logs``. It checks missing rewards loosely, so that a failed verdict gets the mean of its prompt's other samples
-(``rlaif.integrations.least_harm``); ``extra_logs`` says which (``missing``).
+(``filled``); ``extra_logs`` says which (``missing``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from rlaif.constitution.types import Constitution
 from rlaif.errors import UsageError
-from rlaif.integrations.least_harm import filled
+from rlaif.integrations.judged import filled
 from rlaif.integrations.reward import ConstitutionReward
 
 

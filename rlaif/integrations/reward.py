@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rlaif.api.handle import Handle
 from rlaif.api.inputs import constitution_of
@@ -16,6 +16,8 @@ from rlaif.data.rows import Row
 from rlaif.data.turns import conversation
 from rlaif.data.values import BadRecordError, plain
 from rlaif.errors import RunFailed, UsageError
+from rlaif.integrations.judged import Judged, Text
+from rlaif.integrations.trl import rewards
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import changed, configure
 
@@ -25,16 +27,6 @@ if TYPE_CHECKING:
 
 FIRST_JUDGEMENT = 100
 """Rewards before the failure rate is held against its limit, and about how many it looks back on."""
-Text = str | Sequence[Mapping[str, Any]]
-
-
-class Judged(NamedTuple):
-    """values: one for each response, None where there is no verdict. columns: what the values are made of (``principles/ID``,
-    ``sources/NAME``, ``failed``), parallel to them. failures: how many have no value, by reason."""
-
-    values: list[float | None]
-    columns: dict[str, list[float | None]]
-    failures: dict[str, int]
 
 
 class ConstitutionReward(Handle["OpenReward"]):
@@ -102,9 +94,7 @@ class ConstitutionReward(Handle["OpenReward"]):
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **given: Any) -> list[float | None]:
         """As TRL calls it: see ``rlaif.integrations.trl``."""
-        from rlaif.integrations.trl import rewards
-
-        return rewards(self, prompts, completions, given)
+        return rewards(self.judge, self.__name__, prompts, completions, given)
 
     def _open(self) -> OpenReward:
         from rlaif.rl.rewards.open import open_reward

@@ -10,7 +10,7 @@ verl gives the response and the row's ``extra_info``, which must hold the ``prom
 response by itself, ``compute_score_batch`` for all of a batch, which judges the samples of one prompt together.
 
 verl knows no missing value: of a batch, a failed verdict gets the mean of its prompt's other samples
-(``rlaif.integrations.least_harm``); alone, the mean of what was scored before. ``missing`` in the result says so.
+(``filled``); alone, the mean of what was scored before. ``missing`` in the result says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cache
 from typing import Any
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.integrations.least_harm import filled
+from rlaif.integrations.judged import filled
 from rlaif.integrations.reward import ConstitutionReward
 
 _sums: dict[str, tuple[float, int]] = {}

@@ -98,6 +98,6 @@ def test_what_trl_passes_besides_columns_is_no_column(tmp_path):
     with rlaif.ConstitutionReward(tmp_path / "c.yaml", f"script:{tmp_path / 's.yaml'}", store=tmp_path / "v.sqlite") as reward:
         completions = [[{"role": "assistant", "content": "good"}], [{"role": "assistant", "content": "bad"}]]
         prompts = [[{"role": "user", "content": "hi"}]] * 2
-        assert rewards(reward, prompts, completions, given) == reward(prompts, completions) == [1.0, None]
+        assert rewards(reward.judge, "constitution", prompts, completions, given) == reward(prompts, completions) == [1.0, None]
     assert logged["constitution/principles/polite"] == 1.0 and logged["constitution/missing"] == 0.5
     assert extra["constitution/principles/polite"] == [1.0, None]

@@ -1,7 +1,7 @@
 import pytest
 
 from rlaif.errors import RunFailed
-from rlaif.integrations.least_harm import filled
+from rlaif.integrations.judged import filled
 
 
 def test_a_missing_value_does_not_move_its_groups_mean():

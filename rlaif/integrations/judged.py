@@ -1,11 +1,24 @@
-"""What stands for a failed verdict where a trainer knows no missing value."""
+"""What a reward says to a trainer, and what stands for a failed verdict where the trainer knows no missing value."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from statistics import fmean
+from typing import Any, NamedTuple
 
 from rlaif.errors import RunFailed
+
+Text = str | Sequence[Mapping[str, Any]]
+"""A prompt or a response: a text, or a list of messages with ``role`` and ``content``."""
+
+
+class Judged(NamedTuple):
+    """values: one for each response, None where there is no verdict. columns: what the values are made of (``principles/ID``,
+    ``sources/NAME``, ``failed``), parallel to them. failures: how many have no value, by reason."""
+
+    values: list[float | None]
+    columns: dict[str, list[float | None]]
+    failures: dict[str, int]
 
 
 def filled(values: Sequence[float | None], groups: Sequence[Hashable]) -> list[float]:
