@@ -86,7 +86,7 @@ def test_rloo_leaves_out_what_has_no_verdict(tmp_path):
 
 def test_what_trl_passes_besides_columns_is_no_column(tmp_path):
     (tmp_path / "c.yaml").write_text(CONSTITUTION)
-    (tmp_path / "s.yaml").write_text('rules: [{when: "bad", fail: refused}, {choose: {"9": 0.9}}]')
+    (tmp_path / "s.yaml").write_text('rules: [{when: "mumble", fail: refused}, {choose: {"9": 0.9}}]')
     logged, extra = {}, {}
     given = {
         "completion_ids": [[1]],
@@ -96,7 +96,7 @@ def test_what_trl_passes_besides_columns_is_no_column(tmp_path):
         "tags": [["x"], None],
     }
     with rlaif.ConstitutionReward(tmp_path / "c.yaml", f"script:{tmp_path / 's.yaml'}", store=tmp_path / "v.sqlite") as reward:
-        completions = [[{"role": "assistant", "content": "good"}], [{"role": "assistant", "content": "bad"}]]
+        completions = [[{"role": "assistant", "content": "good"}], [{"role": "assistant", "content": "mumble"}]]
         prompts = [[{"role": "user", "content": "hi"}]] * 2
         assert rewards(reward.judge, "constitution", prompts, completions, given) == reward(prompts, completions) == [1.0, None]
     assert logged["constitution/principles/polite"] == 1.0 and logged["constitution/missing"] == 0.5

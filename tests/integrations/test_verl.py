@@ -9,7 +9,7 @@ import rlaif
 from rlaif.integrations import verl
 
 CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: kind, text: Kind., when: {data_source: [chat]}}\n"
-SCORES = 'rules: [{when: "mumble", fail: refused}, {when: "good", choose: {"9": 0.9}}, {choose: {"1": 0.9}}]'
+SCORES = 'rules: [{when: "mumble", fail: refused}, {when: "(?s)good.*Kind", choose: {"9": 0.9}}, {choose: {"1": 0.9}}]'
 PAIRS = """
 rules:
   - {when: "mumble", fail: refused}
