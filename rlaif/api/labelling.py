@@ -17,7 +17,7 @@ from rlaif.label.config import LabelConfig
 from rlaif.settings import configure
 
 if TYPE_CHECKING:
-    from rlaif.label.run import Progress
+    from rlaif.progress import Progress
 
 
 class Preferences(datasets.Dataset):  # type: ignore[misc]  # datasets is not typed
