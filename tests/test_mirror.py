@@ -32,7 +32,6 @@ UNTESTED = {
     "rlaif/label/revise_run.py",
     "rlaif/label/run.py",
     "rlaif/label/setup.py",
-    "rlaif/models/load.py",
     "rlaif/report/plots.py",
     "rlaif/rl/card.py",
     "rlaif/rl/config.py",

@@ -13,7 +13,7 @@ from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import ADAPTIVE, pairs
 from rlaif.critic.templates import load_template
-from rlaif.data.read import read_rows
+from rlaif.data.read import named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, ScoreRecord, read_records
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.run_folder import read_run
@@ -123,10 +123,11 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
         compared.setdefault(record.row, []).append((min(chosen, rejected), max(chosen, rejected)))
     for scored in read_records(folder / "scores.jsonl", ScoreRecord):
         written.setdefault(scored.row, {})[scored.index] = scored.response
-    for row in read_rows(config.source, config.limit):
-        if isinstance(row, BadRow) or (not row.responses and row.number not in written):
+    for row in read_rows(config.source, config.limit, named_columns(config.columns)):
+        sampled = isinstance(row, Row) and (not row.responses or (bool(config.policy) and len(row.responses) < 2))
+        if isinstance(row, BadRow) or (sampled and row.number not in written):
             continue
-        if not row.responses:
+        if sampled:
             drawn = written[row.number]
             row = replace(row, responses=tuple(Response(drawn.get(at, ())) for at in range(max(drawn) + 1)))
         n, mode = len(row.responses), MODES[config.critic.mode]

@@ -17,7 +17,7 @@ from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -106,7 +106,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     revising = load_template("revise", config.critic.prompts)
     if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
         raise UsageError(f"--critique-shots: no example in {config.critic.constitution} has a critique, so none can be shown")
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "revise", "source": config.source}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))

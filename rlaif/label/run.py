@@ -22,7 +22,7 @@ from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
@@ -76,7 +76,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     """
     progress = progress or Progress()
     constitution, _ = read_inputs(config)
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
@@ -174,7 +174,7 @@ def dry_run(config: LabelConfig) -> DryRun:
     with VerdictStore(config.critic.store) as store:
         critics = config.critic.critics(engines, store)
         labeller, critic = Labeller(critics, config.pairs), critics[0]
-        rows = read_rows(config.source, config.limit)
+        rows = read_rows(config.source, config.limit, named_columns(config.columns))
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
             if config.policy and isinstance(row, Row) and len(row.responses) < 2:

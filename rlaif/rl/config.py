@@ -11,6 +11,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.config import RewardConfig
+from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
 from rlaif.train.config import LORA_RATE, Precision, Schedule, Tracker
 
@@ -56,6 +57,7 @@ class RlConfig:
     )
     monitor: Path | None = setting(None, "The monitor's limits, in YAML (docs/rl.md).", panel=WATCH)
     dynamic_kl: bool = setting(False, "Raise beta when the second judge falls behind the reward.", panel=WATCH)
+    columns: str | None = setting(None, COLUMNS, panel=DATA)
     limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
     eval_prompts: int = setting(64, "Prompts to hold out, for evaluations and sample tables.", panel=DATA, least=0)
     eval_every: int | None = setting(None, "Steps between evaluations; ten in a run by default.", panel=WATCH, least=1)
@@ -115,7 +117,7 @@ class RlConfig:
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
     micro_tokens: int = setting(
-        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=16, resumable=True
+        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=1, resumable=True
     )
     sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=16, resumable=True)
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)

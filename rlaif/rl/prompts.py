@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def read_queries(
-    source: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, room: int
+    source: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, room: int, columns: Mapping[str, str] | None = None
 ) -> tuple[list[Query], list[FailureRecord]]:
     """The source's prompts, and an entry of ``failures.jsonl`` for each row that gives none. Responses in it are not read.
 
     room: the most tokens that a prompt may have; a longer one is cut in its middle. Raises UsageError where nothing is left.
     """
     encoder, queries, failures = PromptEncoder(tokenizer), [], []
-    for row in read_rows(source, limit):
+    for row in read_rows(source, limit, columns):
         if isinstance(row, BadRow):
             failures.append(FailureRecord(row=row.number, reason=str(FailureReason.BAD_ROW), detail=row.detail))
             continue

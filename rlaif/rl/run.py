@@ -14,6 +14,7 @@ import torch
 from transformers import set_seed
 
 from rlaif.config_file import shown, write_config
+from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
@@ -61,7 +62,9 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         raise UsageError(
             f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"
         )
-    queries, failures = read_queries(config.source, config.limit, base.tokenizer, base.context - config.max_tokens)
+    queries, failures = read_queries(
+        config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
+    )
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
         return asyncio.run(_run(config, base, queries, failures, folder, progress))

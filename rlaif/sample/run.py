@@ -11,7 +11,7 @@ from rlaif.config_file import shown
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.inputs import stamp, unchanged
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -54,7 +54,7 @@ def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[s
         raise UsageError(f"--out {config.out}: the samples are written as JSON Lines; give a name that ends in .jsonl")
     total = count_rows(config.source)
     total = total if total is None or config.limit is None else min(total, config.limit)
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "sample", "source": config.source}
     with RunFolder(config.out.parent, what, config.overwrite, config, name=config.out.stem) as folder:
         content = stamp(config.source)

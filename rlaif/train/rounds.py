@@ -20,7 +20,7 @@ import torch
 
 from rlaif.config_file import shown, write_config
 from rlaif.critic.pairs import check_pairs
-from rlaif.data.read import read_rows
+from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.engines.identity import resolve
@@ -86,7 +86,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
         raise UsageError("best-of-n and --rounds run in one process; launch several for one stage (sample, label, train) alone")
     progress, train = progress or Progress(), config.train
     base = find_base(train.model, train.method, train.context, train.precision, train.trust_remote_code)
-    rows, plan = list(read_rows(train.source, train.limit)), _plan(config)
+    rows, plan = list(read_rows(train.source, train.limit, named_columns(train.columns))), _plan(config)
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}
     facts: dict[str, Any] = {"config": shown(config), "prompts": _digest(rows), "seed": train.seed}
@@ -193,6 +193,7 @@ def _trained(config: RoundsConfig, this: Round, entry: dict[str, Any], progress:
     train = replace(
         config.train,
         source=entry["source"],
+        columns=None,
         model=this.model,
         out=this.folder / "train",
         seed=this.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.errors import UsageError
 from rlaif.train.rows import check_examples, read_examples
@@ -117,8 +118,8 @@ def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
 
 
 def test_where_nothing_can_be_learnt_the_commonest_reason_is_named():
-    failures = [{"row": n, "reason": "bad_row", "detail": f"no response in row {n}"} for n in range(3)]
-    failures.append({"row": 9, "reason": "bad_row", "detail": "not valid JSON"})
+    failures = [FailureRecord(row=n, reason="bad_row", detail=f"no response in row {n}") for n in range(3)]
+    failures.append(FailureRecord(row=9, reason="bad_row", detail="not valid JSON"))
     with pytest.raises(UsageError, match=r"no row that dpo can use: 75% of rows: no response in row 0; failures"):
         check_examples([], "dpo", "rows.jsonl", failures)
 
@@ -177,3 +178,12 @@ def test_calls_are_responses_and_not_empty_ones(write):
 def test_prompts_alone_are_refused_with_what_would_do(write, method):
     (bad,) = read(write([{"messages": [{"role": "user", "content": "hi"}]}]), method)
     assert "messages that end with the answer" in bad.detail
+
+
+def test_columns_of_other_names(write):
+    source = write([{"ask": "hi", "good": "x", "bad": "y", "body": "z"}])
+    columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    (example,) = read_examples(source, "dpo", "soft", columns=columns)
+    assert example.responses == ("x", "y")
+    (text,) = read_examples(source, "sft", "soft", columns={"text": "body"})
+    assert (text.prompt, text.responses) == ((), ("z",))
