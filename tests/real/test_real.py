@@ -20,7 +20,7 @@ principles:
       - {prompt: Name a colour., better: Blue is a colour., worse: I will not say.}
 """
 QUESTIONS = [
-    ("What is the capital of Italy?", "The capital of Italy is Rome.", "I like turtles."),
+    ("What is the capital of France?", "The capital of France is Paris.", "I like turtles."),
     ("What do bees make?", "Bees make honey.", "Go away."),
     ("How many days has a week?", "A week has seven days.", "Blue."),
     ("What is ice?", "Ice is frozen water.", "Ice is a kind of dog that sings."),
@@ -82,11 +82,24 @@ def test_the_check_finds_that_position_decides(model, project):
 
 
 def test_the_policy_answers_and_learns(model, project):
-    project("sample", "prompts.jsonl", "--policy", model, "--samples", 1, "--max-tokens", 12, "--out", "sampled.jsonl")
+    project(
+        "sample",
+        "prompts.jsonl",
+        "--model",
+        model,
+        "--temperature",
+        0,
+        "--max-tokens",
+        12,
+        "--samples",
+        1,
+        "--out",
+        "sampled.jsonl",
+    )
     sampled = [json.loads(line) for line in (project.path / "sampled.jsonl").read_text().splitlines()]
-    assert "Rome" in json.dumps(sampled[0]["responses"])
-    shared = ("--model", model, "--lora", 4, "--batch-size", 2, "--max-length", 128)
-    project("train", "dpo", "rows.jsonl", *shared, "--steps", 2, "--out", "dpo")
+    assert "Paris" in json.dumps(sampled[0]["responses"])
+    shared = ("--model", model, "--lora", 4, "--batch-size", 2)
+    project("train", "dpo", "rows.jsonl", *shared, "--max-steps", 2, "--out", "dpo")
     metrics = [json.loads(line) for line in (project.path / "dpo" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in metrics if "loss" in line]
     assert losses and all(math.isfinite(loss) for loss in losses)
