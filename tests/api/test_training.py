@@ -3,7 +3,6 @@ import asyncio
 import pytest
 
 import rlaif
-from rlaif.data.run_folder import read_run
 
 ROWS = [
     {"prompt": f"How do I make {food}?", "chosen": "Gladly. Boil it.", "rejected": "No."} for food in ("tea", "soup", "rice")
@@ -16,7 +15,7 @@ def test_it_trains_on_rows_in_memory_and_says_where_the_model_is(tmp_path):
     assert (trained.path / "model.safetensors").is_file()
     assert trained.run["status"] == "finished" and trained.run["method"] == "dpo"
     again = rlaif.train("dpo", ROWS, out=tmp_path / "dpo", **SHORT)
-    assert again.path == trained.path and read_run(tmp_path / "dpo")["started"] == trained.run["started"]
+    assert again.path == trained.path and again.run["started"] == trained.run["started"]
 
 
 def test_the_labels_of_one_call_are_the_rows_of_the_next_in_a_running_loop_too(tmp_path):
