@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm coverage check hooks clean
+.PHONY: install install-vllm demo test test-vllm test-integrations coverage check hooks clean
 
 install: .venv/installed
 
@@ -42,6 +42,10 @@ test-vllm: install-vllm
 # Which lines and branches of rlaif/ the tests reach, those of the commands that they start included.
 coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
+
+# The tests against other trainers' packages. Of these TRL is in the development environment.
+test-integrations: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations
 
 check: install
 	$(BIN)/ruff check .

@@ -47,7 +47,9 @@ class CriticConfig:
         panel=PANEL,
         path=True,
     )
-    constitution: Path | None = setting(None, "The principles, in YAML.", panel=PANEL)
+    constitution: Path | None = setting(
+        None, "The principles: a YAML file, or a shipped constitution's name.", metavar="FILE|NAME", panel=PANEL, shipped=True
+    )
     mode: str = setting(
         "compare",
         "compare pairs, score single responses, or rank all of a row's; or module:Name.",
@@ -90,7 +92,7 @@ class CriticConfig:
         mode: Mode[Any] = MODES[self.mode]
         self._check(mode)
         if self.constitution is None:
-            raise UsageError("--constitution is missing: the principles to judge by, in YAML")
+            raise UsageError("--constitution is missing: the principles to judge by, in YAML, or a shipped constitution's name")
         template = load_template(self.form, self.prompts)
         constitution = load_constitution(self.constitution)
         if self.shots and not any(principle.examples for principle in constitution.principles):

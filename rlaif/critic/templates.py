@@ -23,6 +23,7 @@ from rlaif.data.rows import Turn
 from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 from rlaif.files import read_text
+from rlaif.shipped import shipped_folder
 
 ENDS = frozenset({"worst", "best"})
 """Slots that the ends of a scale stand in, so that the question can be asked on several."""
@@ -223,9 +224,8 @@ def _fill(content: str, slots: Mapping[str, tuple[Segment, ...]]) -> tuple[Segme
 
 
 def default_folder() -> Path:
-    """Where the shipped templates are: beside the package in a checkout, inside it in a wheel."""
-    inside = Path(__file__).parents[1] / "prompts"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "prompts"
+    """Where the shipped templates are."""
+    return shipped_folder("prompts")
 
 
 def load_template(form: Form | str, folder: Path | None = None) -> Template:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlaif import loops
 from rlaif.config_file import shown, write_config
 from rlaif.critic.examples import Known
 from rlaif.critic.judge import Judge, in_cache_order
@@ -190,7 +190,7 @@ def dry_run(config: LabelConfig) -> DryRun:
                     least.append(critic.engine.count_tokens(tuple(map(_trusted, prompt))) if context else 0)
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
     for engine in engines:
-        asyncio.run(engine.close())
+        loops.run(engine.close())
     trouble = unusable.commonest(totals["rows"], "rows")
     if totals["rows"] and totals["bad_rows"] == totals["rows"]:
         raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
@@ -240,7 +240,7 @@ def _stream(
                 if labeller.policy:
                     await labeller.policy.engine.close()
 
-        asyncio.run(work())
+        loops.run(work())
 
 
 def _derive(config: LabelConfig | ReviseConfig) -> None:
