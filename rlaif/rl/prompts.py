@@ -76,7 +76,10 @@ class Prompts:
             if task not in self._by_task:
                 known = ", ".join(map(repr, sorted(self._by_task)))
                 raise UsageError(f"task {task!r}: no prompt has it in its task column; there are {known}")
-        self._weights = [float(weights.get(task, 1.0) if weights else len(found)) for task, found in self._by_task.items()]
+        self._weights = [
+            float(weights.get(task, 1.0) if weights else len(queries_of_task))
+            for task, queries_of_task in self._by_task.items()
+        ]
         self._seed = seed
         self._draws = 0
         self._places = dict.fromkeys(self._by_task, (0, 0))  # (pass, place in it)

@@ -21,6 +21,7 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
+from rlaif.progress import Progress
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -32,14 +33,13 @@ from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import Networks, build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
-from rlaif.rl.record import Record
+from rlaif.rl.record import RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query, Sampler
 from rlaif.rl.samplers.transformers import TransformersSampler
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
-from rlaif.train.loop import Progress
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -120,7 +120,7 @@ async def _train(
         Prompts(training, opened.task_weights, config.seed),
         held_out,
         Learner(config, networks, ptx),
-        Monitor(load_limits(config.monitor)),
+        Monitor(load_limits(config.monitor, networks.policy.model.device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),
@@ -131,7 +131,7 @@ async def _train(
         for failure in failures:
             file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
-    record = Record(config, state["step"] if state else 0, progress.update)
+    record = RunLog(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"

@@ -101,8 +101,8 @@ class _Opener:
         if config.reward == "verifier":
             spec = _given(config.verifier, "verifier", "--verifier")
             verify, options = load_verifier(spec), dict(config.options)
-            place = Path(spec.rpartition(":")[0])
-            digest = hashlib.sha256(place.read_bytes()).hexdigest()[:16] if place.is_file() else None
+            file = Path(spec.rpartition(":")[0])
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
             facts = {"reward": "verifier", "verifier": spec, "file": digest, "options": options}
             return VerifierReward(verify, options), facts
         if config.reward == "gold":
