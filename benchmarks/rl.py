@@ -40,7 +40,8 @@ from benchmarks.train import RECIPES
 from benchmarks.train import config_of as offline_config
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
-from rlaif.rl.config import METHODS, Method, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import METHODS
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
 from rlaif.train.loop import Progress

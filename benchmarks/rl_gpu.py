@@ -31,7 +31,8 @@ from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
 from rlaif.models.load import model_path
-from rlaif.rl.config import METHODS, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import METHODS
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure

@@ -1,20 +1,24 @@
-"""What an on-policy run is asked to do: one class of settings per method. Imports nothing heavy."""
+"""What every on-policy run is asked to do, and what a method (``methods``) adds to it. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
+from rlaif.models.config import Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import nested, redefault, setting, verify
-from rlaif.train.config import LORA_RATE, Precision, Schedule, Tracker
+from rlaif.train.config import LORA_RATE, Schedule, Tracker
 
-Method = Literal["ppo", "rloo", "grpo", "reinforce"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlaif.rl.methods.baseline import Baseline
+
 Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
@@ -23,9 +27,25 @@ DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampli
 VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Output"
 
 
+class Scored(NamedTuple):
+    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the reward
+    (0 where it counts in the loss). values: [B, R], 0 without a value net. mask: [B, R], the responses. groups: [B]."""
+
+    scores: Tensor
+    kl: Tensor
+    beta: float
+    values: Tensor
+    mask: Tensor
+    groups: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class RlConfig:
     """What every on-policy method has; the fields are the flags of ``rlaif train ppo|rloo|grpo|reinforce``.
+
+    A method is a subclass: it adds settings, gives others another default, and says how advantages are estimated. method: its
+    name, as in ``rlaif train NAME``; of a method from outside, ``module:Name``. title, about: for help and model cards.
+    compares: whether it compares the samples of a prompt, so that one without another teaches it nothing.
 
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
@@ -41,7 +61,10 @@ class RlConfig:
     ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
     """
 
-    method: ClassVar[Method]
+    method: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str] = ""
+    compares: ClassVar[bool] = False
     rate: ClassVar[float] = 1e-6
     """Learning rate where none is given, for models of some billion parameters."""
 
@@ -132,6 +155,10 @@ class RlConfig:
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 
+    def __init_subclass__(cls) -> None:
+        if "method" not in cls.__dict__:
+            cls.method = f"{cls.__module__}:{cls.__qualname__}"
+
     def __post_init__(self) -> None:
         verify(self)
         if self.minibatches > self.batch_size * self.samples:
@@ -139,7 +166,7 @@ class RlConfig:
         for given, what in (
             (self.skip_alike, "--skip-alike"),
             (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
-            (not isinstance(self, Baseline), self.method),
+            (self.compares, self.method),
         ):
             if given and self.samples < 2:
                 raise UsageError(f"{what} compares the samples of one prompt: give --samples 2 or more")
@@ -159,6 +186,15 @@ class RlConfig:
         if 0 < self.importance_cap < 1:
             raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
 
+    def estimate(self, scored: Scored) -> tuple[Tensor, Tensor]:
+        """(advantages, returns), [B, R] each; returns are 0 without a value net."""
+        raise NotImplementedError
+
+    @property
+    def value_net(self) -> Baseline | None:
+        """The value net's settings; None for a method without one."""
+        return None
+
     @property
     def learns_at(self) -> float:
         """The policy's highest learning rate."""
@@ -173,84 +209,3 @@ class RlConfig:
     def saves_every(self) -> int:
         """Steps between checkpoints."""
         return self.save_every or max(1, self.steps // 10)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline(RlConfig):
-    """What methods with a value net have besides.
-
-    value_model: what the value net starts from: ``policy`` (with a head of zeros), or the path of a reward model.
-    value_warmup: steps at the beginning in which it alone learns; None is 0 after a reward model, else a tenth.
-    whiten_rewards: as Ziegler et al. 2019. Off by default, as in Huang et al. 2024: it moves tokens without a reward off 0, so
-    that where rewards are positive on average each further token costs, and where they are negative each one pays.
-    """
-
-    samples: int = redefault(RlConfig, "samples", 1)
-    batch_size: int = redefault(RlConfig, "batch_size", 64)
-    gamma: float = setting(1.0, "Discount.", panel=SHAPING, least=0, most=1)
-    lam: float = setting(1.0, "λ of generalised advantage estimation.", panel=SHAPING, least=0, most=1)
-    value_model: str = setting("policy", "What it starts from: policy, or a reward model's path.", panel=VALUE, path=True)
-    value_rate: float | None = setting(None, "Its learning rate; five times the policy's by default.", panel=VALUE, above=0)
-    value_clip: float = setting(0.0, "How far a value may move in an iteration; 0 for no bound.", panel=VALUE, least=0)
-    value_warmup: int | None = setting(
-        None, "Steps in which it learns alone; a tenth unless it starts from a reward model.", panel=VALUE, least=0
-    )
-    whiten_rewards: bool = setting(False, "Per token, KL penalty included, the mean kept.", panel=SHAPING)
-    whiten_advantages: bool = setting(True, "To mean 0 and variance 1 over the iteration.", panel=SHAPING)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.value_warmup is not None and self.value_warmup >= self.steps:
-            raise UsageError(f"--value-warmup {self.value_warmup}: the policy would not learn in any of {self.steps} steps")
-
-    @property
-    def value_learns_at(self) -> float:
-        return self.value_rate or 5 * self.learns_at
-
-    @property
-    def value_alone(self) -> int:
-        """How many steps the value net learns alone."""
-        if self.value_warmup is not None:
-            return self.value_warmup
-        return min(-(-self.steps // 10), self.steps - 1) if self.value_model == "policy" else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ppo(Baseline):
-    """Schulman et al. 2017, arXiv 1707.06347, as Ziegler et al. 2019 and Huang et al. 2024 (arXiv 2403.17031) apply it."""
-
-    method: ClassVar[Method] = "ppo"
-    epochs: int = redefault(RlConfig, "epochs", 4)
-    lam: float = redefault(Baseline, "lam", 0.95)
-    value_clip: float = redefault(Baseline, "value_clip", 0.2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reinforce(Baseline):
-    """REINFORCE with a learned baseline, as direct RLAIF used it (Lee et al. 2023, arXiv 2309.00267): λ = 1, one epoch."""
-
-    method: ClassVar[Method] = "reinforce"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rloo(RlConfig):
-    """Ahmadian et al. 2024, arXiv 2402.14740: the baseline is the mean reward of the prompt's other samples."""
-
-    method: ClassVar[Method] = "rloo"
-    beta: float = redefault(RlConfig, "beta", 0.03)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grpo(RlConfig):
-    """Shao et al. 2024, arXiv 2402.03300. std: divide by the group's standard deviation; not so in Dr. GRPO (2503.20783)."""
-
-    method: ClassVar[Method] = "grpo"
-    samples: int = redefault(RlConfig, "samples", 8)
-    batch_size: int = redefault(RlConfig, "batch_size", 16)
-    beta: float = redefault(RlConfig, "beta", 0.04)
-    kl_in: KlPlace = redefault(RlConfig, "kl_in", "loss")
-    kl: Estimator = redefault(RlConfig, "kl", "k3")
-    std: bool = setting(True, "Divide by the group's standard deviation; not so in Dr. GRPO.", panel=SHAPING)
-
-
-METHODS: Mapping[Method, type[RlConfig]] = {"ppo": Ppo, "rloo": Rloo, "grpo": Grpo, "reinforce": Reinforce}

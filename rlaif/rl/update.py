@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rlaif.errors import RunFailed
 from rlaif.rl.batch import Batch, micro_batches
-from rlaif.rl.config import Baseline, Normalise, RlConfig
+from rlaif.rl.config import Normalise, RlConfig
 from rlaif.rl.experience import Experience
 from rlaif.rl.maths import kl, losses
 from rlaif.rl.maths.schedule import factor, line
@@ -30,8 +30,9 @@ class Learner:
         self._config, self._networks, self._ptx = config, networks, ptx
         self._policy = _Optimiser(config, list(networks.policy.parameters().values()), config.learns_at, "policy")
         self._value = None
-        if networks.value and isinstance(config, Baseline):
-            self._value = _Optimiser(config, list(networks.value.parameters().values()), config.value_learns_at, "value net")
+        if networks.value and config.value_net:
+            rate = config.value_net.value_learns_at
+            self._value = _Optimiser(config, list(networks.value.parameters().values()), rate, "value net")
 
     def update(self, experience: Experience, step: int, temperature: float, beta: float) -> dict[str, float]:
         """One iteration's steps. Returns what to watch, means over them.
@@ -42,7 +43,7 @@ class Learner:
         Raises RunFailed before a step whose gradient is not finite.
         """
         config, watched, done = self._config, Watched(), 0
-        alone = isinstance(config, Baseline) and step < config.value_alone
+        alone = config.value_net is not None and step < config.value_net.value_alone
         scale = factor(config.schedule, config.warmup, step, config.steps)
         for epoch in range(config.epochs):
             for rows in self._minibatches(len(experience.batch.ended), step, epoch):
@@ -107,8 +108,8 @@ class Learner:
         return sums.means()["approx_kl"]
 
     def _value_pass(self, part: Experience, watched: Watched) -> None:
-        config, sums, network = self._config, Watched(), self._networks.value
-        assert network and isinstance(config, Baseline)
+        config, sums, network = self._config.value_net, Watched(), self._networks.value
+        assert network and config
         tokens = part.batch.mask.sum()
         for rows in micro_batches(part.batch.lengths, config.micro_tokens):
             piece = part.take(rows)

@@ -15,11 +15,11 @@ from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import BadRecordError, to_row
 from rlaif.errors import UsageError
-from rlaif.train.config import Labels, Method
+from rlaif.train.config import Labels
+from rlaif.train.methods.base import RowKind
 
-UNPAIRED = frozenset(("sft", "kto"))
-EXPORTED: Mapping[str, str] = {"sft": "sft", "kto": "unpaired"}
-"""The form of a label run that a method learns from, where that is not its pairs."""
+EXPORTED: Mapping[RowKind, str] = {"completions": "sft", "unpaired": "unpaired"}
+"""The form of a label run that rows of a kind are read from, where that is not its pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +36,29 @@ class Example:
     margin: float = 0.0
 
 
-def read_examples(source: str, method: Method, labels: Labels, limit: int | None = None) -> Iterator[Example | BadRow]:
-    """Stream the source's rows as ``method`` reads them, bad ones marked and passed on.
+def read_examples(source: str, kind: RowKind, labels: Labels, limit: int | None = None) -> Iterator[Example | BadRow]:
+    """Stream the source's rows as examples of a kind, bad ones marked and passed on.
 
-    Pairs give preference methods one example each; ``kto`` takes them apart, and ``sft`` keeps the better response. Rows with
-    ``prompt``, ``completion`` (and ``label``, ``p`` for ``kto``) are read as they are; ``sft`` also reads rows of ``text``.
+    A pair is one example of ``pairs`` and two of ``unpaired``, and its better response one of ``completions``. Rows with
+    ``prompt``, ``completion`` (and ``label``, ``p`` where unpaired) are read as they are; for completions, rows of ``text`` too.
     labels: ``hard`` rounds p to 0 or 1 and leaves out exact ties.
 
     Raises UsageError where ``read_rows`` does.
     """
-    found = (example for row in _rows(source, method, limit) for example in _examples(row, method))
+    found = (example for row in _rows(source, kind, limit) for example in _examples(row, kind))
     if labels == "soft":
         return found
     return (_hardened(example) for example in found if isinstance(example, BadRow) or example.p != 0.5)
 
 
-def _rows(source: str, method: Method, limit: int | None) -> Iterator[Row | BadRow | Example]:
+def _rows(source: str, kind: RowKind, limit: int | None) -> Iterator[Row | BadRow | Example]:
     path = Path(source)
-    if method in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
+    if kind in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
-        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl"))
+        records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl"))
         yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)
-    elif method == "sft" and path.is_file() and _holds_text(path):
+    elif kind == "completions" and path.is_file() and _holds_text(path):
         yield from islice(map(_text_example, formats.records(path)), limit)
     else:
         yield from read_rows(source, limit)
@@ -79,24 +79,24 @@ def _text_example(record: BadRow | tuple[int, Any]) -> Example | BadRow:
     return Example(number, str(columns.get("id", number)), (), (text,))
 
 
-def _examples(row: Row | BadRow | Example, method: Method) -> Iterator[Example | BadRow]:
+def _examples(row: Row | BadRow | Example, kind: RowKind) -> Iterator[Example | BadRow]:
     if isinstance(row, BadRow | Example):
         yield row
         return
     try:
         if "completion" in row.extra and not row.responses:
-            if method not in UNPAIRED:
-                raise BadRecordError(f"a single completion; {method} needs pairs: prompt, chosen, rejected")
-            yield _completion(row, method)
+            if kind == "pairs":
+                raise BadRecordError("a single completion; the method needs pairs: prompt, chosen, rejected")
+            yield _completion(row, kind)
             return
         pair = _pair(row)
     except BadRecordError as error:
         yield BadRow(row.number, str(error))
         return
-    if method == "kto":
+    if kind == "unpaired":
         for text, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
             yield Example(row.number, row.id, row.conversation, (text,), p)
-    elif method == "sft":
+    elif kind == "completions":
         yield Example(row.number, row.id, row.conversation, (pair.responses[pair.p < 0.5],))
     else:
         yield pair
@@ -114,13 +114,13 @@ def _pair(row: Row) -> Example:
     return Example(row.number, row.id, row.conversation, texts, p, float(margin))
 
 
-def _completion(row: Row, method: Method) -> Example:
+def _completion(row: Row, kind: RowKind) -> Example:
     said = row.extra["completion"]
     turns = (Turn(role="assistant", content=said),) if isinstance(said, str) else said
     if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) and "content" in turn for turn in turns):
         raise BadRecordError("completion: must be a text or a list of messages")
     text = _said("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
-    if method == "sft":
+    if kind == "completions":
         return Example(row.number, row.id, row.conversation, (text,))
     label = row.extra.get("label")
     if not isinstance(label, bool):
@@ -153,13 +153,13 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-def check_examples(examples: list[Example], method: Method, source: str) -> None:
+def check_examples(examples: list[Example], kind: RowKind, method: str, source: str) -> None:
     """Raise UsageError where there is nothing to learn: no example, or one class only."""
     if not examples:
         raise UsageError(f"{source}: no row that {method} can use; failures.jsonl in --out says why, row by row")
     ps = [example.p for example in examples]
-    if method == "kto" and (min(ps) >= 0.5 or max(ps) <= 0.5):
+    if kind == "unpaired" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"
-        raise UsageError(f"{source}: every completion is {which}; kto needs desirable and undesirable ones")
-    if method not in UNPAIRED and all(p == 0.5 for p in ps):
+        raise UsageError(f"{source}: every completion is {which}; {method} needs desirable and undesirable ones")
+    if kind == "pairs" and all(p == 0.5 for p in ps):
         raise UsageError(f"{source}: every pair is an exact tie (p_chosen .5), so there is nothing to learn")

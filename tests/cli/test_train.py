@@ -35,11 +35,12 @@ def test_every_field_that_a_user_may_set_is_a_flag():
     from rlaif.cli.train.options import RUN, SETTINGS
 
     from rlaif.cli.train import sampled
-    from rlaif.train.config import METHODS, TrainConfig
+    from rlaif.train.config import TrainConfig
     from rlaif.train.feedback import Feedback
+    from rlaif.train.methods import LOSSES
 
     assert {item.name for item in fields(TrainConfig)} - {"method", "settings"} == set(RUN)
-    assert {item.name for kind in METHODS.values() for item in fields(kind)} == set(SETTINGS)
+    assert {item.name for kind in LOSSES.values() for item in fields(kind)} == set(SETTINGS)
     assert {item.name for item in fields(Feedback)} == {*sampled.ROUNDS, *sampled.RANKING}
 
 

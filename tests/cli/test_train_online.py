@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.rl.config import METHODS
+from rlaif.rl.methods import METHODS
 
 CONSTITUTION = Path(__file__).parents[2] / "constitutions/lab.yaml"
 

@@ -6,7 +6,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.rl.config import METHODS, Grpo, Ppo, Rloo
+from rlaif.rl.methods import METHODS
+from rlaif.rl.methods.grpo import Grpo
+from rlaif.rl.methods.ppo import Ppo
+from rlaif.rl.methods.rloo import Rloo
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
 

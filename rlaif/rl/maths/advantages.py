@@ -79,6 +79,11 @@ def group_normalised(scores: Tensor, groups: Tensor, valid: Tensor, std: bool = 
     return deviation / ((squares / (many - 1).clamp(min=1.0)).sqrt() + eps)
 
 
+def everything(scores: Tensor) -> Tensor:
+    """``valid`` where no score is missing: true [B]."""
+    return torch.ones_like(scores, dtype=torch.bool)
+
+
 def comparable(groups: Tensor, valid: Tensor) -> Tensor:
     """True [B] for the valid samples whose prompt has another valid sample: those with an advantage within their group."""
     _, many = _group_sums(torch.zeros_like(groups, dtype=torch.float32), groups, valid)

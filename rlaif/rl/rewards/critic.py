@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
+from rlaif.config_file import shown
 from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import Opinion, preference, reward
 from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking, Score
 from rlaif.data.rows import Response, Row, Turn
-from rlaif.engines.base import Choice, Engine
+from rlaif.engines.base import Choice, Engine, Sampling
 from rlaif.errors import UsageError
+from rlaif.rl.rewards.base import Context, Opened, given
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.rewards.reference import ReferenceAnswers
 from rlaif.rl.rewards.tally import FAILED, column, tally
 from rlaif.rl.rollout import Rewards, Rollout
 
+ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
+"""Settings of the critic that change its rewards, besides what the digests say."""
 Verdicts = Sequence[tuple[Principle, Comparison | Score | Failure]]
 
 
@@ -90,6 +96,38 @@ class CriticReward:
         if self.store:
             self.store.put(asked)
         return answers | dict(asked)
+
+
+def open_critic(config: RewardConfig, context: Context) -> Opened:
+    """``--reward critic``. Raises UsageError where critic or constitution are not named, or cannot be used."""
+    asked = replace(config.critic, mode="score" if config.feedback == "score" else "compare")
+    models = given(asked.models, "critic", "--critic")
+    given(asked.constitution, "critic", "--constitution")
+    engines = [context.engine(model, asked.engine) for model in dict.fromkeys(models)]
+    store = context.exits.enter_context(VerdictStore(asked.store))
+    first, *_ = asked.critics(engines, store)
+    facts = {
+        "feedback": config.feedback,
+        "critic": " + ".join(engine.identity for engine in engines),
+        "constitution": first.judge.constitution.digest,
+        "template": first.judge.template.digest,
+        "aggregate": first.judge.aggregate,
+        "opponents": config.opponents,
+        **{name: value for name, value in shown(asked).items() if name in ASKED},
+    }
+    return CriticReward(first.engine, first.judge, _plan(config, context), store), facts
+
+
+def _plan(config: RewardConfig, context: Context) -> Plan:
+    if config.feedback == "score":
+        return alone
+    if config.feedback == "group":
+        return within_groups(config.opponents)
+    if context.reference is None or context.out is None:
+        raise UsageError("--feedback reference: there is no policy here to compare with")
+    engine = context.engine(context.reference, replace(config.critic.engine, context=None))
+    store = context.exits.enter_context(VerdictStore(context.out / "reference-answers.sqlite"))
+    return against_reference(ReferenceAnswers(engine, Sampling(context.max_tokens, temperature=0.0), store))
 
 
 async def alone(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:

@@ -12,7 +12,10 @@ from safetensors.torch import save_file
 
 from rlaif.engines.base import Failure, Sampling
 from rlaif.engines.server import ServerEngine
+from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed, without_secrets
+from rlaif.models.load import Base
+from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.rl.samplers.vllm import AT_ONCE
@@ -102,3 +105,10 @@ class ServerSampler:
         ids, ended = tuple(choice["token_ids"]), choice["finish_reason"] == "stop"
         text = self._tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
         return Rollout(query, ids, tuple(choice["logprobs"]["token_logprobs"]), str(text), ended)
+
+
+def open_server(config: RlConfig, base: Base, policy: Policy) -> ServerSampler:
+    """``--sampler URL[,URL…]``."""
+    urls, ends = config.sampler.split(","), end_tokens(policy.causal, base.tokenizer)
+    folder = config.out / "sampler-weights"
+    return ServerSampler(policy, base.tokenizer, urls, folder, ends=ends, max_tokens=config.max_tokens)
