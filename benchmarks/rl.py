@@ -62,7 +62,7 @@ OFFLINE = "dpo-hard"
 class Run:
     """A row of the table. settings: fields of the method's configuration. files: fields that name a file of the folder."""
 
-    method: Method
+    method: str
     reward: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

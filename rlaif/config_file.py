@@ -87,16 +87,15 @@ def write_config(config: Any, folder: Path, command: str) -> None:
 def _property(each: Setting) -> dict[str, Any]:
     kind, maybe = optional(each.type)
     found: dict[str, Any] = {}
+    inner = _inner(each)
     if get_origin(kind) is Literal:
-        found["enum"] = [*get_args(kind), *([None] if maybe else [])]
-        return found
+        return {"enum": [*get_args(kind), *([None] if maybe else [])]}
+    names = [_TYPES.get(kind, "object")]
     if get_origin(kind) is tuple:
-        inner = _TYPES[get_args(kind)[0]]
-        # One value needs no list around it.
-        names = ["array", inner] if get_args(kind)[-1] is Ellipsis else ["array"]
-        found |= {"items": {"type": inner}}
-    else:
-        names = [_TYPES.get(kind, "object")]
+        literal = get_origin(inner) is Literal
+        found["items"] = {"enum": list(get_args(inner))} if literal else {"type": _TYPES[inner]}
+        alone = [] if get_args(kind)[-1] is not Ellipsis else ["string" if literal else _TYPES[inner]]
+        names = ["array", *alone]  # one value needs no list around it
     found["type"] = [*names, *(["null"] if maybe else [])]
     about = each.about
     for word, bound in (

@@ -6,13 +6,13 @@ or in the working folder.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from rlaif.errors import UsageError
@@ -38,7 +38,7 @@ class Registry(Mapping[str, Any]):
         if name in self._installed:
             return self._imported(name, lambda: self._installed[name].load())
         if _REFERENCE.fullmatch(name):
-            if (folder := os.getcwd()) not in sys.path:  # last, so that nothing there hides an installed module
+            if (folder := str(Path.cwd())) not in sys.path:  # last, so that nothing there hides an installed module
                 sys.path.append(folder)
             return self._imported(name, lambda: _load(name))
         from rlaif.constitution.problems import nearest

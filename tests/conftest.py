@@ -6,11 +6,33 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import sys
+
 import pytest
 from hypothesis import settings
 
+from rlaif import cli
+
 settings.register_profile("repeatable", derandomize=True)  # what passes once passes again; a new test is another draw
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def rlaif(tmp_path, monkeypatch, capsys):
+    """Run the command in a folder of its own; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rlaif", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

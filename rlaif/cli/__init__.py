@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from rlaif.cli.flags import Command
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.data.write import disk_trouble
+from rlaif.errors import RunFailed, UsageError, presentable, remember_secrets
+
+CONTINUED = ("evaluate", "label", "revise", "sample", "train")
+"""Commands that go on from where they were stopped."""
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C in the command that the message names. Typer would make an exit of a KeyboardInterrupt, without a word."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptedError(ctx.invoked_subcommand) from None
+
 
 app = typer.Typer(
     name="rlaif",
+    cls=_Commands,
     help="From a constitution to an aligned model.",
     no_args_is_help=True,
     add_completion=False,
@@ -39,6 +59,8 @@ def main() -> None:
     app.command("sample", cls=Command)(sample.sample)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    for given in (*arguments, *os.environ.values()):
+        remember_secrets(given)
     try:
         app(args=arguments)
     except (UsageError, RunFailed) as error:
@@ -46,10 +68,10 @@ def main() -> None:
             raise
         if isinstance(error, UsageError) and os.environ.get("RANK", "0") != "0":
             sys.exit()  # of several processes that were launched as one run, the first says what all of them found
-        print(f"rlaif: {without_secrets(str(error))}", file=sys.stderr)
+        _say(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        print("rlaif: stopped; the same command continues", file=sys.stderr)
+    except _InterruptedError as error:
+        _say("stopped; the same command continues" if str(error) in CONTINUED else "stopped")
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,5 +79,9 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        print(f"rlaif: {type(error).__name__}: {error}\n(this looks like a bug; --debug shows where)", file=sys.stderr)
+        _say(disk_trouble(error) or f"{type(error).__name__}: {error}\n(this looks like a bug; --debug shows where)")
         sys.exit(1)
+
+
+def _say(message: str) -> None:
+    print(f"rlaif: {presentable(message)}", file=sys.stderr)

@@ -9,16 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from rlaif.engines.base import Choice, Failure, FailureReason, Generation
-from rlaif.errors import RunFailed, UsageError
+from rlaif.critic.stored import Answer, DamagedError, read, spelled
+from rlaif.engines.base import Failure, FailureReason
+from rlaif.errors import RunFailed, UsageError, warn
 
-Answer = Choice | Failure | list[Generation]
+__all__ = ["FORMAT", "LASTING", "Answer", "VerdictStore", "key"]
+
+FORMAT = 1
+"""What ``PRAGMA user_version`` says of a store's tables; 0 is a store from before there were versions, which reads alike."""
 LASTING = frozenset({FailureReason.TOO_LONG, FailureReason.REFUSED})
 """Failures that the same question would meet again. Others are not stored, so that the next run asks anew."""
 
@@ -30,18 +36,30 @@ def key(*parts: object) -> bytes:
 
 
 class VerdictStore:
-    """A context manager. Raises UsageError when the file is not a verdict store, RunFailed when the disk is full."""
+    """A context manager. Raises UsageError when the file is not a verdict store or cannot be used as one (locked, read-only,
+    damaged, of a later version), RunFailed when it cannot be read or written any more.
 
-    def __init__(self, path: Path) -> None:
+    patience: seconds to wait for another process that holds the file: once that long to open it; when an answer is to be kept,
+    after a word to the user, ten times as long.
+    """
+
+    def __init__(self, path: Path, patience: float = 5.0) -> None:
+        self.path = path
+        self._patience = patience
+        self._damaged: set[bytes] = set()
+        self._asking_again = 0
         try:
+            if path.exists() and not path.is_file():
+                raise UsageError(f"--store {path}: not a file; give a file's name")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
-            self._db.execute("SELECT key, answer FROM answers LIMIT 1")
+            self._db = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
-            raise UsageError(f"{path}: cannot be used as a verdict store: {error}") from None
+            raise UsageError(f"{path}: cannot be used as a verdict store: {_trouble(error)}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -49,44 +67,113 @@ class VerdictStore:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._db.close()
 
+    def _open(self) -> None:
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "answers" not in tables:  # somebody's database: nothing may be written into it
+            raise UsageError(f"{self.path}: a database, but no verdict store; give another --store")
+        if found > FORMAT:
+            by = dict(self._db.execute("SELECT name, value FROM meta")).get("rlaif", "?") if "meta" in tables else "?"
+            raise UsageError(
+                f"{self.path}: written by a later version of rlaif ({by}, format {found}; this one reads {FORMAT}); update "
+                "rlaif, or give another --store"
+            )
+        if tables:
+            self._db.execute("SELECT key, answer FROM answers LIMIT 1")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        if found < FORMAT:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
+            self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rlaif', ?)", (version("rlaif"),))
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
+            self._db.execute("COMMIT")
+
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The stored answers among ``keys``."""
+        """The stored answers among ``keys``. A damaged one is named on stderr and left out: it will be asked again."""
         found: dict[bytes, Answer] = {}
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
             marks = ",".join("?" * len(some))
-            for name, answer in self._db.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", some):
-                found[name] = _read(json.loads(answer))
+            try:
+                rows = self._db.execute(
+                    f"SELECT key, CAST(answer AS BLOB) FROM answers WHERE key IN ({marks})", some
+                ).fetchall()
+            except sqlite3.Error as error:
+                raise RunFailed(f"{self.path}: the verdict store cannot be read: {_trouble(error)}") from error
+            for name, answer in rows:
+                try:
+                    found[name] = read(answer)
+                except DamagedError as damage:
+                    self._note_damaged(name, str(damage))
         return found
 
     def put(self, answers: Iterable[tuple[bytes, Answer]]) -> None:
-        """Keep answers, all or none of them, on disk when this returns to within the last moments before a power cut."""
-        rows = [(name, _written(answer)) for name, answer in answers if not _passing(answer)]
+        """Keep answers, all or none of them: on disk when this returns, whatever becomes of the process.
+
+        What is there already stays, so that two runs that share a store read the same. A call costs about a tenth
+        of a millisecond, so that answers may be kept one by one as they come.
+        """
+        rows = [(name, spelled(answer)) for name, answer in answers if not _passing(answer)]
+        if not rows:
+            return
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin()
+            self._db.executemany("DELETE FROM answers WHERE key = ?", [(name,) for name, _ in rows if name in self._damaged])
             self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise RunFailed(f"the verdict store cannot be written: {error}") from error
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise RunFailed(f"{self.path}: the verdict store cannot be written: {_trouble(error)}") from error
+        self._damaged.difference_update(name for name, _ in rows)
+
+    def _begin(self) -> None:
+        """Take the file for writing. While another process holds it, wait: the answers in hand are paid for."""
+        until = time.monotonic() + 10 * self._patience
+        told = False
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not _locked(error) or time.monotonic() > until:
+                    raise
+            if not told:
+                warn(f"{self.path}: another process holds the verdict store; waiting for it")
+                told = True
+
+    def _note_damaged(self, name: bytes, damage: str) -> None:
+        if name not in self._damaged and self._asking_again < 3:
+            warn(f"{self.path}: the answer under key {name.hex()} is damaged ({damage}); it is asked again")
+        elif name not in self._damaged and self._asking_again == 3:
+            warn(f"{self.path}: more answers are damaged; they are asked again")
+        self._asking_again += name not in self._damaged
+        self._damaged.add(name)
+
+
+def _locked(error: Exception) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _trouble(error: Exception) -> str:
+    """What is wrong, and what helps."""
+    text = getattr(error, "strerror", None) or str(error)
+    for sign, cure in (
+        ("locked", "another process holds it: wait for that one, or give another --store"),
+        ("malformed", "it is damaged: move it away, and what it held is asked again"),
+        ("not a database", "give another --store"),
+        ("full", "free some space; the same command continues"),
+        ("readonly", "make file and folder writable, or give another --store"),
+        ("ermission", "make file and folder writable, or give another --store"),
+        ("unable to open", "make file and folder writable, or give another --store"),
+        ("disk I/O", "check the disk, its space and its limits; the same command continues"),
+    ):
+        if sign in text:
+            return f"{text}; {cure}"
+    return text
 
 
 def _passing(answer: Answer) -> bool:
     return isinstance(answer, Failure) and answer.reason not in LASTING
-
-
-def _written(answer: Answer) -> str:
-    content: Any = [asdict(item) for item in answer] if isinstance(answer, list) else asdict(answer)
-    return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-
-
-def _generation(item: Mapping[str, Any]) -> Generation:
-    drawn = tuple(item["token_ids"]), tuple(item["logprobs"])
-    return Generation(item["text"], *drawn, item["finish"], item.get("prompt_tokens", 0))  # older stores did not count
-
-
-def _read(content: Any) -> Answer:
-    if isinstance(content, list):
-        return [_generation(item) for item in content]
-    if "reason" in content:
-        return Failure(FailureReason(content["reason"]), content["detail"])
-    return Choice(tuple(content["logprobs"]), content["mass"], content["raw"], content["prompt_tokens"], content["cut_tokens"])

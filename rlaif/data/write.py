@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from rlaif.errors import RunFailed
 
-def dumps(record: Any) -> str:
-    """``record`` as one line of JSON, keys in the order given, text as it is.
+_CURES = {
+    errno.ENOSPC: "free some space; then the same command continues",
+    errno.EDQUOT: "free some space; then the same command continues",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f); then the same command continues",
+    errno.EROFS: "give a place that can be written",
+    errno.EACCES: "change who may read and write it, or give another place",
+    errno.EPERM: "change who may read and write it, or give another place",
+    errno.EISDIR: "move that folder away, or give another place",
+    errno.EIO: "check the disk",
+}
+"""What helps against the troubles of a disk, by their number."""
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters that JSON lets stand, and a terminal that a file is printed on does not."""
+
+
+def dumps(record: Any, indent: int | None = None) -> str:
+    """``record`` as one line of JSON (without ``indent``), keys in the order given, text as it is but for control characters.
 
     Halves of surrogate pairs, which no UTF-8 file can hold, become U+FFFD. Raises ValueError for NaN and infinities,
     which no JSON file can hold.
     """
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent)
+    line = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
     try:
         line.encode()
     except UnicodeEncodeError:
@@ -25,18 +44,49 @@ def dumps(record: Any) -> str:
     return line
 
 
+def disk_trouble(error: BaseException) -> str | None:
+    """One message with file and cure where ``error`` came of a disk (full, read-only, …), whatever library met it."""
+    known: BaseException | None = error
+    while known is not None:
+        for number, cure in _CURES.items():
+            if (isinstance(known, OSError) and known.errno == number) or os.strerror(number) in str(known):
+                name = getattr(known, "filename", None)
+                said = f"{name}: {os.strerror(number)}" if name else str(known)
+                return said if cure in said else f"{said}; {cure}"
+        known = known.__cause__ or known.__context__
+    return None
+
+
+def create(path: Path) -> TextIO:
+    """A new UTF-8 file at ``path``, in place of what was there; a link there is replaced, not followed."""
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # 0o666: the umask decides who may read it
+    return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+
+
+def _unwritable(path: Path, error: OSError) -> RunFailed:
+    return RunFailed(f"{path}: {error.strerror or error}; {_CURES.get(error.errno or 0, 'give another place')}")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to. When the block ends well it is synced and renamed to ``path``."""
+    """A temporary path beside ``path`` to write to. When the block ends well it is synced and renamed to ``path``.
+
+    Raises RunFailed where the disk does not take it.
+    """
     _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        create(temporary).close()
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
         raise
     _sync_folder(path.parent)
 
@@ -52,7 +102,8 @@ class JsonlWriter:
     """A context manager that writes records to ``PATH.part`` and renames it to ``path`` when the block ends well.
 
     sync_every: records between two syncs, so that a power cut costs at most that many. When the block ends in an error
-    the ``.part`` file stays, for the reader to look at; the next writer starts it afresh.
+    the ``.part`` file stays, for the reader to look at; the next writer starts it afresh. Raises RunFailed where the disk
+    does not take it; then the ``.part`` file goes, as ``run.json`` needs some room to say so.
     """
 
     def __init__(self, path: Path, sync_every: int = 256) -> None:
@@ -60,24 +111,40 @@ class JsonlWriter:
         self.part = path.with_name(path.name + ".part")
         self.written = 0
         self._sync_every = sync_every
+        self._refused = False
 
     def __enter__(self) -> Self:
-        self._file = self.part.open("w", encoding="utf-8", newline="\n")
+        try:
+            self._file = create(self.part)
+        except OSError as error:
+            raise _unwritable(self.part, error) from error
         return self
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record as a line."""
-        self._file.write(dumps(record) + "\n")
-        self.written += 1
-        if self.written % self._sync_every == 0:
-            self._sync()
+        try:
+            self._file.write(dumps(record) + "\n")
+            self.written += 1
+            if self.written % self._sync_every == 0:
+                self._sync()
+        except OSError as error:
+            self._refused = True
+            raise _unwritable(self.part, error) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._file:
-            self._sync()
-        if error is None:
-            self.part.replace(self.path)
-            _sync_folder(self.path.parent)
+        try:
+            with self._file:
+                self._sync()
+            if error is None:
+                self.part.replace(self.path)
+                _sync_folder(self.path.parent)
+        except OSError as refused:
+            self._refused = True
+            if error is None:
+                raise _unwritable(self.part, refused) from refused
+        finally:
+            if self._refused:
+                self.part.unlink(missing_ok=True)
 
     def _sync(self) -> None:
         self._file.flush()

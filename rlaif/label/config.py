@@ -26,7 +26,7 @@ class LabelConfig:
         path=True,
     )
     critic: CriticConfig = nested(CriticConfig, required=("critic", "constitution"))
-    out: Path = setting(help="The run's folder.", panel=OUTPUT)
+    out: Path = setting(help="The run's folder.", panel=OUTPUT, resumable=True)
     pairs: str = setting(
         "all",
         "Of a row's responses: all, adjacent, N drawn pairs, or in rounds that look at the results so far, swiss or active "
@@ -60,7 +60,7 @@ class ReviseConfig:
         help="Rows with responses: a file, a folder or a datasets name.", metavar="ROWS", argument=True, path=True
     )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
-    out: Path = setting(help="The run's folder.", panel=OUTPUT)
+    out: Path = setting(help="The run's folder.", panel=OUTPUT, resumable=True)
     limit: int | None = setting(None, "Only the first so many rows.", panel=INPUT, least=1)
     reviser: str | None = setting(
         None,

@@ -15,6 +15,7 @@ from rlaif.config_file import write_config
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
+from rlaif.data.inputs import unchanged
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -23,7 +24,7 @@ from rlaif.errors import RunFailed, UsageError
 from rlaif.label.config import ReviseConfig
 from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
 from rlaif.label.revise import revised, revision_failure, revision_record
-from rlaif.label.run import conclude, run_facts
+from rlaif.label.run import begin, conclude, run_facts
 from rlaif.label.setup import open_engines
 
 
@@ -103,8 +104,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
         raise UsageError(f"--critique-shots: no example in {config.critic.constitution} has a critique, so none can be shown")
     rows = read_rows(config.source, config.limit)
+    what = {"kind": "revise", "source": config.source}
     with ExitStack() as stack:
-        folder = stack.enter_context(RunFolder(config.out, {"kind": "revise", "source": config.source}, config.overwrite))
+        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
         engines, policy = open_engines(config.critic, writer, config.drawing)
         assert policy is not None
         store = stack.enter_context(VerdictStore(config.critic.store))
@@ -115,16 +117,17 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         facts = run_facts(config, first.judge, [*engines, policy.engine], None)
         facts |= {"critic": " + ".join(engine.identity for engine in engines), "reviser": policy.engine.identity}
         facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
-        folder.write("running", facts)
+        begin(folder, config, facts)
         write_config(config, config.out, "revise")
+        rows = unchanged(rows, config.source, facts["source_digest"])
         tally, counts, started, stopped = Tally(), Counts(), time.monotonic(), None
-        try:
-            with JsonlWriter(config.out / "failures.jsonl") as failures:
+        with JsonlWriter(config.out / "failures.jsonl") as failures:
+            try:
                 asyncio.run(_work(config, rows, reviser, labeller, failures, tally, counts, progress))
-            if not tally.confirmed:
-                raise RunFailed(f"the critic confirmed none of the {tally.revised} revisions; rejected.jsonl has them")
-        except RunFailed as error:
-            stopped = error
+                if not tally.confirmed:
+                    raise RunFailed(f"the critic confirmed none of the {tally.revised} revisions; rejected.jsonl has them")
+            except RunFailed as error:
+                stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"revisions": asdict(tally), "counts": {**asdict(counts), "rows_out": tally.confirmed}, "timings": timings}
         facts["failure_rate"] = round(counts.failure_rate, 6)

@@ -17,6 +17,7 @@ from rlaif.critic.pairs import ADAPTIVE, budget
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -29,6 +30,7 @@ from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.report.page import write_report
 from rlaif.sample.policy import Policy
+from rlaif.settings import resumable
 
 __all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
 
@@ -71,7 +73,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     rows = read_rows(config.source, config.limit)
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
-        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite))
+        folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
         canaries = draw_canaries(config, constitution)
         engines, policy = open_engines(config.critic, config.policy, config.drawing)
         store = stack.enter_context(VerdictStore(config.critic.store))
@@ -79,8 +81,9 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         limit = config.critic.max_failure_rate
         labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, limit, jury=tuple(others))
         facts = run_facts(config, first.judge, engines, policy)
-        folder.write("running", facts)
+        begin(folder, config, facts)
         write_config(config, config.out, "label")
+        rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit)
         progress.start(total)
         counts, stopped = Counts(), None
@@ -93,6 +96,45 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         return conclude(folder, config, facts, stopped)
+
+
+CONTENT = frozenset(
+    ("engine", "dtype", "context", "critic_context", "gpu_memory", "tokenizer", "constitution", "critic", "policy", "reviser")
+    + ("prompts", "export")
+)
+"""Settings that are not compared themselves where a run is continued, but what they name: its digest or identity."""
+_COMPARED = {
+    "constitution.digest": "another constitution",
+    "template.digest": "other prompts",
+    "revise_template.digest": "other prompts of revise",
+    "critic": "another critic",
+    "policy": "another policy",
+    "reviser": "another reviser",
+}
+
+
+def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any]) -> None:
+    """Note the source's content in ``facts``, and that the run is running.
+
+    Raises UsageError where the folder holds a run that something else has shaped.
+    """
+    facts["source_digest"] = stamp(config.source)
+    before = folder.read()
+    shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
+    same = [
+        (f"{said} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
+        for name, said in shaped.items()
+    ]
+    folder.continued(facts["config"], CONTENT | resumable(type(config)), (), same)
+    folder.write("running", facts)
+
+
+def _entry(facts: dict[str, Any], name: str) -> Any:
+    """The entry of a dotted name, None where there is none."""
+    entry: Any = facts
+    for part in name.split("."):
+        entry = entry.get(part) if isinstance(entry, dict) else None
+    return entry
 
 
 def conclude(

@@ -79,8 +79,8 @@ def load(
     """The model on the device that it will be trained on, without dropout, whose noise would pass for a change of policy.
 
     low_precision: hold the weights in bfloat16 too, where training is in it: right for weights that an adapter leaves alone.
-    heads: scores that a sequence classifier gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants (Dettmers
-    et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
+    heads: scores that a sequence classifier gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants
+    (Dettmers et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
 
     Raises UsageError where the model is of another kind.
     """

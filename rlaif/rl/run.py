@@ -61,7 +61,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         )
     queries, failures = read_queries(config.source, config.limit, base.tokenizer, base.context - config.max_tokens)
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
-    with RunFolder(config.out, what, config.overwrite) as folder:
+    with RunFolder(config.out, what, config.overwrite, config) as folder:
         return asyncio.run(_run(config, base, queries, failures, folder, progress))
 
 
@@ -80,12 +80,7 @@ async def _run(
         before = _begun(config, folder, facts)
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
-        with JsonlWriter(config.out / "failures.jsonl") as file:
-            for failure in failures:
-                file.write(failure)
-        folder.write("running", facts)
-        write_config(config, config.out, f"train {config.method}")
-        return await _train(config, base, queries, opened, second, folder, facts, progress)
+        return await _train(config, base, queries, failures, opened, second, folder, facts, progress)
     except torch.OutOfMemoryError as error:  # anywhere: the networks, a sampler and a critic may share the device
         text = "out of memory; lower --micro-tokens (update), --sample-tokens (sampling) or the critic's --gpu-memory"
         folder.write("failed", {**facts, "error": text})
@@ -100,6 +95,7 @@ async def _train(
     config: RlConfig,
     base: Base,
     queries: Sequence[Query],
+    failures: Sequence[dict[str, Any]],
     opened: OpenReward,
     second: OpenReward | None,
     folder: RunFolder,
@@ -124,6 +120,11 @@ async def _train(
         base.pad,
         _cut(config, base),
     )
+    folder.write("running", facts)  # only now: a start that was refused leaves the folder as it was
+    write_config(config, config.out, f"train {config.method}")
+    with JsonlWriter(config.out / "failures.jsonl") as file:
+        for failure in failures:
+            file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
     record = Record(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:

@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from rlaif.critic.config import CriticConfig
+from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
-from rlaif.settings import nested, setting
+from rlaif.settings import nested, redefault, setting
 from rlaif.train.methods import find_loss
 from rlaif.train.methods.base import Loss
 from rlaif.train.methods.sft import Sft
@@ -62,10 +64,10 @@ class TrainConfig:
     eval_fraction: float = setting(0.0, "Share of the prompts to hold out.", panel=DATA, least=0, below=1)
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
-    seed: int = setting(0, "Of everything that is drawn at random.", panel=STEPS, least=0, most=2**32 - 1)
+    seed: int = redefault(CriticConfig, "seed", 0)
     report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
-    trust_remote_code: bool = setting(False, "Run code that comes with the model.", panel=DEVICE, resumable=True)
+    trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 
     def __post_init__(self) -> None:
         if self.batch_size % self.rows_per_pass:

@@ -37,7 +37,7 @@ class Progress:
 class FeedbackTrainer(Trainer):
     """A Trainer of items.
 
-    A step's loss is divided by the rows of its whole batch (``loss.per_token``: by their response tokens), so that how the
+    A step's loss is divided by the rows of its whole batch (``loss.by_token``: by their response tokens), so that how the
     batch is cut into forward passes and dealt to processes changes memory and speed, and not the result.
 
     batch_size: rows per step, over all processes. stack: items as a batch.
@@ -156,7 +156,7 @@ class FeedbackTrainer(Trainer):
         return self.accelerator.reduce(torch.tensor(sum(map(self._count, batch_samples)), device=device), "sum")  # type: ignore[no-any-return]
 
     def _count(self, inputs: dict[str, Any]) -> int:
-        return int(inputs["response"].sum()) * bool(inputs["counted"]) if self._loss.per_token else inputs["counted"]
+        return int(inputs["response"].sum()) * bool(inputs["counted"]) if self._loss.by_token else inputs["counted"]
 
     @torch.no_grad()
     def _with_baseline(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -53,7 +53,9 @@ def pair_step(losses: Callable[[Pairs], tuple[Tensor, Tensor]], model: Any, batc
     """The step of a method that compares two responses. losses: gives (losses, margins) of pairs."""
     sums, lengths = logprobs(model, batch)
     reference = batch.reference if batch.reference.numel() else sums.new_zeros(0)
-    pairs = Pairs(*sums.chunk(2), *lengths.chunk(2), *reference.tensor_split(2), batch.p)
+    (chosen, rejected), (chosen_tokens, rejected_tokens) = sums.chunk(2), lengths.chunk(2)
+    ref_chosen, ref_rejected = reference.tensor_split(2)
+    pairs = Pairs(chosen, rejected, chosen_tokens, rejected_tokens, ref_chosen, ref_rejected, batch.p)
     values, margin = losses(pairs)
     watched = {"margin": margin, "accuracy": accuracy(margin, pairs.p)}
     return by_row(values, watched | {"logp_chosen": pairs.chosen, "logp_rejected": pairs.rejected})

@@ -91,7 +91,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}
     facts: dict[str, Any] = {"config": shown(config), "prompts": _digest(rows), "seed": train.seed}
-    with RunFolder(train.out, what, train.overwrite) as folder:
+    with RunFolder(train.out, what, train.overwrite, config) as folder:
         then = folder.read().get("prompts", facts["prompts"])
         same = [(f"other rows in {train.source}", then, facts["prompts"])]
         before = folder.continued(facts["config"], resumable(type(config)), OURS, same)

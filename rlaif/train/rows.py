@@ -40,7 +40,7 @@ def read_examples(source: str, kind: RowKind, labels: Labels, limit: int | None 
     """Stream the source's rows as examples of a kind, bad ones marked and passed on.
 
     A pair is one example of ``pairs`` and two of ``unpaired``, and its better response one of ``completions``. Rows with
-    ``prompt``, ``completion`` (and ``label``, ``p`` where unpaired) are read as they are; for completions, rows of ``text`` too.
+    ``prompt``, ``completion`` (and ``label``, ``p`` where unpaired) are read as they are, and for completions rows of ``text``.
     labels: ``hard`` rounds p to 0 or 1 and leaves out exact ties.
 
     Raises UsageError where ``read_rows`` does.

@@ -48,17 +48,17 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
     base, data = together(lambda: _read(config))
     facts = _facts(config, base, data)
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
-    folder = RunFolder(config.out, what, config.overwrite)
+    folder = RunFolder(config.out, what, config.overwrite, config)
     with ExitStack() as held:
         together(lambda: held.enter_context(folder) if main else None)
-        before = on_main(lambda: _begun(config, folder, facts, data))
+        before = on_main(lambda: _begun(config, folder, facts))
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
         together(lambda: split(data, config, base))
         encoder = Encoder(base.tokenizer, base.context)
         samples = together(lambda: config.loss.scale(data.items, encoder, config.seed))
         facts["data"] = data.facts()
-        on_main(lambda: folder.write("running", facts))
+        on_main(lambda: _begin(config, folder, facts, data))
         started = time.monotonic()
         try:
             model, metrics = _train(config, base, data, progress)
@@ -151,18 +151,20 @@ def _check_installed(config: TrainConfig) -> None:
         raise UsageError(f"--quantize {config.quantize}: weights in 4 bits are not spread over devices; launch with torchrun")
 
 
-def _begun(config: TrainConfig, folder: RunFolder, facts: dict[str, Any], data: Data) -> dict[str, Any]:
-    """``run.json`` of the run that this one continues, empty where it begins; ``failures.jsonl`` is then written."""
+def _begun(config: TrainConfig, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
+    """``run.json`` of the run that this one continues, empty where it begins."""
     digest = facts["data"]["digest"]
     then = folder.read().get("data", {}).get("digest", digest)
-    free = resumable(type(config))
-    before = folder.continued(facts["config"], free, TRAINED, [(f"other rows in {config.source}", then, digest)])
-    if before.get("status") != "finished":
-        write_config(config, config.out, f"train {config.method}")
-        with JsonlWriter(config.out / "failures.jsonl") as failures:
-            for failure in data.failures:
-                failures.write(failure)
-    return before
+    same = [(f"other rows in {config.source}", then, digest)]
+    return folder.continued(facts["config"], resumable(type(config)), TRAINED, same)
+
+
+def _begin(config: TrainConfig, folder: RunFolder, facts: dict[str, Any], data: Data) -> None:
+    folder.write("running", facts)
+    write_config(config, config.out, f"train {config.method}")
+    with JsonlWriter(config.out / "failures.jsonl") as failures:
+        for failure in data.failures:
+            failures.write(failure)
 
 
 def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:

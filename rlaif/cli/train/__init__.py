@@ -34,7 +34,8 @@ class Methods(TyperGroup):
         return typer.main.get_command(made)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        self.commands = dict.fromkeys(self.list_commands(ctx))  # type: ignore[arg-type]  # where typer looks for nearest names
+        names: Any = dict.fromkeys(self.list_commands(ctx))
+        self.commands = names  # where typer looks for the nearest one
         return super().resolve_command(ctx, args)
 
 
@@ -52,8 +53,8 @@ def _register(made: typer.Typer, name: str, kind: Any) -> None:
 
 
 app = typer.Typer(
-    help="Train a model on preferences, or on rewards of its own samples; write it as a Hugging Face folder. METHOD may also be "
-    "one from outside, as module:Name (docs/extending.md).",
+    help="Train a model on preferences, or on rewards of its own samples; write it as a Hugging Face folder. "
+    "Methods from outside are given as module:Name (docs/extending.md).",
     no_args_is_help=True,
     cls=Methods,
 )

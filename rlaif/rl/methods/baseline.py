@@ -57,8 +57,8 @@ class Baseline(RlConfig):
         return min(-(-self.steps // 10), self.steps - 1) if self.value_model == "policy" else 0
 
     def estimate(self, scored: Scored) -> tuple[Tensor, Tensor]:
-        """In the order of Ziegler et al. 2019 (arXiv 1909.08593, code lm_human_preferences/train_policy.py): KL penalty and score
-        to token rewards, whiten rewards (their mean stays), GAE, returns, whiten advantages."""
+        """In the order of Ziegler et al. 2019 (arXiv 1909.08593, code lm_human_preferences/train_policy.py): KL penalty and
+        score to token rewards, whiten rewards (their mean stays), GAE, returns, whiten advantages."""
         from rlaif.rl.maths.advantages import gae, whiten
         from rlaif.rl.maths.shaping import token_rewards
 

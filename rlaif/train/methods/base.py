@@ -30,7 +30,7 @@ class Loss:
 
     name: as ``rlaif train NAME``; of a method from outside, ``module:Name``. title: for help and model cards. rate: learning
     rate where none is given, of the order that the authors used on models of 7 B parameters. rows: what it reads. model: what
-    it trains. reference: whether it compares with the reference policy, the model before training. per_token: a step's loss is
+    it trains. reference: whether it compares with the reference policy, the model before training. by_token: a step's loss is
     a mean over response tokens, and not over rows. baseline: whether a step first takes the mean of ``log_ratios`` over its
     rows, which is then ``batch.baseline``.
     """
@@ -41,7 +41,7 @@ class Loss:
     rows: ClassVar[RowKind] = "pairs"
     model: ClassVar[ModelKind] = "causal"
     reference: ClassVar[bool] = False
-    per_token: ClassVar[bool] = False
+    by_token: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:

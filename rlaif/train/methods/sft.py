@@ -23,7 +23,7 @@ class Sft(Loss):
     title: ClassVar[str] = "supervised fine-tuning"
     rate: ClassVar[float] = 2e-5
     rows: ClassVar[RowKind] = "completions"
-    per_token: ClassVar[bool] = True
+    by_token: ClassVar[bool] = True
 
     packing: bool = setting(False, "Lay examples end to end, in place of padding.", panel=PANEL)
 

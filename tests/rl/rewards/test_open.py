@@ -81,7 +81,7 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
         (configure(RewardConfig, reward="verifier"), "--reward verifier needs --verifier"),
         (
             configure(RewardConfig, reward="crtic"),
-            "--reward crtic: no such reward source; expected one of critic, model, verifier, gold",
+            "--reward crtic: no such reward source; expected one of critic, model",
         ),
         (configure(RewardConfig, critic="lab", constitution=LAB, feedback="reference"), "no policy here to compare with"),
     ],
