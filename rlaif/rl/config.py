@@ -53,7 +53,7 @@ class RlConfig:
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
     kl_target: adapt β to hold this KL per response (Ziegler et al. 2019); None keeps β fixed. kl_horizon: of their code.
-    sampler: ``transformers``, ``vllm``, or base URLs of vLLM servers, comma-separated.
+    sampler: ``transformers``, ``vllm``, base URLs of vLLM servers, comma-separated, or ``module:Name`` from outside.
     normalise: what a minibatch's loss is a mean over: its tokens, its sequences (each a mean over its own tokens, Shao et al.
     2024), or a constant, the tokens that there could be (Liu et al. 2025).
     importance_cap: the most that a token's weight π_trainer / π_sampler may be; 0 for no weights.
@@ -133,7 +133,7 @@ class RlConfig:
         most=1,
         name="async",
     )
-    sampler: str = setting("transformers", "transformers, vllm, or base URLs of vLLM servers.", panel=SAMPLING)
+    sampler: str = setting("transformers", "transformers, vllm, base URLs of vLLM servers, or module:Name.", panel=SAMPLING)
     sampler_memory: float = setting(
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
