@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import sys
+from functools import cache
 from urllib.parse import quote, unquote
 
 
@@ -40,7 +41,7 @@ def remember_secrets(text: str) -> None:
 def without_secrets(text: str) -> str:
     """``text`` without users and passwords of URLs, the values of environment variables that are named like a key, and
     the passwords that were noted."""
-    named = {value for name, value in os.environ.items() if len(value) >= 2 * _LEAST and _NAMED_SECRET.search(name)}
+    named = {value.strip() for name, value in os.environ.items() if len(value) >= 2 * _LEAST and _NAMED_SECRET.search(name)}
     for secret in sorted(_secrets | named, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return _HEADER.sub(r"\1[secret]", _USER.sub("", text))
@@ -58,10 +59,16 @@ def presentable(text: str) -> str:
 
 def one_line(text: str, most: int = 200) -> str:
     """``text`` on one line of at most ``most`` characters, presentable."""
-    line = " ".join(presentable(text[: 20 * most]).split())
+    line = presentable(" ".join(text[: 20 * most].split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def warn(text: str) -> None:
     """Say on one line of stderr what the user should know while the work goes on."""
     print(f"rlaif: {one_line(text, 400)}", file=sys.stderr)
+
+
+@cache
+def warn_once(text: str) -> None:
+    """``warn``, but not twice of the same in one process."""
+    warn(text)

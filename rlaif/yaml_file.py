@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rlaif.constitution.problems import faults
-from rlaif.constitution.read import MAX_BYTES, Source, read
+from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
 from rlaif.errors import UsageError
+from rlaif.files import open_file
 
 
 def read_settings(path: Path, schema: Path | Mapping[str, Any], kind: str, least: str) -> Source:
@@ -22,7 +24,7 @@ def read_settings(path: Path, schema: Path | Mapping[str, Any], kind: str, least
     from jsonschema import Draft7Validator
 
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
@@ -30,7 +32,7 @@ def read_settings(path: Path, schema: Path | Mapping[str, Any], kind: str, least
     rules: Any = json.loads(schema.read_text(encoding="utf-8")) if isinstance(schema, Path) else schema
     for wrong in Draft7Validator(rules).iter_errors(source.data):
         if tuple(wrong.absolute_path) not in source.faulty:
-            for fault in faults(wrong):
+            for fault in islice(faults(wrong), MAX_PROBLEMS + 1):
                 source.add(fault)
     return source
 
@@ -38,4 +40,4 @@ def read_settings(path: Path, schema: Path | Mapping[str, Any], kind: str, least
 def settle(source: Source) -> None:
     """Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``."""
     if source.problems:
-        raise UsageError("\n".join(str(problem) for problem in sorted(set(source.problems))))
+        raise UsageError("\n".join(source.lines()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlaif.cli.echo import echo
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.settings import nested, setting
@@ -42,10 +43,10 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
         try:
             constitution = load_constitution(file)
         except UsageError as error:
-            typer.echo(str(error), err=True)
+            echo(str(error), err=True)
             sound = False
             continue
-        typer.echo(f"{file}: ok ({_count(constitution.principles)}, aggregate {constitution.aggregate})")
+        echo(f"{file}: ok ({_count(constitution.principles)}, aggregate {constitution.aggregate})")
     if not sound:
         raise typer.Exit(2)
 
@@ -65,9 +66,9 @@ def show(
     ] = None,
 ) -> None:
     """Show what the critic reads: the whole prompt for one principle, then what stands in its place for the others."""
-    from rich.console import Console
     from rich.text import Text
 
+    from rlaif.cli.console import Console
     from rlaif.constitution.load import load_constitution
     from rlaif.critic.templates import load_template
 
@@ -109,9 +110,9 @@ def import_(
 
     imported = import_file(file, name)
     write(out, imported.constitution, f"Imported from {file.name} ({imported.kind}) by `rlaif constitution import`.", overwrite)
-    typer.echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
+    echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
     if imported.left_out:
-        typer.echo(f"left out: {', '.join(imported.left_out)}")
+        echo(f"left out: {', '.join(imported.left_out)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +129,13 @@ def _test(config: TestConfig) -> None:
     records = judge_examples(replace(config.critic, constitution=config.file))
     for record in records:
         if record["failure"]:
-            typer.echo(f"{record['id']}: no verdict ({record['failure']})")
+            echo(f"{record['id']}: no verdict ({record['failure']})")
         elif not record["right"]:
             won = f"the worse response wins by {-record['margin']:.2f}" if record["margin"] < 0 else "neither response wins"
-            typer.echo(f"{record['id']}: wrong, {won}")
+            echo(f"{record['id']}: wrong, {won}")
     judged = [record for record in records if record["failure"] is None]
     right = sum(record["right"] for record in judged)
-    typer.echo(f"{config.file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
+    echo(f"{config.file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
     if right < len(records):
         raise typer.Exit(1)
 
@@ -167,26 +168,26 @@ def diff(
     found = list(differences(old, new))
     for change in found:
         asked = f" (asked anew in {', '.join(change.modes)})" if change.modes else ""
-        typer.echo(f"{change.principle or 'constitution'}: {_told(change.what, change.before, change.after)}{asked}")
+        echo(f"{change.principle or 'constitution'}: {_told(change.what, change.before, change.after)}{asked}")
     if not found:
-        typer.echo("no difference that could change a preference")
+        echo("no difference that could change a preference")
     if run:
         from rlaif.label.diff import cost
 
         price = cost(run, old, new)
         by_principle = ", ".join(f"{name} {number:,}" for name, number in price.again.items()) or "none"
         again = sum(price.again.values())
-        typer.echo(f"{run}: {again:,} of {price.verdicts:,} verdicts to ask again ({by_principle}), in {price.calls:,} calls")
+        echo(f"{run}: {again:,} of {price.verdicts:,} verdicts to ask again ({by_principle}), in {price.calls:,} calls")
     if runs:
         from rlaif.label.diff import flips
 
         shared, turned, verdicts = flips(*runs)
-        typer.echo(f"{len(turned):,} of {shared:,} preferences turned over")
+        echo(f"{len(turned):,} of {shared:,} preferences turned over")
         for name, number in verdicts.items():
-            typer.echo(f"  {name}: {number:,} verdicts")
+            echo(f"  {name}: {number:,} verdicts")
         for flip in turned[:show]:
             said = " ".join(flip.record["prompt"][-1]["content"].split())[:80] if flip.record["prompt"] else ""
-            typer.echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {ascii(said)[1:-1]}")
+            echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {said}")
 
 
 @app.command(cls=Command)
@@ -215,15 +216,15 @@ def fit(
     found = fit_run(run, constitution, held_out, seed)
     after = dict(zip(before, found.weights, strict=True))
     for name, weight in after.items():
-        typer.echo(f"{name}: {before[name]:g} -> {weight:g}")
-    typer.echo(f"fitted on {found.fitted_on:,} pairs; agreement with {found.held_out:,} others (95% interval):")
+        echo(f"{name}: {before[name]:g} -> {weight:g}")
+    echo(f"fitted on {found.fitted_on:,} pairs; agreement with {found.held_out:,} others (95% interval):")
     for which, share in (("before", found.before), ("equal weights", found.equal), ("fitted", found.after)):
-        typer.echo(f"  {which:13} {interval(share)}")
+        echo(f"  {which:13} {interval(share)}")
     if found.after.value < max(found.before.value, found.equal.value):
         raise RunFailed(f"the fitted weights agree less than others do; {file} is as it was")
     if not dry_run:
         write_weights(file, after)
-        typer.echo(f"written to {file}")
+        echo(f"written to {file}")
 
 
 def _told(what: str, before: object, after: object) -> str:
@@ -259,13 +260,10 @@ def _facts(principle: Principle, row: Row) -> str:
 
 
 def _marked(text: str, trusted: bool) -> Text:
-    """Brackets as well as colour: not every output has colours. Control characters are spelled out, not sent."""
-    import re
-
+    """Brackets as well as colour: not every output has colours."""
     from rich.text import Text
 
-    plain = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda match: ascii(match[0])[1:-1], text)
-    return Text(plain) if trusted else Text(f"\u27e6{plain}\u27e7", style="black on yellow")
+    return Text(text) if trusted else Text(f"\u27e6{text}\u27e7", style="black on yellow")
 
 
 def _first_row(source: str, needed: int) -> Row:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rlaif.cli.echo import echo
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
@@ -45,7 +46,7 @@ def _agreement(config: AgreementConfig) -> None:
     _print(cells(sections(folder, by)))
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
-        typer.echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
+        echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
 
 
 def _judged(config: AgreementConfig) -> tuple[Path, str | None]:
@@ -95,8 +96,9 @@ def ranking(
 
 def _print(cells: list[list[str]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in zip(*cells, strict=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlaif.cli.echo import echo
 from rlaif.cli.flags import Command
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def build(
     folder = out or MODELS
     with Progress(*columns) as progress:
         build_models(folder, NAMES if only is None else (only.value,), seed, threads, _Bars(progress))
-    print(f"models and build.json are in {folder}")
+    echo(f"models and build.json are in {folder}")
 
 
 class _Bars:
@@ -84,7 +85,7 @@ def rows(
     n: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of prompts and responses.")] = 0,
     split: Annotated[SplitName, typer.Option(help="Which prompts.")] = SplitName.HELDOUT,
-    responses: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
+    samples: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
     source: Annotated[Source, typer.Option("--from", help="Who writes the responses.")] = Source.GRAMMAR,
     prompts_only: Annotated[bool, typer.Option("--prompts-only", help="Leave the responses out.")] = False,
 ) -> None:
@@ -93,7 +94,7 @@ def rows(
 
     from rlaif.lab import world
 
-    found = world.rows(n, seed, split.value, 0 if prompts_only else responses)
+    found = world.rows(n, seed, split.value, 0 if prompts_only else samples)
     if prompts_only:
         found = ({key: row[key] for key in ("id", "prompt", "tags")} for row in found)
     elif source is Source.POLICY:
@@ -103,13 +104,13 @@ def rows(
         from rlaif.lab.policy import sampled_rows
 
         engine = EngineConfig("lab:policy", engine="transformers").open()
-        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, responses)))
+        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     part.replace(out)
-    print(f"{n} rows are in {out}")
+    echo(f"{n} rows are in {out}")
 
 
 @app.command(cls=Command)
@@ -123,9 +124,9 @@ def gold(
     """Print the mean gold scores of models' replies to the lab's prompts, by principle and in all."""
     import asyncio
 
-    from rich.console import Console
     from rich.table import Table
 
+    from rlaif.cli.console import Console
     from rlaif.constitution.load import load_constitution
     from rlaif.engines import EngineConfig
     from rlaif.errors import UsageError

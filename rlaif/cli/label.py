@@ -10,7 +10,7 @@ from rlaif.label.config import LabelConfig
 
 
 def _label(config: LabelConfig, dry_run: bool) -> None:
-    from rich.console import Console
+    from rlaif.cli.console import Console
 
     if dry_run:
         _print_dry_run(config)
@@ -31,8 +31,7 @@ Running the same command again asks nothing twice: every answer is kept in the v
 
 
 def _print_dry_run(config: LabelConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.label.run import dry_run
 
     plan = dry_run(config)
@@ -51,8 +50,7 @@ def _print_dry_run(config: LabelConfig) -> None:
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.evaluate.quality import as_table, quality
 
     counts = run["counts"]

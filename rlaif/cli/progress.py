@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from rlaif.cli.console import Console
 
 if TYPE_CHECKING:
     from rlaif.label.pipeline import Counts

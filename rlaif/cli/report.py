@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rlaif.cli.echo import echo
+
 
 def report(
     run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/NAME.")],
@@ -18,7 +20,7 @@ def report(
     from rlaif.report.page import write_report
 
     path = write_report(run, out, max_pairs)
-    typer.echo(path)
+    echo(path)
     if show:
         import webbrowser
 

@@ -10,8 +10,7 @@ from rlaif.label.config import ReviseConfig
 
 
 def _revise(config: ReviseConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
     from rlaif.label.revise_run import Progress, run_revise
 
@@ -28,8 +27,9 @@ Running the same command again asks nothing twice: every answer is kept in the v
 
 
 def _print_result(out: Path, found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     table = Table("principle", "drawn", "changed", "confirmed")
     for name, counts in found["by_principle"].items():

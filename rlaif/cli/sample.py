@@ -7,8 +7,7 @@ from rlaif.sample.config import SampleConfig
 
 
 def _sample(config: SampleConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import SampleProgress
     from rlaif.sample.run import Progress, run_sample
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlaif.errors import UsageError
+from rlaif.files import read_text
 
 FORMATS = {
     "CAI critique and revision": 'a mapping of names to {"prompt": [texts], "edit_request": text}, '
@@ -70,7 +71,7 @@ def import_file(path: Path, name: str | None = None) -> Imported:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except OSError as error:

@@ -6,18 +6,22 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlaif.constitution.problems import Fault, faults, found, nearest
-from rlaif.constitution.read import MAX_BYTES, Source, read
+from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
 from rlaif.constitution.types import MODES, Constitution, Example, Principle
 from rlaif.data.rows import Turn
 from rlaif.errors import UsageError
+from rlaif.files import open_file
 
 if TYPE_CHECKING:
     from jsonschema import Draft7Validator
 
+MAX_CHAIN = 16
+"""Files, each of which extends the next."""
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
@@ -31,7 +35,7 @@ def load_constitution(path: Path) -> Constitution:
         _check(source)
     if "extends" not in _mapping(sources[-1]) and not any(source.problems for source in sources[1:]):
         _check_merged(sources)
-    lines = [str(problem) for source in sources for problem in sorted(set(source.problems))] + broken
+    lines = [line for source in sources for line in source.lines()] + broken
     if lines:
         raise UsageError("\n".join(lines))
     return _build(sources)
@@ -42,7 +46,7 @@ def _chain(path: Path) -> tuple[list[Source], list[str]]:
     sources: list[Source] = []
     while True:
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 content = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             said = _unreadable(path, error)
@@ -64,6 +68,9 @@ def _chain(path: Path) -> tuple[list[Source], list[str]]:
         if _real(path) in [_real(place.path) for place in sources]:
             names = [str(place.path) for place in sources] + [str(path)]
             source.add(Fault(("extends",), f"goes in a circle: {' -> '.join(names)}"))
+            return sources, []
+        if len(sources) == MAX_CHAIN:
+            source.add(Fault(("extends",), f"the chain is longer than {MAX_CHAIN} files; allowed: a shorter one"))
             return sources, []
 
 
@@ -98,8 +105,10 @@ def _check(source: Source) -> None:
     """What one file tells of itself: the schema, and what a schema cannot say."""
     for error in _validator().iter_errors(source.data):
         if tuple(error.absolute_path) not in source.faulty:
-            for fault in faults(error):
+            for fault in islice(faults(error), MAX_PROBLEMS + 1):
                 source.add(fault)
+        if len(source.problems) > MAX_PROBLEMS:
+            break
     first: dict[str, int] = {}
     for number, raw in _principles(source):
         where = ("principles", number)
@@ -121,14 +130,16 @@ def _check(source: Source) -> None:
 
 def _check_merged(sources: list[Source]) -> None:
     """What only shows once bases are known: a new id without a text, weights that leave nothing."""
-    known: list[str] = []
+    known: dict[str, None] = {}  # in order, for the nearest
     for source in reversed(sources):
         for number, raw in _principles(source):
+            if len(source.problems) > MAX_PROBLEMS:
+                break
             if raw["id"] not in known:
                 if source is not sources[-1] and "text" not in raw:
                     said = f"missing; no principle of {source.data['extends']} has this id{nearest(raw['id'], known)}"
                     source.add(Fault(("principles", number, "text"), said))
-                known.append(raw["id"])
+                known[raw["id"]] = None
     weights = [raw.get("weight", 1) for raw in _merge(sources).values()]
     if weights and all(weight == 0 for weight in weights):
         sources[0].add(Fault(("principles",), "every weight is 0; allowed: at least one above 0", on_key=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Fault(NamedTuple):
 def nearest(found: object, valid: Iterable[str], cutoff: float = 0.6) -> str:
     """``; did you mean X?`` for the valid name that is most like ``found``; nothing when none is
     as like as ``cutoff`` (1 is the same)."""
-    close = difflib.get_close_matches(str(found)[:100], list(valid), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(str(found)[:100], list(islice(valid, 1000)), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

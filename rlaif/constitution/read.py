@@ -23,6 +23,8 @@ from rlaif.errors import UsageError
 
 MAX_BYTES = 500_000
 MAX_DEPTH = 16
+MAX_PROBLEMS = 20
+"""Problems of one file that are told: the same mistake in every line needs no more."""
 
 
 @dataclass
@@ -50,7 +52,14 @@ class Source:
 
     def report(self, mark: Mark, where: Where, text: str) -> None:
         """Note a problem at a position."""
-        self.problems.append(Problem(mark, str(self.path), self.key(where), text))
+        if len(self.problems) <= MAX_PROBLEMS:
+            self.problems.append(Problem(mark, str(self.path), self.key(where), text))
+
+    def lines(self) -> list[str]:
+        """The problems in their order, each on a line."""
+        told = [str(problem) for problem in sorted(set(self.problems))]
+        more = [f"{self.path}: there are more problems; these come first"] if len(told) > MAX_PROBLEMS else []
+        return told[:MAX_PROBLEMS] + more
 
     def key(self, where: Where) -> str:
         """A key as messages write it: ``principles[harmless].gate``; by number where there is no id to go by."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
-from rlaif.engines.base import Choice, Engine, Generation
+from rlaif.engines.base import Choice, Engine, FailureReason, Generation
 
 
 @dataclass
@@ -51,10 +53,11 @@ class Critic:
         answers = self.store.get(list(wanted))
         missing = [question for name, question in wanted.items() if name not in answers]
         reasons = await self._reasons(list(wanted.values())) if self.judge.template.then else {}
-        fresh = await self._fresh(missing, reasons) if missing else {}
-        self.store.put(fresh.items())
+        unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
         rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
-        return Replies(answers | fresh, rationales, len(missing))
+        fresh = await self._fresh([question for question in missing if question.key not in unreasoned], rationales)
+        self.store.put(unreasoned.items())
+        return Replies(answers | fresh | unreasoned, rationales, len(missing))
 
     def verdict(self, asked: Asked, replies: Replies) -> Comparison | Score | Ranking | Failure:
         """The judge's reading of the answers to ``asked``."""
@@ -63,34 +66,24 @@ class Critic:
         rationales = [None if reason is None else reason.text for reason in reasons]
         return self.judge.verdict(answers, rationales, len(asked.questions[0].responses))
 
-    async def _fresh(self, questions: Sequence[Question], reasons: dict[bytes, Generation | Failure]) -> dict[bytes, Answer]:
-        fresh: dict[bytes, Answer] = {}
+    async def _fresh(self, questions: Sequence[Question], rationales: dict[bytes, Generation]) -> dict[bytes, Answer]:
         if self.judge.template.mode == "rank":
-            return dict(await self._generated([(question.key, question) for question in questions]))
-        ready: list[Question] = []
-        for question in questions:
-            reason = reasons.get(question.key)
-            if isinstance(reason, Failure):
-                fresh[question.key] = reason
-            else:
-                ready.append(question)
-        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
-        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
-        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
-        return fresh | {question.key: choice for question, choice in zip(ready, choices, strict=True)}
+            return await self._generated([(question.key, question) for question in questions])
+        told = {name: rationale.text for name, rationale in rationales.items()}
+        prompts = {question.key: self.judge.prompt(question, told.get(question.key)) for question in questions}
+        choices = self.judge.template.choices
+        return await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
 
     async def _reasons(self, questions: Sequence[Question]) -> dict[bytes, Generation | Failure]:
         """The rationale of each question, by the question's key: as stored, else drawn now and stored before it is used."""
         names = {question.key: key("rationale", question.key.hex()) for question in questions}
         found = self.store.get(list(names.values()))
-        drawn = await self._generated([(names[q.key], q) for q in questions if names[q.key] not in found])
-        self.store.put(drawn.items())
-        found |= drawn
+        found |= await self._generated([(names[q.key], q) for q in questions if names[q.key] not in found])
         reasons: dict[bytes, Generation | Failure] = {}
         for question, name in names.items():
             answer = found[name]
             assert isinstance(answer, list | Failure)
-            reasons[question] = answer[0] if isinstance(answer, list) else answer
+            reasons[question] = whole(answer[0], self.judge.reasons.max_tokens) if isinstance(answer, list) else answer
         return reasons
 
     async def _generated(self, named: Sequence[tuple[bytes, Question]]) -> dict[bytes, Answer]:
@@ -100,7 +93,14 @@ class Critic:
             ways.setdefault(repr(self.judge.drawing(question)), []).append((name, question))
         written: dict[bytes, Answer] = {}
         for group in ways.values():
-            prompts = [self.judge.prompt(question) for _, question in group]
-            answers = await self.engine.generate(prompts, self.judge.drawing(group[0][1]))
-            written |= zip((name for name, _ in group), answers, strict=True)
+            prompts = {name: self.judge.prompt(question) for name, question in group}
+            drawing = self.judge.drawing(group[0][1])
+            written |= await fresh_answers(self.engine, prompts, partial(self.engine.generate, sampling=drawing), self.store)
         return written
+
+
+def whole(rationale: Generation, most: int) -> Generation | Failure:
+    """The rationale, unless it was cut or says nothing: the verdict that would follow it is not the critic's reasoned one."""
+    if rationale.finish == "length":
+        return Failure(FailureReason.TRUNCATED, f"rationale: longer than {most} tokens (--reasons-tokens)")
+    return rationale if rationale.text.strip() else Failure(FailureReason.PARSE_FAILED, "rationale: empty")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.aggregate import draw
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.examples import critique_shots
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.templates import Shot, Template
@@ -135,9 +137,9 @@ class Reviser:
         found = self.store.get(list(prompts))
         missing = [name for name in prompts if name not in found]
         if missing:
-            drawn = await self.engine.generate([prompts[name] for name in missing], self.sampling)
-            fresh: dict[bytes, Answer] = dict(zip(missing, drawn, strict=True))
-            self.store.put(fresh.items())
+            asked = {name: prompts[name] for name in missing}
+            generate = partial(self.engine.generate, sampling=self.sampling)
+            fresh = await fresh_answers(self.engine, asked, generate, self.store)
             # Read back: where another chunk was faster with the same question, its answer is the one that stays.
             found |= fresh | self.store.get(missing)
         return found

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
+from rlaif.files import read_text
 
 Mode = Literal["compare", "score", "rank"]
 File = Literal["compare", "score", "rank", "reasons", "revise"]
@@ -40,6 +41,8 @@ UNLABELLED = frozenset(("rank", "revise"))
 """Files without choices: their answers are texts."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
 """Roles of a conversation's turns; each turn is fenced by a tag of that name."""
+PART_TAGS = ("assistant_reasoning", "assistant_tool_call", "available_tools")
+"""Fences of what a turn holds besides its text."""
 
 _SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"</?([A-Za-z]\w*)>")
@@ -83,7 +86,7 @@ class Template:
 
     @cached_property
     def _fence(self) -> re.Pattern[str]:
-        tags = {tag for _, content in self.messages for tag in _TAG.findall(content)} | set(TURN_TAGS)
+        tags = {tag for _, content in self.messages for tag in _TAG.findall(content)} | {*TURN_TAGS, *PART_TAGS}
         tags |= {r"response_\d+"} if self.mode == "rank" else set()
         return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(tags))})\b)", re.IGNORECASE)
 
@@ -144,7 +147,7 @@ class Template:
 
     def _response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
         alone = len(response) == 1 and response[0]["role"] == "assistant"
-        return (Segment(self.defuse(response[0]["content"]), False),) if alone else self._turns(response)
+        return tuple(self._turn(response[0])) if alone else self._turns(response)
 
     def _numbered(self, number: int, response: Sequence[Turn]) -> tuple[Segment, ...]:
         start, end = f"<response_{number}>\n", f"\n</response_{number}>"
@@ -152,14 +155,31 @@ class Template:
 
     def _turns(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
         segments: list[Segment] = []
+        if turns and "tools" in turns[0]:
+            segments += [*self._fenced("available_tools", turns[0]["tools"]), Segment("\n", True)]
         for number, turn in enumerate(turns):
             tag = turn["role"]
             segments += [
                 Segment(f"{'' if number == 0 else chr(10)}<{tag}>\n", True),
-                Segment(self.defuse(turn["content"]), False),
+                *self._turn(turn),
                 Segment(f"\n</{tag}>", True),
             ]
         return tuple(segments)
+
+    def _turn(self, turn: Turn) -> list[Segment]:
+        """What is said in a turn, with the reasoning before it and the calls after it in fences of their own."""
+        parts: list[list[Segment]] = []
+        if "reasoning_content" in turn:
+            parts.append(self._fenced("assistant_reasoning", turn["reasoning_content"]))
+        calls = [f"{call['function']['name']}({call['function']['arguments']})" for call in turn.get("tool_calls", ())]
+        if turn["content"] or not calls:
+            said = f"{turn['name']}: {turn['content']}" if "name" in turn else turn["content"]
+            parts.append([Segment(self.defuse(said), False)])
+        parts += [self._fenced("assistant_tool_call", call) for call in calls]
+        return [segment for number, part in enumerate(parts) for segment in ([Segment("\n", True)] if number else []) + part]
+
+    def _fenced(self, tag: str, text: str) -> list[Segment]:
+        return [Segment(f"<{tag}>\n", True), Segment(self.defuse(text), False), Segment(f"\n</{tag}>", True)]
 
 
 def _after(said: Segment, request: str) -> dict[str, tuple[Segment, ...]]:
@@ -202,9 +222,11 @@ def load_template(name: File, folder: Path | None = None) -> Template:
 
     path = (folder or default_folder()) / f"{name}.yaml"
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        raw: Any = YAML(typ="safe", pure=True).load(read_text(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {name}.yaml") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rlaif.errors import printable
+
 _COLUMNS = {
     "prompt": "The conversation, a list of messages (`role`, `content`).",
     "chosen": "The better response, a list of messages (nearly always one).",
@@ -66,7 +68,7 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         *(["Of the subset `scores`:", _columns(_SCORE_COLUMNS)] if scored else []),
         "Every other column comes from the source, as `row_NAME` where the name was taken.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def _revised(found: Mapping[str, Any], reviser: str) -> str:

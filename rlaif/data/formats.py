@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from rlaif.data.rows import BadRow
-from rlaif.data.shapes import NoShapeError, shape_of
+from rlaif.data.shapes import STRUCTURED
+from rlaif.data.values import parsed
 from rlaif.errors import UsageError
 
 Format = Literal["jsonl", "array", "csv", "parquet"]
@@ -202,7 +203,7 @@ def _csv(path: Path) -> Iterator[Record]:
         number = 0
         try:
             names = next(rows)
-            _check_columns(path, names)
+            _check_names(path, names)
         except (csv.Error, *_BROKEN) as error:
             raise UsageError(f"{path}: the header of the CSV file cannot be read: {error}") from None
         while True:
@@ -226,15 +227,17 @@ def _csv(path: Path) -> Iterator[Record]:
 
 
 def _cells(number: int, record: dict[str, Any]) -> Record:
-    for name in ("prompt", "chosen", "rejected", "responses"):
-        cell = record.get(name)
+    for name, cell in record.items():
+        if name in ("prompt", "chosen", "rejected", "responses"):
+            if cell and (name == "responses" or cell.startswith("[{")):
+                try:
+                    record[name] = json.loads(cell)
+                except ValueError as error:
+                    return BadRow(number, f"{name}: the cell must be a JSON list: {error}")
+        elif name in STRUCTURED:
+            record[name] = parsed(cell)
         if cell == "":
             record[name] = None
-        elif cell and (name == "responses" or cell.startswith("[{")):
-            try:
-                record[name] = json.loads(cell)
-            except ValueError as error:
-                return BadRow(number, f"{name}: the cell must be a JSON list: {error}")
     return number, record
 
 
@@ -242,7 +245,7 @@ def _parquet(path: Path) -> Iterator[Record]:
     number = 0
     with _parquet_file(path) as stream:
         table = _open_parquet(path, stream)
-        _check_columns(path, table.schema_arrow.names)
+        _check_names(path, table.schema_arrow.names)
         batches = table.iter_batches(batch_size=_BATCH)
         while True:
             try:
@@ -282,10 +285,6 @@ def _parquet_file(path: Path) -> IO[bytes]:
     return plain
 
 
-def _check_columns(path: Path, names: list[str]) -> None:
+def _check_names(path: Path, names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise UsageError(f"{path}: two columns have the same name: {', '.join(names)}")
-    try:
-        shape_of(names)
-    except NoShapeError as error:
-        raise UsageError(f"{path}: {error}") from None

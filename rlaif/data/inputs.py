@@ -38,7 +38,7 @@ def stamp(source: str) -> str | None:
     """What tells one content of a source from another: a hash of its bytes; None for a dataset's name on the hub."""
     path = Path(source)
     if path.is_dir():
-        files = sorted({file for pattern in _READ for file in path.glob(pattern)} - {path / "metrics.jsonl"})
+        files = sorted({file for pattern in _READ for file in path.glob(pattern) if file.is_file()} - {path / "metrics.jsonl"})
     elif path.is_file():
         files = [path]
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
@@ -11,35 +11,43 @@ from rlaif.data import formats, hub
 from rlaif.data.formats import SUFFIXES, Record
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import read_run
-from rlaif.data.shapes import BadRecordError, NoShapeError, to_row
-from rlaif.errors import UsageError
+from rlaif.data.shapes import CANONICAL, to_row
+from rlaif.data.unread import unread
+from rlaif.data.values import BadRecordError, NoShapeError
+from rlaif.errors import UsageError, warn_once
 
 _LEAD = 20
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+){0,2}(:[\w.\[\]%-]+)?", re.ASCII)
 
 
-def read_rows(source: str, limit: int | None = None) -> Iterator[Row | BadRow]:
+def read_rows(source: str, limit: int | None = None, columns: Mapping[str, str] | None = None) -> Iterator[Row | BadRow]:
     """Stream the source's rows in order; memory is bounded by one record (one batch for Parquet), not by the source.
 
     source: a path to JSONL, a JSON array, CSV or Parquet (plain or gzipped), a folder (of ``save_to_disk`` or of a label
         run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``.
     limit: stop after that many rows, bad ones included.
+    columns: the source's own names by ours, ``{"prompt": "question", "chosen": "better"}``.
+
+    Columns that look like prompts or answers and are not read are named on stderr, once.
 
     Raises UsageError from the call itself, before the first row, where the source is missing, empty, of no known format,
     or where its first rows (all of them, or 20) are all unreadable or of no accepted shape.
     """
-    stream = _rows(_records(source))
+    if unknown := [name for name in columns or {} if name not in CANONICAL]:
+        raise UsageError(f"--columns {unknown[0]}=…: no such name; give {', '.join(CANONICAL)}")
+    records = _records(source)
     lead: list[tuple[Row | BadRow, bool]] = []
-    for row, recognised in stream:
-        lead.append((row, recognised))
-        if recognised or len(lead) == _LEAD:
+    for record in records:
+        lead.append(_row(record, columns))
+        if lead[-1][1] or len(lead) == _LEAD:
+            _name_unread(source, lead[-1][0])
             break
     if not lead:
         raise UsageError(f"{source}: holds no rows")
     first = lead[0][0]
     if isinstance(first, BadRow) and not any(recognised for _, recognised in lead):
         raise UsageError(f"{source}: no usable row among the first {len(lead)}; row {first.number}: {first.detail}")
-    return islice((row for row, _ in chain(lead, stream)), limit)
+    return islice((row for row, _ in chain(lead, (_row(record, columns) for record in records))), limit)
 
 
 def count_rows(source: str) -> int | None:
@@ -78,14 +86,21 @@ def _preferences(folder: Path) -> Path:
     raise UsageError(f"{folder}: a folder with neither a finished label run nor a saved dataset; {advice}")
 
 
-def _rows(records: Iterator[Record]) -> Iterator[tuple[Row | BadRow, bool]]:
-    """Each row, and whether its record was read and had an accepted shape (its values may still be bad)."""
-    for record in records:
-        if isinstance(record, BadRow):
-            yield record, False
-            continue
-        number, columns = record
-        try:
-            yield to_row(number, columns), True
-        except BadRecordError as error:
-            yield BadRow(number, str(error)), not isinstance(error, NoShapeError)
+def _row(record: Record, columns: Mapping[str, str] | None) -> tuple[Row | BadRow, bool]:
+    """The row, and whether its record was read and had an accepted shape (its values may still be bad)."""
+    if isinstance(record, BadRow):
+        return record, False
+    number, held = record
+    try:
+        return to_row(number, held, columns), True
+    except BadRecordError as error:
+        return BadRow(number, str(error)), not isinstance(error, NoShapeError)
+
+
+def _name_unread(source: str, row: Row | BadRow) -> None:
+    if isinstance(row, Row) and (names := unread(row)):
+        what = "the column" if len(names) == 1 else "the columns"
+        warn_once(
+            f"{source}: {what} {', '.join(names)} may hold prompts or answers and will not be read as such; "
+            "--columns says what a column is (docs/rows.md)"
+        )

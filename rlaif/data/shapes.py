@@ -2,243 +2,313 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+from rlaif.data.answers import LISTS, PARALLEL, PLAIN_LISTS, TEXTS, numbered, preferences, ratings, tells
 from rlaif.data.rows import Response, Row, Turn
+from rlaif.data.turns import after, alike, answer, conversation, hh_turns, with_system, with_tools
+from rlaif.data.values import BadRecordError, NoShapeError, kind, parsed, plain, sequence, text
 
-Shape = Literal["responses", "pair", "conversations", "prompt"]
-ROLES = ("system", "user", "assistant", "tool")
-ACCEPTED = "prompt + responses; prompt + chosen + rejected; chosen + rejected as whole conversations; prompt alone"
+ACCEPTED = "prompt + responses; prompt + chosen + rejected; chosen + rejected as whole conversations; messages; prompt alone"
+CANONICAL = ("prompt", "system", "tools", "responses", "chosen", "rejected", "messages", "completion", "label", "text", "id")
+"""The names that ``columns`` may give to a source's own."""
+PROMPTS = (
+    "prompt",
+    "question",
+    "instruction",
+    "query",
+    "context",
+    "history",
+    "post",
+    "info",
+    "input",
+    "conversations",
+    "messages",
+)
+"""Names of the prompt. All but the first count only beside answers of which one is known to be better."""
+COMPLETIONS = ("completion", "response")
+"""Columns with the one answer of a row that has no others."""
+DIALOGUES = ("messages", "conversations", "conversation")
+STRUCTURED = frozenset((*PROMPTS[1:], *DIALOGUES, *LISTS, *PARALLEL, "tools", "preferred_output", "non_preferred_output"))
+"""Columns that hold lists and objects in other formats, and JSON in CSV."""
+SYSTEMS = ("system", "system_prompt")
 
-_HH_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
-_HH_ROLE = {"Human": "user", "Assistant": "assistant"}
-_LIKE_PROMPT = re.compile(r"prompt|instruction|question|query|input|messages|conversation", re.IGNORECASE)
-_LIKE_RESPONSE = re.compile(
+LIKE_PROMPT = re.compile(r"prompt|instruction|question|query|input|messages|conversation", re.IGNORECASE)
+LIKE_RESPONSE = re.compile(
     r"(.*_)?(response|completion|output|answer|reply|generation|candidate)s?(_?([a-z]|\d+))?", re.IGNORECASE
 )
+Columns = Mapping[str, Any]
 
 
-class BadRecordError(ValueError):
-    """The record cannot be a row; the message is the detail of the BadRow."""
+class Reading(NamedTuple):
+    """What a record says. used: the columns that it says it with; the others ride along."""
+
+    conversation: tuple[Turn, ...]
+    responses: tuple[Response, ...]
+    used: tuple[str, ...]
+    preferred: int | None = None
 
 
-class NoShapeError(BadRecordError):
-    """The record has no columns, or they fit no accepted shape."""
+Reader = Callable[[Columns], Reading]
 
 
-def shape_of(columns: Collection[str]) -> Shape:
-    """Which accepted shape these columns have. Raises NoShapeError naming the nearest one."""
-    names = set(columns)
-    if {"prompt", "responses"} <= names:
-        return "responses"
-    if {"chosen", "rejected"} <= names:
-        return "pair" if "prompt" in names else "conversations"
-    if "prompt" in names and not names & {"chosen", "rejected"}:
-        return "prompt"
-    raise NoShapeError(_nearest(columns))
+def to_row(number: int, record: Any, columns: Mapping[str, str] | None = None) -> Row:
+    """The row that a source's record holds. columns: the source's own names by those of ``CANONICAL``.
 
-
-def to_row(number: int, record: Any) -> Row:
-    """The row that a source's record holds. Raises BadRecordError saying what is wrong with it."""
+    Raises BadRecordError saying what is wrong with the record.
+    """
     if not isinstance(record, Mapping):
-        raise NoShapeError(f"a row must be an object with columns, found {_kind(record)}")
-    shape = shape_of(record)
-    used = {"responses": ("prompt", "responses"), "prompt": ("prompt",)}.get(shape, ("prompt", "chosen", "rejected"))
-    responses: tuple[Response, ...] = ()
-    if shape == "prompt":
-        conversation = _conversation(record["prompt"])
-    elif shape == "responses":
-        conversation = _conversation(record["prompt"])
-        responses = _responses(record["responses"], conversation)
-    elif shape == "pair":
-        conversation, pair = _pair(record)
-        responses = tuple(map(Response, pair))
-    else:
-        conversation, pair = _part_ways(_whole("chosen", record["chosen"]), _whole("rejected", record["rejected"]))
-        responses = tuple(map(Response, pair))
-    extra = {name: plain(name, value) for name, value in record.items() if name not in used and name != "id"}
+        raise NoShapeError(f"a row must be an object with columns, found {kind(record)}")
+    record = _renamed(record, columns or {})
+    reading = _reader(tuple(record))(record)
+    system = next((name for name in SYSTEMS if name in record), None)
+    turns = with_tools(with_system(reading.conversation, record.get(system) if system else None), record.get("tools"))
+    known = [response.gold.get("overall") for response in reading.responses]
+    best = max((value for value in known if value is not None), default=None)
     own_id = plain("id", record.get("id"))
     return Row(
         number=number,
         id=str(number) if own_id is None else own_id if isinstance(own_id, str) else json.dumps(own_id, ensure_ascii=False),
-        conversation=conversation,
-        responses=responses,
-        preferred=0 if shape in ("pair", "conversations") else None,
-        extra=extra,
+        conversation=turns,
+        responses=reading.responses,
+        preferred=known.index(best) if len(known) > 1 and None not in known and known.count(best) == 1 else reading.preferred,
+        extra={
+            name: plain(name, value)
+            for name, value in record.items()
+            if name not in (*reading.used, "id") and (name != system or not isinstance(value, str))
+        },
     )
 
 
-def plain(name: str, value: Any) -> Any:
-    """``value`` as JSON can hold it: NaN becomes null, times ISO texts, bytes text or base64, arrays lists.
-
-    Raises BadRecordError for text that no UTF-8 file can hold.
-    """
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        return _clean(name, value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {_clean(name, str(key)): plain(name, item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(name, item) for item in value]
-    if isinstance(value, bytes | bytearray):
-        try:
-            return bytes(value).decode()
-        except UnicodeDecodeError:
-            return base64.b64encode(value).decode()
-    as_list: Callable[[], Any] | None = getattr(value, "tolist", None)  # numpy arrays and scalars, without importing numpy
-    if callable(as_list):
-        return plain(name, as_list())
-    if value != value:  # pandas.NaT
-        return None
-    as_iso: Callable[[], str] | None = getattr(value, "isoformat", None)
-    return as_iso() if callable(as_iso) else _clean(name, str(value))
+def shape_of(names: Collection[str]) -> Reader:
+    """How to read a record with these columns. Raises NoShapeError naming the nearest accepted shape."""
+    names = set(names)
+    asked = next((name for name in PROMPTS if name in names), None)
+    answers = numbered(names)
+    if {"prompt", "responses"} <= names:
+        return lambda record: _listed(record, "prompt", "responses")
+    if {"chosen", "rejected"} <= names:
+        return _pair
+    if {"input", "preferred_output", "non_preferred_output"} <= names:
+        return _openai
+    if answers and answers.names[0].lower().startswith("conversation") and tells(names, answers):
+        return _arena
+    if asked and answers and (asked == "prompt" or tells(names, answers)):
+        return lambda record: _numbered(record, asked)
+    if asked and (listed := [name for name in LISTS if name in names]):
+        return lambda record: _rated(record, asked, listed)
+    return _without_answers(names)
 
 
-def hh_turns(text: str) -> tuple[Turn, ...]:
-    """The turns of an HH-RLHF transcript, ``\\n\\nHuman: …\\n\\nAssistant: …``; () where the text is not one."""
-    pieces = _HH_TURN.split(text)
-    if len(pieces) < 3 or pieces[0].strip():
-        return ()
-    return tuple(
-        Turn(role=_HH_ROLE[name], content=content.removeprefix(" "))
-        for name, content in zip(pieces[1::2], pieces[2::2], strict=True)
-    )
+_reader = lru_cache(maxsize=64)(shape_of)
 
 
-def _clean(name: str, text: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise BadRecordError(
-                f"{name}: not valid UTF-8 (a byte or half of a surrogate pair that stands for no character)"
-            ) from None
-    return text
+def _without_answers(names: Collection[str]) -> Reader:
+    if "prompt" in names and not {"chosen", "rejected"} & set(names):
+        return _prompt_alone
+    dialogue = next((name for name in DIALOGUES if name in names), None)
+    if dialogue and not {"chosen", "rejected"} & set(names):
+        return lambda record: _dialogue(record, dialogue)
+    raise NoShapeError(_nearest(names))
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise BadRecordError(f"{name}: must be a text, found {_kind(value)}")
-    return _clean(name, value)
+def _prompt_alone(record: Columns) -> Reading:
+    """A prompt with one answer, which rides along too, or with none."""
+    turns = conversation("prompt", record["prompt"])
+    name = next((name for name in COMPLETIONS if record.get(name) is not None), None)
+    if name is not None:
+        turns, answers = _settled(turns, [(name, _text_answer(record, "prompt", name))])
+        return Reading(turns, (Response(answers[0]),), ("prompt",))
+    if turns[-1]["role"] == "assistant":
+        raise BadRecordError(
+            "prompt: ends with an assistant turn, so there is nothing to answer; "
+            "if that turn is the answer, name the column messages (--columns messages=prompt)"
+        )
+    return Reading(turns, (), ("prompt",))
 
 
-def _sequence(value: Any) -> Sequence[Any] | None:
-    """A list, a tuple or a numpy array as a sequence; None for anything else."""
-    if isinstance(value, list | tuple):
-        return value
-    return value.tolist() if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1 else None
+def _dialogue(record: Columns, name: str) -> Reading:
+    """A conversation whose last turn, if it is the assistant's, is the response."""
+    turns = conversation(name, record[name])
+    ends = len(turns) - (turns[-1]["role"] == "assistant")
+    if not ends:
+        raise BadRecordError(f"{name}: an answer without a question")
+    return Reading(turns[:ends], (Response(turns[ends:]),) if ends < len(turns) else (), (name,))
 
 
-def _turns(name: str, value: Sequence[Any]) -> tuple[Turn, ...]:
-    if not value:
-        raise BadRecordError(f"{name}: an empty list of messages")
-    turns = []
-    for number, message in enumerate(value, 1):
-        where = f"{name}, message {number}"
-        if not isinstance(message, Mapping) or "role" not in message or "content" not in message:
-            found = f"an object with {', '.join(map(str, message))}" if isinstance(message, Mapping) else _kind(message)
-            raise BadRecordError(f"{where}: must be an object with role and content, found {found}")
-        if message["role"] not in ROLES:
-            raise BadRecordError(f"{where}: role must be one of {', '.join(ROLES)}, found {message['role']!r}")
-        turns.append(Turn(role=message["role"], content=_text(f"{where}, content", message["content"])))
-    return tuple(turns)
-
-
-def _conversation(prompt: Any) -> tuple[Turn, ...]:
-    messages = _sequence(prompt)
-    if messages is not None:
-        return _turns("prompt", messages)
-    if not isinstance(prompt, str):
-        raise BadRecordError(f"prompt: must be a text or a list of messages, found {_kind(prompt)}")
-    if not prompt.strip():
-        raise BadRecordError("prompt: an empty text")
-    return (Turn(role="user", content=_text("prompt", prompt)),)
-
-
-def _answer(name: str, value: Any) -> tuple[Turn, ...]:
-    """A text is one assistant turn; a message list is itself."""
-    messages = _sequence(value)
-    if messages is not None:
-        return _turns(name, messages)
-    if not isinstance(value, str):
-        raise BadRecordError(f"{name}: must be a text or a list of messages, found {_kind(value)}")
-    return (Turn(role="assistant", content=_text(name, value)),)
-
-
-def _responses(value: Any, conversation: tuple[Turn, ...]) -> tuple[Response, ...]:
-    items = _sequence(value)
+def _listed(record: Columns, asked: str, name: str) -> Reading:
+    items = sequence(record[name])
     if items is None:
         raise BadRecordError(
-            f"responses: must be a list of texts, of objects with text, or of message lists, found {_kind(value)}"
+            f"{name}: must be a list of texts, of objects with text, or of message lists, found {kind(record[name])}"
         )
     if not items:
-        raise BadRecordError("responses: an empty list")
-    return tuple(_response(f"response {number}", item, conversation) for number, item in enumerate(items, 1))
+        raise BadRecordError(f"{name}: an empty list")
+    keys = ("text",) if name == "responses" else TEXTS
+    found = [_response(f"response {place}", item, keys) for place, item in enumerate(items, 1)]
+    known = ratings(record, items) or [None] * len(items)
+    found = [
+        response if value is None else response._replace(gold={"overall": value, **response.gold})
+        for response, value in zip(found, known, strict=True)
+    ]
+    turns, answers = _settled(_asked(record, asked), [(f"response {place}", one.turns) for place, one in enumerate(found, 1)])
+    responses = tuple(Response(said, one.extra, one.gold) for said, one in zip(answers, found, strict=True))
+    return Reading(turns, responses, _used(record, asked, name))
 
 
-def _response(name: str, item: Any, conversation: tuple[Turn, ...]) -> Response:
-    if isinstance(item, Mapping):
-        if "text" not in item:
-            raise BadRecordError(f"{name}: an object needs the key text, found {', '.join(map(str, item)) or 'no keys'}")
-        extra = {str(key): plain(f"{name}, {key}", held) for key, held in item.items() if key not in ("text", "gold")}
-        text = _text(f"{name}, text", item["text"])
-        return Response((Turn(role="assistant", content=text),), extra, _gold(name, item.get("gold")))
-    turns = _answer(name, item)
-    if turns[: len(conversation)] == conversation:
-        turns = turns[len(conversation) :]
-        if not turns:
-            raise BadRecordError(f"{name}: repeats the prompt and answers nothing")
-    return Response(turns)
+def _rated(record: Columns, asked: str, names: Sequence[str]) -> Reading:
+    """The first of the lists that are answers, by their name or by their ratings; else what the rest of the record says."""
+    for name in names:
+        items = sequence(record[name])
+        if items and (ratings(record, items) is not None or (asked == "prompt" and name in PLAIN_LISTS)):
+            return _listed(record, asked, name)
+    return _without_answers(record.keys())(record)
+
+
+def _numbered(record: Columns, asked: str) -> Reading:
+    columns = numbered(record.keys())
+    assert columns
+    given = [name for name in columns.names if record[name] is not None]
+    if not given:
+        raise BadRecordError(f"{', '.join(columns.names)}: nothing but null")
+    if len(given) < len(columns.names) and len(columns.names) == 2:
+        missing = next(name for name in columns.names if name not in given)
+        raise BadRecordError(f"{missing}: must be a text or a list of messages, found nothing (null)")
+    known: Sequence[float | None] = preferences(record, columns) or [None] * len(columns.names)
+    exchanges = _exchanges([record[asked], *(record[name] for name in given)])
+    if len(exchanges) == 2:
+        turns, pair = _part_ways(*exchanges)
+        answers = list(pair)
+    else:
+        turns, answers = _settled(_asked(record, asked), [(name, _text_answer(record, asked, name)) for name in given])
+    gold: list[dict[str, float]] = [
+        {} if value is None else {"overall": value} for name, value in zip(columns.names, known, strict=True) if name in given
+    ]
+    responses = tuple(Response(one, gold=held) for one, held in zip(answers, gold, strict=True))
+    return Reading(turns, responses, _used(record, asked, *columns.names))
+
+
+def _pair(record: Columns) -> Reading:
+    """chosen and rejected: answers to the prompt, or whole conversations where there is none."""
+    asked = "prompt" if "prompt" in record else None
+    if asked is None and not (_is_whole(record["chosen"]) and _is_whole(record["rejected"])):
+        asked = next((name for name in PROMPTS if name in record and sequence(record[name]) != []), None)
+    if asked is None:
+        turns, pair = _part_ways(*(_whole(name, record[name]) for name in ("chosen", "rejected")))
+        return Reading(turns, tuple(map(Response, pair)), ("chosen", "rejected"), 0)
+    said = [(name, _text_answer(record, asked, name)) for name in ("chosen", "rejected")]
+    turns, answers = _settled(_asked(record, asked), said)
+    return Reading(turns, tuple(map(Response, answers)), _used(record, asked, "chosen", "rejected"), 0)
+
+
+def _openai(record: Columns) -> Reading:
+    """OpenAI's preference files."""
+    names = ("preferred_output", "non_preferred_output")
+    turns, answers = _settled(conversation("input", record["input"]), [(name, answer(name, record[name])) for name in names])
+    return Reading(turns, tuple(map(Response, answers)), ("input", *names), 0)
+
+
+def _arena(record: Columns) -> Reading:
+    """Two whole conversations with different models, and which was better."""
+    columns = numbered(record.keys())
+    assert columns
+    first, second = (_whole(name, parsed(record[name])) for name in columns.names[:2])
+    turns, pair = _part_ways(first, second)
+    known = preferences(record, columns)
+    gold: list[dict[str, float]] = [{}, {}] if known is None else [{"overall": value} for value in known]
+    responses = tuple(Response(one, gold=held) for one, held in zip(pair, gold, strict=True))
+    return Reading(turns, responses, columns.names)
+
+
+def _asked(record: Columns, name: str) -> tuple[Turn, ...]:
+    """The conversation that is answered. An Alpaca ``instruction`` goes on in ``input``."""
+    value = record[name]
+    more = record.get("input") if name == "instruction" else None
+    if isinstance(value, str) and isinstance(more, str) and more.strip():
+        value = f"{value}\n\n{more}"
+    turns = conversation(name, value)
+    if name in DIALOGUES and turns[-1]["role"] == "assistant":
+        raise BadRecordError(f"{name}: ends with an assistant turn, so it is not what the answers answer")
+    return turns
+
+
+def _text_answer(record: Columns, asked: str, name: str) -> tuple[Turn, ...]:
+    """The turns of an answer. After a transcript, ``Assistant:`` and the space that follows it are not part of a text."""
+    value = record[name]
+    if isinstance(value, Mapping) and "text" in value:
+        value = value["text"]
+    follows = isinstance(value, str) and isinstance(record[asked], str) and record[asked].rstrip().endswith("\n\nAssistant:")
+    return answer(name, value.removeprefix(" ") if follows else value)
+
+
+def _used(record: Columns, asked: str, *names: str) -> tuple[str, ...]:
+    return (asked, *names, *(["input"] if asked == "instruction" and isinstance(record.get("input"), str) else []))
+
+
+class _Answer(NamedTuple):
+    turns: tuple[Turn, ...]
+    extra: Mapping[str, Any]
+    gold: Mapping[str, float]
+
+
+def _response(name: str, item: Any, keys: Sequence[str]) -> _Answer:
+    if not isinstance(item, Mapping) or {"role", "content"} <= item.keys():
+        return _Answer(answer(name, item), {}, {})
+    key = next((key for key in (*keys, "messages") if key in item), None)
+    if key is None:
+        raise BadRecordError(f"{name}: an object needs the key text, found {', '.join(map(str, item)) or 'no keys'}")
+    extra = {str(other): plain(f"{name}, {other}", held) for other, held in item.items() if other not in (key, "gold")}
+    turns = (
+        answer(name, item[key]) if key == "messages" else (Turn(role="assistant", content=text(f"{name}, {key}", item[key])),)
+    )
+    return _Answer(turns, extra, _gold(name, item.get("gold")))
 
 
 def _gold(name: str, value: Any) -> dict[str, float]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise BadRecordError(f"{name}, gold: must be an object of principle id to number, found {_kind(value)}")
+        raise BadRecordError(f"{name}, gold: must be an object of principle id to number, found {kind(value)}")
     # Parquet and datasets fill the keys that a row lacks with null: those say nothing.
     known = {str(key): plain(name, number) for key, number in value.items()}
-    for key, number in known.items():
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
-            raise BadRecordError(f"{name}, gold of {key}: must be a number, found {_kind(number)}")
-    return {key: float(number) for key, number in known.items() if number is not None}
+    for key, held in known.items():
+        if held is not None and (isinstance(held, bool) or not isinstance(held, int | float)):
+            raise BadRecordError(f"{name}, gold of {key}: must be a number, found {kind(held)}")
+    return {key: float(held) for key, held in known.items() if held is not None}
 
 
-def _pair(record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
-    """Message lists that repeat the prompt (with what came before it, if anything) are cut after it."""
-    asked = _conversation(record["prompt"])
-    chosen, rejected = _answer("chosen", record["chosen"]), _answer("rejected", record["rejected"])
-    shared = _shared(chosen, rejected)
-    for end in range(shared, len(asked) - 1, -1):
-        if chosen[end - len(asked) : end] == asked:
-            return chosen[:end], (chosen[end:], rejected[end:])
-    for name, turns in (("chosen", chosen), ("rejected", rejected)):
-        if turns == asked:
-            raise BadRecordError(f"{name}: repeats the prompt and answers nothing")
-    return asked, (chosen, rejected)
+def _settled(
+    asked: tuple[Turn, ...], answers: Sequence[tuple[str, tuple[Turn, ...]]]
+) -> tuple[tuple[Turn, ...], list[tuple[Turn, ...]]]:
+    """(conversation, answers): answers that repeat the prompt, with what came before it if anything, are cut after it."""
+    said = [turns for _, turns in answers]
+    for end in range(_shared(*said, same=alike), len(asked) - 1, -1):
+        if alike(said[0][end - len(asked) : end], asked):
+            return said[0][:end], [turns[end:] for turns in said]
+    return asked, [after(asked, name, turns) for name, turns in answers]
 
 
 def _whole(name: str, value: Any) -> tuple[Turn, ...]:
-    messages = _sequence(value)
-    if messages is not None:
-        return _turns(name, messages)
-    if not isinstance(value, str):
-        raise BadRecordError(f"{name}: must be a text or a list of messages, found {_kind(value)}")
-    turns = hh_turns(_text(name, value))
+    turns = hh_turns(text(name, value)) if isinstance(value, str) else answer(name, value)
     if not turns:
         raise BadRecordError(
             f"{name}: with no prompt column it must be a whole conversation, a list of messages or a text such as "
             "'\\n\\nHuman: …\\n\\nAssistant: …'; add a prompt column if it is an answer alone"
         )
     return turns
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether an answer's value brings the question with it."""
+    if isinstance(value, str):
+        return bool(hh_turns(value))
+    messages = sequence(value)
+    first = messages[0] if messages else None
+    return isinstance(first, Mapping) and first.get("role", first.get("from")) not in ("assistant", "gpt")
 
 
 def _part_ways(
@@ -250,17 +320,41 @@ def _part_ways(
     return chosen[:shared], (chosen[shared:], rejected[shared:])
 
 
-def _shared(first: tuple[Turn, ...], second: tuple[Turn, ...]) -> int:
-    """How many turns both begin with, leaving each at least one to answer with."""
-    most = min(len(first), len(second)) - 1
-    return next((at for at in range(most) if first[at] != second[at]), most)
+def _shared(
+    *answers: tuple[Turn, ...], same: Callable[[Sequence[Turn], Sequence[Turn]], bool] = lambda one, other: one == other
+) -> int:
+    """How many turns all begin with, leaving each at least one to answer with."""
+    first, most = answers[0], min(map(len, answers)) - 1
+    return next(
+        (place for place in range(most) if not all(same(first[place : place + 1], one[place : place + 1]) for one in answers)),
+        most,
+    )
 
 
-def _kind(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "nothing (null)"
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
+def _renamed(record: Columns, columns: Mapping[str, str]) -> Columns:
+    """The record with the names that the user gave. A column whose name is taken by another rides along as ``row_NAME``."""
+    missing = [own for own in columns.values() if own not in record]
+    if missing:
+        raise NoShapeError(f"no column {missing[0]} (named in --columns); found {', '.join(map(str, record)) or 'no columns'}")
+    moved = set(columns.values())
+    kept = {f"row_{name}" if name in columns else name: value for name, value in record.items() if name not in moved}
+    return {**{name: record[own] for name, own in columns.items()}, **kept}
+
+
+def _exchanges(values: Sequence[Any]) -> list[tuple[Turn, ...]]:
+    """Whole conversations from the user's texts and each model's answers to them, where all are JSON lists of texts."""
+    texts = [found for value in values if isinstance(found := parsed(value), list) and isinstance(value, str)]
+    asked = texts[0] if len(texts) == len(values) else []
+    if not asked or any(len(found) != len(asked) or not all(isinstance(item, str) for item in found) for found in texts):
+        return []
+    return [
+        tuple(
+            Turn(role=role, content=text(role, content))
+            for exchange in zip(asked, said, strict=True)
+            for role, content in zip(("user", "assistant"), exchange, strict=True)
+        )
+        for said in texts[1:]
+    ]
 
 
 def _nearest(columns: Iterable[str]) -> str:
@@ -271,8 +365,8 @@ def _nearest(columns: Iterable[str]) -> str:
     elif "chosen" in names or "rejected" in names:
         advice = f"the nearest is prompt + chosen + rejected: {'rejected' if 'chosen' in names else 'chosen'} is missing"
     else:
-        asks = [name for name in names if _LIKE_PROMPT.search(name) and not _LIKE_RESPONSE.fullmatch(name)]
-        answers = [name for name in names if _LIKE_RESPONSE.fullmatch(name)]
+        asks = [name for name in names if LIKE_PROMPT.search(name) and not LIKE_RESPONSE.fullmatch(name)]
+        answers = [name for name in names if LIKE_RESPONSE.fullmatch(name)]
         steps = [f"rename {asks[0]} to prompt"] if asks and "prompt" not in names else []
         steps += [f"put {', '.join(answers)} into one list, responses"] if answers else []
         nearest = "prompt + responses" if answers else "prompt alone"

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
+from rlaif.errors import presentable
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -53,10 +55,15 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Missing data, with the reason. It is never replaced by a number."""
+    """Missing data, with the reason. It is never replaced by a number.
+
+    detail: made presentable, as a server's words may be in it."""
 
     reason: FailureReason
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", presentable(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,9 @@ class Engine(Protocol):
 
     A prompt that cannot be answered gives a ``Failure`` in its place; the others are not disturbed. Errors that concern
     every prompt (a model that cannot be loaded, labels that share a token) raise ``UsageError``.
+
+    An engine whose answers do not depend on what else is asked may have an attribute ``piece``: so many prompts at a time may
+    then be asked in calls of their own. Elsewhere half of a call, asked alone, could be answered otherwise in the last digits.
     """
 
     identity: str

@@ -26,6 +26,7 @@ from typing import Any
 
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Prompt, Sampling
 from rlaif.errors import UsageError
+from rlaif.files import read_text
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _load(path: Path) -> tuple[tuple[Rule, ...], float]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        raw: Any = YAML(typ="safe", pure=True).load(read_text(path))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as a script of rules: {error}") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("rules"), list) or raw.keys() - {"rules", "delay"}:

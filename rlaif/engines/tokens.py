@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rlaif.engines.base import Failure, FailureReason, Prompt
+from rlaif.engines.chat import TemplateRefusedError, render
 from rlaif.errors import UsageError
 
 if TYPE_CHECKING:
@@ -143,10 +144,9 @@ class PromptEncoder:
     def _chat(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
             return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
-        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
         try:
-            return str(self._tokenizer.apply_chat_template(messages, **options))
-        except Exception as error:  # the template is a program of the model's author; the usual refusal is of a system turn
+            return render(self._tokenizer, messages, add_generation_prompt=True, enable_thinking=False)
+        except TemplateRefusedError as error:  # the usual refusal is of a system turn
             if messages[0]["role"] != "system" or len(messages) < 2:
                 raise UsageError(f"the model's chat template refuses the prompt: {error}") from error
             joined = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}

@@ -164,7 +164,7 @@ def dry_run(config: LabelConfig) -> DryRun:
         rows = read_rows(config.source, config.limit)
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
-            if config.policy and isinstance(row, Row) and not row.responses:
+            if config.policy and isinstance(row, Row) and len(row.responses) < 2:
                 totals["unsampled"] += 1
                 continue
             item = labeller.plan(row)

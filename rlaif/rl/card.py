@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rlaif.errors import printable
 from rlaif.train.card import code, table
 
 
@@ -27,7 +28,7 @@ def model_card(run: Mapping[str, Any], title: str) -> str:
         "## Make it again",
         f"```bash\n{run['command'].replace('```', '')}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def _stop(run: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rlaif.critic.reasons import Reasons
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
@@ -40,7 +41,8 @@ def read_queries(
             continue
         queries.append(Query(row, str(row.extra.get("task") or ""), 0, tuple(encoded.ids)))
     if not queries:
-        raise UsageError(f"{source}: no row gives a prompt; failures.jsonl in --out says why, row by row")
+        why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
+        raise UsageError(f"{source}: no row gives a prompt: {why}; failures.jsonl in --out says it row by row")
     return queries, failures
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.engines.base import Engine, Failure, Message, Prompt, Sampling, Segment
@@ -33,7 +35,7 @@ class Policy:
 async def with_responses(
     rows: Iterable[Row | BadRow], policy: Policy | None, store: VerdictStore
 ) -> AsyncIterator[Row | BadRow]:
-    """The rows in order, those without responses given samples of the policy, a group at a time and one group ahead."""
+    """The rows in order, those with less than two responses given samples, a group at a time and one group ahead."""
     if policy is None:
         for row in rows:
             yield row
@@ -57,7 +59,7 @@ async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore
     names = {
         row.number: key("sample", policy.engine.identity, row.conversation, how)
         for row in group
-        if isinstance(row, Row) and not row.responses
+        if isinstance(row, Row) and len(row.responses) < 2
     }
     answers = store.get(list(set(names.values())))
     missing = {
@@ -65,10 +67,7 @@ async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore
         for row in group
         if isinstance(row, Row) and row.number in names and names[row.number] not in answers
     }
-    if missing:
-        fresh = dict(zip(missing, await policy.engine.generate(list(missing.values()), policy.sampling), strict=True))
-        store.put(fresh.items())
-        answers.update(fresh)
+    answers |= await fresh_answers(policy.engine, missing, partial(policy.engine.generate, sampling=shape), store)
     return [_sampled(row, answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row for row in group]
 
 

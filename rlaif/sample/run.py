@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
+from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
@@ -62,10 +63,12 @@ def sample_rows(
     counts = SampleCounts()
     progress.start(total)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
-        with JsonlWriter(config.failures) as failures:
+        with JsonlWriter(config.failures) as writer:
+            failures = Noted(writer)
             asyncio.run(_stream(rows, policy, store, samples, failures, counts, progress))
         if not counts.rows_out:
-            raise RunFailed(f"none of the {counts.rows_in} rows has a response; {config.failures} has the reasons")
+            why = failures.rows.commonest(counts.rows_in, "rows")
+            raise RunFailed(f"none of the {counts.rows_in} rows has a response: {why}; {config.failures} lists them")
     return asdict(counts)
 
 
@@ -74,7 +77,7 @@ async def _stream(
     policy: Policy,
     store: VerdictStore,
     samples: JsonlWriter,
-    failures: JsonlWriter,
+    failures: Noted,
     counts: SampleCounts,
     progress: Progress,
 ) -> None:

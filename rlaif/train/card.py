@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rlaif.errors import printable
 from rlaif.models.config import ModelKind
 
 TASKS: Mapping[ModelKind, str] = {"causal": "text-generation", "sequence-classification": "text-classification"}
@@ -29,7 +30,7 @@ def model_card(run: Mapping[str, Any], title: str, kind: ModelKind) -> str:
         "## Make it again",
         f"```bash\n{run['command'].replace('```', '')}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def _labels(run: Mapping[str, Any]) -> str:

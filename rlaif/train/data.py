@@ -60,7 +60,7 @@ def split(data: Data, config: TrainConfig, base: Base) -> None:
 
     Raises UsageError where nothing can be learnt from the data, or nothing held out.
     """
-    check_examples(data.examples, config.loss.rows, config.method, config.source)
+    check_examples(data.examples, config.loss.rows, config.method, config.source, data.failures)
     items, held_out = hold_out(data.items, config.eval_fraction, config.seed)
     data.items = config.loss.arrange(items, base.context, config.seed, held_out=False)
     data.held_out = config.loss.arrange(held_out, base.context, config.seed, held_out=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Failure, FailureReason, Message, Segment
+from rlaif.engines.chat import render
 from rlaif.engines.tokens import MIN_KEPT, Encoded, PromptEncoder
 from rlaif.sample.policy import as_prompt
 from rlaif.train.rows import Example
@@ -136,7 +137,7 @@ def _turn_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
         return fallback
     hole = "\ue000"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": hole}]
-    rendered = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=False))
+    rendered = render(tokenizer, turns, add_generation_prompt=False)
     after = list(tokenizer.encode(rendered.rpartition(hole)[2], add_special_tokens=False))
     structural = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
     ends = [place for place, token in enumerate(after) if token in structural]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rlaif.critic.reasons import Reasons
 from rlaif.data import formats
 from rlaif.data.exports import EXPORTS, read_records
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
-from rlaif.data.shapes import BadRecordError, to_row
+from rlaif.data.shapes import DIALOGUES, to_row
+from rlaif.data.values import BadRecordError, number, truth
 from rlaif.errors import UsageError
 from rlaif.train.config import Labels
 from rlaif.train.methods.base import RowKind
 
 EXPORTED: Mapping[RowKind, str] = {"completions": "sft", "unpaired": "unpaired"}
-"""The form of a label run that rows of a kind are read from, where that is not its pairs."""
+"""The form of a label run that examples of a kind are read from, where that is not its pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def _rows(source: str, kind: RowKind, limit: int | None) -> Iterator[Row | BadRo
 
 def _holds_text(path: Path) -> bool:
     first = next((record[1] for record in formats.records(path) if not isinstance(record, BadRow)), None)
-    return isinstance(first, Mapping) and "text" in first and "prompt" not in first
+    return isinstance(first, Mapping) and "text" in first and first.keys().isdisjoint(("prompt", *DIALOGUES))
 
 
 def _text_example(record: BadRow | tuple[int, Any]) -> Example | BadRow:
@@ -84,48 +87,88 @@ def _examples(row: Row | BadRow | Example, kind: RowKind) -> Iterator[Example | 
         yield row
         return
     try:
-        if "completion" in row.extra and not row.responses:
+        if len(row.responses) == 1:
             if kind == "pairs":
                 raise BadRecordError("a single completion; the method needs pairs: prompt, chosen, rejected")
-            yield _completion(row, kind)
+            yield _completion(row, _said("completion", row.responses[0].turns), kind)
             return
-        pair = _pair(row)
+        if kind != "pairs" and not row.responses:
+            raise BadRecordError(
+                "no response; the method learns from prompt + completion, from messages that end with the answer, or from pairs"
+            )
+        pairs = _pairs(row)
     except BadRecordError as error:
         yield BadRow(row.number, str(error))
         return
     if kind == "unpaired":
-        for text, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
-            yield Example(row.number, row.id, row.conversation, (text,), p)
+        yield from _desirable(row, pairs)
     elif kind == "completions":
-        yield Example(row.number, row.id, row.conversation, (pair.responses[pair.p < 0.5],))
+        yield replace(max(_desirable(row, pairs), key=lambda example: example.p), p=1.0)
     else:
-        yield pair
+        yield from pairs
 
 
-def _pair(row: Row) -> Example:
-    if row.preferred is None or len(row.responses) != 2:
+def _pairs(row: Row) -> list[Example]:
+    """An example of two responses, and of more one for every two that are known to differ (Ouyang et al. 2022 §3.5)."""
+    values = _known(row)
+    if len(row.responses) < 2 or values is None:
         raise BadRecordError("no preference between two responses; label the rows first (rlaif label)")
-    texts = tuple(_said(name, response.turns) for name, response in zip(("chosen", "rejected"), row.responses, strict=True))
-    if texts[0] == texts[1]:
-        raise BadRecordError("chosen and rejected are the same text")
-    p, margin = _probability(row, "p_chosen", 1.0), row.extra.get("margin", 0.0)
-    if isinstance(margin, bool) or not isinstance(margin, int | float):
-        raise BadRecordError(f"margin: must be a number, found {margin!r}")
-    return Example(row.number, row.id, row.conversation, texts, p, float(margin))
+    p, margin = _probability(row, "p_chosen", 1.0), _margin(row)
+    texts = [_said(name, response.turns) for name, response in zip(_names(row), row.responses, strict=True)]
+    pairs = []
+    for i, j in itertools.combinations(range(len(texts)), 2):
+        if len(texts) > 2 and values[i] == values[j]:
+            continue
+        better, worse = (i, j) if values[i] >= values[j] else (j, i)
+        if texts[better] == texts[worse]:
+            if len(texts) == 2:
+                raise BadRecordError("chosen and rejected are the same text")
+            continue
+        name = row.id if len(texts) == 2 else f"{row.id}:{i}-{j}"
+        tied = values[i] == values[j]
+        pairs.append(Example(row.number, name, row.conversation, (texts[better], texts[worse]), 0.5 if tied else p, margin))
+    if not pairs:
+        raise BadRecordError("the responses are known to be equally good, so there is nothing to learn from them")
+    return pairs
 
 
-def _completion(row: Row, kind: RowKind) -> Example:
-    said = row.extra["completion"]
-    turns = (Turn(role="assistant", content=said),) if isinstance(said, str) else said
-    if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) and "content" in turn for turn in turns):
-        raise BadRecordError("completion: must be a text or a list of messages")
-    text = _said("completion", tuple(Turn(role=turn.get("role", "assistant"), content=turn["content"]) for turn in turns))
+def _known(row: Row) -> list[float] | None:
+    """How good each response is known to be, higher is better; None where that is not known of all."""
+    overall = [response.gold.get("overall") for response in row.responses]
+    known = [value for value in overall if value is not None]
+    if len(known) == len(overall):
+        return known
+    return None if row.preferred is None else [float(place == row.preferred) for place in range(len(overall))]
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    """What messages call the responses."""
+    if len(row.responses) == 2 and row.preferred is not None:
+        return ("chosen", "rejected") if row.preferred == 0 else ("rejected", "chosen")
+    return tuple(f"response {place}" for place in range(1, len(row.responses) + 1))
+
+
+def _desirable(row: Row, pairs: Sequence[Example]) -> Iterator[Example]:
+    """Each response of the pairs, as desirable as it is likely to beat one that it was compared with."""
+    shares: dict[str, list[float]] = {}
+    responses: dict[str, str | tuple[Turn, ...]] = {}
+    for pair in pairs:
+        for response, p in zip(pair.responses, (pair.p, 1 - pair.p), strict=True):
+            shares.setdefault(repr(response), []).append(p)
+            responses[repr(response)] = response
+    for name, values in shares.items():
+        yield Example(row.number, row.id, row.conversation, (responses[name],), sum(values) / len(values))
+
+
+def _completion(row: Row, said: str | tuple[Turn, ...], kind: RowKind) -> Example:
     if kind == "completions":
-        return Example(row.number, row.id, row.conversation, (text,))
-    label = row.extra.get("label")
-    if not isinstance(label, bool):
-        raise BadRecordError(f"label: must be true or false (is the completion desirable?), found {label!r}")
-    return Example(row.number, row.id, row.conversation, (text,), _probability(row, "p", float(label)))
+        return Example(row.number, row.id, row.conversation, (said,))
+    label = truth(row.extra.get("label"))
+    if label is None:
+        raise BadRecordError(
+            f"label: must be true or false, or 1 or 0 (is the completion desirable?), found {row.extra.get('label')!r}"
+        )
+    return Example(row.number, row.id, row.conversation, (said,), _probability(row, "p", float(label)))
 
 
 def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
@@ -134,9 +177,19 @@ def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
         found = ", ".join(turn["role"] for turn in turns) or "no turns"
         raise BadRecordError(f"{name}: must begin and end with an assistant turn to train on, found {found}")
     for turn in turns:
-        if not isinstance(turn["content"], str) or (turn["role"] == "assistant" and not turn["content"]):
+        if turn["role"] == "assistant" and not turn["content"] and "tool_calls" not in turn:
             raise BadRecordError(f"{name}: an empty response")
-    return turns[0]["content"] if len(turns) == 1 else turns
+    return turns[0]["content"] if len(turns) == 1 and turns[0].keys() == {"role", "content"} else turns
+
+
+def _margin(row: Row) -> float:
+    margin = row.extra.get("margin")
+    if margin is None:
+        return 0.0
+    found = None if isinstance(margin, bool) else number(margin)
+    if found is None:
+        raise BadRecordError(f"margin: must be a number, found {margin!r}")
+    return found
 
 
 def _probability(row: Row, column: str, default: float) -> float:
@@ -153,10 +206,13 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-def check_examples(examples: list[Example], kind: RowKind, method: str, source: str) -> None:
-    """Raise UsageError where there is nothing to learn: no example, or one class only."""
+def check_examples(
+    examples: list[Example], kind: RowKind, method: str, source: str, failures: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
-        raise UsageError(f"{source}: no row that {method} can use; failures.jsonl in --out says why, row by row")
+        why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
+        raise UsageError(f"{source}: no row that {method} can use: {why}; failures.jsonl in --out says it row by row")
     ps = [example.p for example in examples]
     if kind == "unpaired" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"

@@ -115,9 +115,9 @@ def test_import_then_check(tmp_path: Path) -> None:
         "left out: system_chat",
     ]
     assert run("check", out) == f"{out}: ok (1 principle, aggregate sampled)\n"
-    with pytest.raises(UsageError, match="exists; --force"):
+    with pytest.raises(UsageError, match="exists; --overwrite"):
         run("import", source, "--out", out)
-    run("import", source, "--out", out, "--force")
+    run("import", source, "--out", out, "--overwrite")
 
 
 EXAMPLES = """\

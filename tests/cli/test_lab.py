@@ -24,7 +24,7 @@ def read(path):
 
 def test_rows_are_the_world_s(tmp_path):
     out = tmp_path / "deep" / "rows.jsonl"
-    assert run("rows", "--out", out, "--n", 5, "--seed", 3, "--split", "train", "--responses", 4).exit_code == 0
+    assert run("rows", "--out", out, "--n", 5, "--seed", 3, "--split", "train", "--samples", 4).exit_code == 0
     assert read(out) == list(rows(5, 3, "train", 4))
     assert not list(out.parent.glob("*.part"))
 
@@ -37,7 +37,7 @@ def test_prompts_only(tmp_path):
 
 def test_rows_from_the_policy_are_scored(tmp_path):
     out = tmp_path / "policy.jsonl"
-    assert run("rows", "--out", out, "--n", 4, "--from", "policy", "--responses", 3).exit_code == 0
+    assert run("rows", "--out", out, "--n", 4, "--from", "policy", "--samples", 3).exit_code == 0
     written = read(out)
     assert [row["prompt"] for row in written] == [row["prompt"] for row in rows(4)]
     assert all(len(row["responses"]) == 3 and row["responses"][0]["gold"] for row in written)
@@ -56,7 +56,7 @@ def test_gold_of_models_side_by_side(tmp_path):
     assert [line[0].strip() for line in lines] == [*WEIGHTS, "total, by weight"]
     means = {name.strip(): float(first) for name, first, _ in lines}
     out = tmp_path / "rows.jsonl"
-    run("rows", "--out", out, "--n", 4, "--seed", 1000, "--from", "policy", "--responses", 1)
+    run("rows", "--out", out, "--n", 4, "--seed", 1000, "--from", "policy", "--samples", 1)
     replies = [row["responses"][0]["gold"] for row in read(out)]
     for name in WEIGHTS:
         assert means[name] == pytest.approx(sum(gold[name] for gold in replies) / 4, abs=6e-4)

@@ -51,7 +51,7 @@ def test_report_reads_its_folder(run, rlaif):
         ([], {"rows": []}, 2, "r.jsonl: the file is empty"),
         ([], {"critic": "lab:nobody"}, 2, "the lab has no such model"),
         (["--reviser", "./nowhere"], {}, 2, "no such folder"),
-        (["--shots", "1"], {}, 2, "no example in c.yaml has a critique"),
+        (["--critique-shots", "1"], {}, 2, "no example in c.yaml has a critique"),
         (["--prompts", "."], {}, 2, "compare.yaml"),
         (["--rounds", "0"], {}, 2, "rounds"),
         ([], {"rows": [{"prompt": "Hi"}]}, 1, "no row has a response to revise"),

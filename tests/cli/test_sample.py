@@ -24,7 +24,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_it_says_what_came_out_and_where(run, tmp_path):
-    code, out, _ = run("--n", "3")
+    code, out, _ = run("--samples", "3")
     assert code == 0
     assert "1 prompts answered, 3 responses each; 1 failed" in out
     assert "out/s.jsonl" in out
@@ -35,7 +35,7 @@ def test_it_says_what_came_out_and_where(run, tmp_path):
 
 
 def test_what_it_writes_can_be_labelled(run, rlaif, tmp_path):
-    assert run("--n", "2", "--temperature", "0.7", "--top-p", "0.9", "--seed", "3")[0] == 0
+    assert run("--samples", "2", "--temperature", "0.7", "--top-p", "0.9", "--seed", "3")[0] == 0
     (tmp_path / "c.yaml").write_text("{name: c, version: 1, principles: [{id: polite, text: The response is polite.}]}")
     (tmp_path / "j.yaml").write_text("rules: [{choose: {A: 0.6, B: 0.3}}]")
     code, *_ = rlaif("label", "out/s.jsonl", "--constitution", "c.yaml", "--critic", "script:j.yaml", "--out", "run")
@@ -49,7 +49,7 @@ def test_what_it_writes_can_be_labelled(run, rlaif, tmp_path):
         ({"model": "lab:nobody"}, [], "the lab has no such model"),
         ({"model": "./nowhere"}, [], "no such folder"),
         ({}, ["--out", "s.csv"], ".jsonl"),
-        ({}, ["--n", "0"], "--n"),
+        ({}, ["--samples", "0"], "--samples"),
         ({}, ["--top-p", "0"], "--top-p"),
         ({}, ["--temperature", "-1"], "--temperature"),
         ({"model": "lab:policy"}, ["--max-tokens", "5000"], "leaves no room"),
@@ -65,4 +65,4 @@ def test_bad_input_is_one_message(run, options, arguments, said):
 def test_nothing_answered_is_a_failed_run(run):
     code, _, err = run(rows=[{"prompt": "poison"}])
     assert code == 1
-    assert "none of the 1 rows has a response" in err
+    assert "none of the 1 rows has a response: 100% of rows: the policy gave no response: refused" in err

@@ -47,8 +47,14 @@ def test_every_field_that_a_user_may_set_is_a_flag():
 def test_help_shows_what_the_method_has_and_its_own_defaults(rlaif, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = {method: rlaif("train", method, "--help")[1] for method in ("sft", "dpo", "simpo", "reward", "best-of-n")}
-    has = {flag: {method for method, text in shown.items() if f"{flag} " in text} for flag in ("--beta", "--rounds", "--n")}
-    assert has == {"--beta": {"dpo", "simpo"}, "--rounds": {"dpo", "simpo", "best-of-n"}, "--n": {"best-of-n"}}
+    has = {
+        flag: {method for method, text in shown.items() if f"{flag} " in text} for flag in ("--beta", "--rounds", "--samples")
+    }
+    assert has == {
+        "--beta": {"dpo", "simpo"},
+        "--rounds": {"dpo", "simpo", "best-of-n"},
+        "--samples": {"dpo", "simpo", "best-of-n"},
+    }
     defaults = [next(line for line in shown[method].splitlines() if "--beta" in line) for method in ("dpo", "simpo")]
     assert ["0.1" in defaults[0], "2.0" in defaults[1]] == [True, True]
     assert "--no-overwrite" not in shown["dpo"]
@@ -62,7 +68,7 @@ def test_rounds_and_best_of_n_say_where_everything_is(rlaif, tmp_path):
     assert code == 0
     for part in ("round 1", "round 2", "1 prompts sampled", "a/round-2/label", "a/model", "margin"):
         assert part in out
-    code, out, _ = rlaif("train", "best-of-n", "p.jsonl", "--model", "a", "--out", "b", "--n", "4", *judge)
+    code, out, _ = rlaif("train", "best-of-n", "p.jsonl", "--model", "a", "--out", "b", "--samples", "4", *judge)
     assert code == 0
     for part in ("the best of 4 is at most 0.636 nats", "best_score", "mean_score", "b/label/sft.jsonl", "b/model"):
         assert part in out
@@ -121,7 +127,7 @@ def test_doing_it_again_changes_nothing(run, tmp_path):
         ({"method": "sft"}, ["--rounds", "2"], "No such option: --rounds"),
         ({"method": "reward"}, ["--critic", "lab"], "No such option: --critic"),
         ({"method": "best-of-n"}, ["--labels", "hard"], "No such option: --labels"),
-        ({"method": "best-of-n"}, ["--n", "1"], "--n"),
+        ({"method": "best-of-n"}, ["--samples", "1"], "--samples"),
         ({"method": "best-of-n"}, ["--critic", "lab", "--reward-model", "x"], "one or the other"),
     ],
 )

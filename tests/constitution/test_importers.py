@@ -110,7 +110,7 @@ def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, te
 def test_an_existing_file_stays(tmp_path: Path) -> None:
     data = import_file(save(tmp_path, "s.json", SWARM)).constitution
     out = save(tmp_path, "out.yaml", "mine")
-    with pytest.raises(UsageError, match=r"out\.yaml: exists; --force overwrites it"):
+    with pytest.raises(UsageError, match=r"out\.yaml: exists; --overwrite replaces it"):
         write(out, data, "c")
     assert out.read_text() == "mine"
     write(out, data, "c", overwrite=True)

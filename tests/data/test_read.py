@@ -240,3 +240,17 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, content: bytes, name: str, zi
         return
     assert all(isinstance(row, Row | BadRow) for row in rows)
     count_rows(str(path))
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("ask,good,bad,prompt\nq,a,b,older\n")
+    names = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    (row,) = read_rows(str(path), columns=names)
+    assert isinstance(row, Row) and row.extra == {"row_prompt": "older"}
+    assert [turn["content"] for turn in row.conversation] == ["q"]
+    assert [response.turns[0]["content"] for response in row.responses] == ["a", "b"]
+    with pytest.raises(UsageError, match=r"no column question .*found ask, good, bad, prompt"):
+        read_rows(str(path), columns={"prompt": "question"})
+    with pytest.raises(UsageError, match="--columns best=…: no such name; give prompt, "):
+        read_rows(str(path), columns={"best": "good"})

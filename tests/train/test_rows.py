@@ -96,7 +96,7 @@ def test_a_row_that_cannot_be_used_is_listed_and_passed(write, row, said):
     assert good.responses == ("good", "bad")
 
 
-@pytest.mark.parametrize("label", [None, "yes", 1])
+@pytest.mark.parametrize("label", [None, "yes", 2])
 def test_kto_wants_true_or_false(write, label):
     (bad,) = read(write([{"prompt": "hi", "completion": "a", "label": label}]), "kto")
     assert "true or false" in bad.detail
@@ -115,6 +115,13 @@ def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
     examples = read(write(rows), method) if rows else []
     with pytest.raises(UsageError, match=said):
         check_examples(examples, LOSSES[method].rows, method, "rows.jsonl")
+
+
+def test_where_nothing_can_be_learnt_the_commonest_reason_is_named():
+    failures = [{"row": n, "reason": "bad_row", "detail": f"no response in row {n}"} for n in range(3)]
+    failures.append({"row": 9, "reason": "bad_row", "detail": "not valid JSON"})
+    with pytest.raises(UsageError, match=r"no row that dpo can use: 75% of rows: no response in row 0; failures"):
+        check_examples([], "dpo", "rows.jsonl", failures)
 
 
 def test_a_response_of_several_turns_begins_and_ends_with_the_assistant(write):
@@ -136,3 +143,38 @@ def test_sft_reads_revisions_as_completions_or_as_the_better_of_a_pair(write):
     for source in (alone, paired):
         (example,) = read_examples(source, "completions", "soft")
         assert example.responses == ("better",)
+
+
+def test_a_margin_that_is_not_there_costs_no_row(write):
+    for method in ("dpo", "reward", "sft", "kto"):
+        assert not any(isinstance(example, BadRow) for example in read(write([{**GOOD, "margin": None}]), method))
+
+
+def test_every_two_of_several_that_are_known_to_differ_make_a_pair(write):
+    source = write([{"prompt": "hi", "responses": ["a", "b", "c"], "ratings": [1, 3, 3]}])
+    assert {example.responses for example in read(source)} == {("b", "a"), ("c", "a")}
+    assert [example.responses for example in read(source, "sft")] == [("b",)]
+    assert {example.responses[0]: example.p for example in read(source, "kto")} == {"a": 0.0, "b": 1.0, "c": 1.0}
+
+
+def test_a_known_tie_is_even_and_no_hard_label(write):
+    source = write([{"prompt": "hi", "response_a": "x", "response_b": "y", "winner": "tie"}])
+    assert [example.p for example in read(source)] == [0.5]
+    assert read(source, labels="hard") == []
+
+
+def test_calls_are_responses_and_not_empty_ones(write):
+    def call(name):
+        calls = [{"type": "function", "function": {"name": name, "arguments": "{}"}}]
+        return [{"role": "assistant", "content": None, "tool_calls": calls}]
+
+    (example,) = read(write([{"prompt": "hi", "chosen": call("f"), "rejected": call("g")}]))
+    assert [turns[0]["tool_calls"][0]["function"]["name"] for turns in example.responses] == ["f", "g"]
+    (same,) = read(write([{"prompt": "hi", "chosen": call("f"), "rejected": call("f")}]))
+    assert "the same" in same.detail
+
+
+@pytest.mark.parametrize("method", ["sft", "kto"])
+def test_prompts_alone_are_refused_with_what_would_do(write, method):
+    (bad,) = read(write([{"messages": [{"role": "user", "content": "hi"}]}]), method)
+    assert "messages that end with the answer" in bad.detail

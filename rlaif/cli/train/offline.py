@@ -40,8 +40,7 @@ def _command(method: str) -> Callable[..., None]:
 
 
 def _train(config: TrainConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
 
     main = os.environ.get("RANK", "0") == "0"  # of several processes that were launched as one run, one is seen
@@ -58,8 +57,9 @@ def _train(config: TrainConfig) -> None:
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     data, console = run["data"], Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value")

@@ -20,8 +20,7 @@ def register(app: typer.Typer, method: str) -> None:
 
 
 def _train(config: RlConfig) -> None:
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
 
     shown = ("reward", "kl", "length", "heldout_reward", "seconds_sampling", "seconds_waiting", "seconds_learning")
@@ -37,8 +36,9 @@ def _train(config: RlConfig) -> None:
 
 
 def _print_result(config: RlConfig, run: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value")

@@ -20,8 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def run_sampled(config: RoundsConfig) -> None:
     """Run the rounds with a progress bar, and say what came out."""
-    from rich.console import Console
-
+    from rlaif.cli.console import Console
     from rlaif.cli.progress import TrainProgress
 
     with TrainProgress(Console(stderr=True)) as bar:
@@ -38,8 +37,9 @@ def run_sampled(config: RoundsConfig) -> None:
 
 
 def _print_result(config: RoundsConfig, run: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlaif.cli.console import Console
 
     console, rounds = Console(highlight=False, soft_wrap=True), run["rounds"]
     table = Table("metric", *(f"round {entry['round']}" for entry in rounds))

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from rlaif.config_file import shown
 from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import Opinion, preference, reward
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking, Score
@@ -89,13 +90,10 @@ class CriticReward:
         """An answer to each question, from the store where it has one."""
         found = self.store.get(list(questions)) if self.store else {}
         answers = {name: answer for name, answer in found.items() if isinstance(answer, Choice | Failure)}
-        missing = [question for name, question in questions.items() if name not in answers]
-        prompts = [self.judge.prompt(question) for question in missing]
-        fresh = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
-        asked = list(zip((question.key for question in missing), fresh, strict=True))
-        if self.store:
-            self.store.put(asked)
-        return answers | dict(asked)
+        prompts = {name: self.judge.prompt(question) for name, question in questions.items() if name not in answers}
+        choices = self.judge.template.choices
+        fresh = await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
+        return answers | {name: answer for name, answer in fresh.items() if isinstance(answer, Choice | Failure)}
 
 
 def open_critic(config: RewardConfig, context: Context) -> Opened:
@@ -148,7 +146,7 @@ def within_groups(opponents: int | None) -> Plan:
         trials = []
         for members in groups.values():
             if len(members) == 1:
-                raise UsageError("--judge group compares samples of one prompt with each other: give --samples 2 or more")
+                raise UsageError("--feedback group compares samples of one prompt with each other: give --samples 2 or more")
             row = _row(rollouts[members[0]].query.row, [rollouts[place].text for place in members])
             trials += [Trial(row, pair, (members[pair[0]], members[pair[1]])) for pair in ring(len(members), opponents)]
         return trials, {}

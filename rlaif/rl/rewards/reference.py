@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from rlaif.critic.answers import fresh_answers
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure
 from rlaif.data.rows import Row
@@ -28,11 +30,9 @@ class ReferenceAnswers:
         async with self._turn:  # of two calls about one prompt, the second waits for the first one's answer
             answers = self.store.get(list(set(names)))
             missing = {name: row for name, row in zip(names, rows, strict=True) if name not in answers}
-            prompts = [as_prompt(row.conversation) for row in missing.values()]
-            fresh = await self.engine.generate(prompts, self.sampling) if prompts else []
-            asked = list(zip(missing, fresh, strict=True))
-            self.store.put(asked)
-        answers |= dict(asked)
+            prompts = {name: as_prompt(row.conversation) for name, row in missing.items()}
+            generate = partial(self.engine.generate, sampling=self.sampling)
+            answers |= await fresh_answers(self.engine, prompts, generate, self.store)
         return [_text(answers[name]) for name in names]
 
 

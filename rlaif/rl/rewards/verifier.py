@@ -17,7 +17,7 @@ from typing import Any
 
 from rlaif.data.rows import Row
 from rlaif.engines.base import FailureReason
-from rlaif.errors import UsageError
+from rlaif.errors import UsageError, one_line
 from rlaif.rl.rewards.base import Context, Opened, given
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.tally import column, tally
@@ -46,7 +46,7 @@ class VerifierReward:
         try:
             value = self.verify(columns(row), rollout.text, **self.options)
         except (Exception, SystemExit) as error:  # of a user's function anything may come; what fails is this rollout's reward
-            warnings.warn(f"row {row.number}: the verifier raised {type(error).__name__}: {error}", stacklevel=2)
+            warnings.warn(one_line(f"row {row.number}: the verifier raised {type(error).__name__}: {error}"), stacklevel=2)
             return None, FailureReason.ENGINE_ERROR
         if value is None:
             return None, "the verifier gave None"

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from safetensors.torch import save_file
 
-from rlaif.engines.base import Failure, Sampling
+from rlaif.engines import handshake, replies
+from rlaif.engines.base import Failure, Generation, Sampling
+from rlaif.engines.client import Problem, refusal
+from rlaif.engines.replicas import Replica
+from rlaif.engines.replies import BadReply
 from rlaif.engines.server import ServerEngine
 from rlaif.engines.transformers import end_tokens
-from rlaif.errors import RunFailed, without_secrets
+from rlaif.errors import RunFailed
 from rlaif.models.load import Base
 from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
@@ -52,6 +55,9 @@ class ServerSampler:
     ) -> None:
         self._engine = ServerEngine(urls, tokenizer="none")
         self._tokenizer, self._folder = tokenizer, folder
+        self._max_tokens, self._vocabulary = max_tokens, policy.model.get_input_embeddings().num_embeddings
+        for server in self._engine.client.servers:
+            server.holds_state = True
         self._body = {**PLAIN, "max_tokens": max_tokens, "stop_token_ids": list(ends), "ignore_eos": True, "logprobs": 0}
         prove(self, policy, tokenizer, TOLERANCE)
 
@@ -74,37 +80,49 @@ class ServerSampler:
         weights = {name: value.to("cpu").contiguous() for name, value in merged_weights(model)}
         save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
         folder = str(self._folder.resolve())
-        for url in self._engine.urls:
-            self._tell(url, "collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": folder}})
-            self._tell(url, "reset_prefix_cache", None)
+        servers = self._engine.client.servers
+        for server in servers:
+            problem = self._renew(server, folder) if server.known else None
+            server.stale = problem is not None or not server.known
+            if problem and problem.kind == "denied":
+                raise RunFailed(f"{problem.words}; start the server with VLLM_SERVER_DEV_MODE=1")
+            if problem and all(one.stale for one in servers):
+                raise RunFailed(problem.words)
+            if problem:
+                server.tell(f"did not take the weights ({problem.words})")
 
     def close(self) -> None:
         """Nothing to let go of: connections belong to the event loop."""
 
-    def _tell(self, url: str, route: str, body: dict[str, Any] | None) -> None:
-        address = f"{url.removesuffix('/v1')}/{route}"
-        try:
-            answer = httpx.post(address, json=body, headers=self._engine.headers, timeout=600)
-        except httpx.TransportError as error:
-            raise RunFailed(without_secrets(f"{address}: {type(error).__name__} {error}")) from None
-        if answer.status_code == 404:
-            raise RunFailed(f"{address}: no such route; start the server with VLLM_SERVER_DEV_MODE=1")
-        if answer.status_code != 200:
-            raise RunFailed(without_secrets(f"{address}: HTTP {answer.status_code}: {answer.text[:300]}"))
+    def _renew(self, server: Replica, folder: str) -> Problem | None:
+        """Have a server load the weights. Returns what kept it from doing so."""
+        reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+        return self._tell(server, "collective_rpc", reload) or self._tell(server, "reset_prefix_cache", None)
+
+    def _tell(self, server: Replica, route: str, body: dict[str, Any] | None) -> Problem | None:
+        url = f"{server.url.removesuffix('/v1')}/{route}"
+        problem = handshake.ask(self._engine.client.address, url, body, refusal, seconds=600)
+        return problem and Problem(problem.kind, f"{server.name}, {route}: {problem.words}")
 
     async def _ask(self, query: Query, n: int, temperature: float, seed: int) -> list[Rollout]:
-        own = {"n": n, "temperature": temperature, "seed": Sampling(seed=seed).seed_for((query.group, query.ids))}
-        reply = await self._engine.post(
-            "completions", {"prompt": list(query.ids), **self._body, **own, "return_token_ids": True}
-        )
-        if isinstance(reply, Failure):
-            raise RunFailed(f"the policy's server did not answer a prompt: {reply.detail}")
-        return [self._rollout(query, choice) for choice in reply["choices"]]
+        def read(content: dict[str, Any]) -> list[Rollout]:
+            (drawn,) = replies.choices_of(content, 1, n)
+            return [self._rollout(query, choice) for choice in drawn]
 
-    def _rollout(self, query: Query, choice: Any) -> Rollout:
-        ids, ended = tuple(choice["token_ids"]), choice["finish_reason"] == "stop"
+        own = {"n": n, "temperature": temperature, "seed": Sampling(seed=seed).seed_for((query.group, query.ids))}
+        body = {"prompt": list(query.ids), **self._body, **own, "return_token_ids": True}
+        found = await self._engine.client.post("completions", body, read, kind=f"sample {n}")
+        if isinstance(found, Problem):
+            raise RunFailed(f"the policy's server did not answer a prompt: {found.words}")
+        return found
+
+    def _rollout(self, query: Query, choice: dict[str, Any]) -> Rollout:
+        drawn = replies.completed(choice, len(query.ids), self._max_tokens, self._vocabulary)
+        if isinstance(drawn, Failure) or not drawn.token_ids:
+            raise BadReply("the reply has no tokens" if isinstance(drawn, Generation) else drawn.detail)
+        ids, ended = drawn.token_ids, drawn.finish == "stop"
         text = self._tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
-        return Rollout(query, ids, tuple(choice["logprobs"]["token_logprobs"]), str(text), ended)
+        return Rollout(query, ids, drawn.logprobs, str(text), ended)
 
 
 def open_server(config: RlConfig, base: Base, policy: Policy) -> ServerSampler:

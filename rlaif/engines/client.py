@@ -1,0 +1,286 @@
+"""Requests to servers that may be slow, busy, wrong or gone: each is tried until it is answered, or shown to have no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypeVar
+
+import httpx
+
+from rlaif.engines import replies
+from rlaif.engines.base import Failure, FailureReason
+from rlaif.engines.replicas import Replica, Replicas
+from rlaif.engines.replies import BadReply
+from rlaif.errors import RunFailed, UsageError, one_line, remember_secrets, warn
+
+T = TypeVar("T")
+LONGEST = 300
+"""Characters of a server's words, in a message or a failure."""
+MOST_BYTES = 1 << 28
+"""Of one reply, unpacked."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """pauses: seconds before each further try of a request, unless the server names its own; each is drawn from half of it to
+    all of it. brief: the longest one where the server is not busy. stated: the longest wait that a server may ask for.
+    deadline: seconds for a whole request. least: what that comes down to as replies are seen to take little time. silence:
+    seconds without any reply, after which the user is told."""
+
+    pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+    brief: float = 1.0
+    stated: float = 60.0
+    deadline: float = 600.0
+    least: float = 60.0
+    silence: float = 30.0
+
+
+PATIENCE = Patience()
+FEW = 2
+"""Tries of a request while no server has answered anything since another one had all of its tries."""
+OF_A_BATCH = 3
+"""Tries of a request for several prompts at once that one of them may be to blame for."""
+SLOWEST = 8
+"""A request is given so many times what the slowest of the last requests of its kind took."""
+
+Kind = Literal["unreachable", "busy", "broken", "bad", "denied", "refused", "too_long"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a request has no answer. unreachable: no reply, or not a whole one. busy: the server says so. broken: it says
+    that it failed (500). bad: a reply that is not what was asked for. denied: 401, 403, 404. refused, too_long: it does not
+    take this request.
+
+    words: what happened, on one line. wait: seconds that the server asks for. remedy: see ``BadReply``.
+    """
+
+    kind: Kind
+    words: str
+    wait: float | None = None
+    remedy: str = ""
+
+    @property
+    def failure(self) -> Failure:
+        return Failure(FailureReason.TOO_LONG if self.kind == "too_long" else FailureReason.ENGINE_ERROR, self.words)
+
+
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, read: Callable[[dict[str, Any]], T]) -> T | Problem:
+    """What ``read`` makes of the content of a reply, or what is wrong with it. An error in a reply of status 200 counts as
+    what its code says."""
+    try:
+        if status // 100 != 2:
+            return _refused(status, headers, replies.words(body))
+        content = replies.parsed(body)
+        stated = replies.stated_error(content)
+        if stated:
+            return _refused(stated.status or 200, headers, stated.words)
+        return read(content)
+    except BadReply as error:
+        return Problem("bad", str(error), remedy=error.remedy)
+
+
+def refusal(response: httpx.Response) -> Problem | None:
+    """What is wrong with a reply of which nothing but its status matters."""
+    if response.status_code // 100 == 2:
+        return None
+    return _refused(response.status_code, response.headers, replies.words(response.content))
+
+
+def _refused(status: int, headers: Mapping[str, str], words: str) -> Problem:
+    said = f"HTTP {status}: {words}".rstrip(": ")
+    if status in (401, 403, 404):
+        return Problem("denied", said)
+    if status == 500:
+        return Problem("broken", said)
+    if status in (408, 409, 425, 429) or status > 500:
+        return Problem("busy", said, retry_after(headers))
+    if status >= 400:
+        long = any(hint in words.lower() for hint in ("context", "too long", "maximum length", "max_model_len"))
+        return Problem("too_long" if long else "refused", said)
+    return Problem("bad", said)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, from a number or a date; None where it asks for nothing, or for no time at all."""
+    stated = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(stated)
+    except ValueError:
+        try:
+            then = parsedate_to_datetime(stated)
+            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+            seconds = (then - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is and what it is shown: the key in the headers, as in RLAIF_API_KEY or OPENAI_API_KEY."""
+
+    urls: tuple[str, ...]
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, urls: Sequence[str]) -> Address:
+        key = (os.environ.get("RLAIF_API_KEY") or os.environ.get("OPENAI_API_KEY") or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError("RLAIF_API_KEY or OPENAI_API_KEY holds characters that cannot be sent as a key")
+        for url in urls:
+            remember_secrets(url)
+        return cls(tuple(urls), {"Authorization": f"Bearer {key}"} if key else {})
+
+
+class Client:
+    """Sends requests to all of ``servers``, which serve ``model``. at_first: requests at once and per server, to begin with.
+
+    look: see ``Replicas``; it is given the client to ask with.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        servers: list[Replica],
+        model: str,
+        at_first: int,
+        look: Callable[[httpx.AsyncClient, Replica], Any],
+    ) -> None:
+        self.address, self.servers, self._model, self._at_first, self._look = address, servers, model, at_first, look
+        self._patience = PATIENCE
+        self._luck = random.Random()
+        self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, Replicas] | None = None
+        self._good: dict[str, int] = {}
+        self._barren = False
+        self._times: dict[str, deque[float]] = {}
+        self._heard = time.monotonic()
+        self._silence_told = False
+
+    async def post(
+        self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T], *, kind: str, batch: bool = False
+    ) -> T | Problem:
+        """What ``read`` makes of a reply to ``body``. kind: requests of one kind take about as long. batch: of several prompts,
+        which are asked alone where that does not help.
+
+        A Problem concerns this request alone. Raises RunFailed with what concerns all: no server answers at all, or none
+        lets us in, or none has ever given what is needed.
+        """
+        http, replicas = self._connected()
+        content = json.dumps({"model": self._model, **body}).encode()
+        before, seen = sum(self._good.values()), set[str]()
+        every = len(self._patience.pauses) + 1
+        number = 0
+        while True:
+            async with replicas.one() as replica:
+                started = time.monotonic()
+                result = await self._try(http, f"{replica.url}/{path}", content, read, kind)
+                if not isinstance(result, Problem):
+                    self._heard = time.monotonic()
+                    replicas.answered(replica, self._heard - started, started)
+                    self._times.setdefault(kind, deque(maxlen=50)).append(self._heard - started)
+                    self._good[kind], self._barren = self._good.get(kind, 0) + 1, False
+                    return result
+                problem = Problem(result.kind, one_line(f"{replica.name}: {result.words}", LONGEST), result.wait, result.remedy)
+                seen.add(problem.kind)
+                if problem.kind in ("refused", "too_long"):
+                    self._good["refused"], self._barren = self._good.get("refused", 0) + 1, False
+                    return problem
+                stated = None if problem.wait is None else min(problem.wait, self._patience.stated)
+                busy = problem.kind in ("busy", "broken")
+                replicas.failed(replica, one_line(result.words), busy=busy, started=started, wait=stated)
+            number += 1
+            most = OF_A_BATCH if batch and problem.kind in ("bad", "broken") else every
+            if number >= min(most, FEW if self._barren else most):
+                break
+            pause = self._patience.pauses[number - 1]
+            pause = stated or (min(pause, self._patience.brief) if problem.kind in ("bad", "denied") else pause)
+            await asyncio.sleep(pause * (1 + self._luck.random() / 10 if stated else self._luck.uniform(0.5, 1)))
+        if sum(self._good.values()) == before:
+            self._barren = True
+            if seen <= {"unreachable", "denied"}:
+                kept = "answers so far are kept, the same command continues"
+                raise RunFailed(f"no server answers any more ({problem.words}); {kept}")
+        if problem.remedy and not batch and not self.ever(kind):
+            raise RunFailed(f"{problem.words}; {problem.remedy}")
+        return problem
+
+    def ever(self, kind: str) -> bool:
+        """Whether a request of the kind has been answered."""
+        return bool(self._good.get(kind))
+
+    async def close(self) -> None:
+        if self._connection:
+            _, http, replicas = self._connection
+            self._connection = None
+            await replicas.close()
+            await http.aclose()
+
+    async def _try(
+        self, http: httpx.AsyncClient, url: str, content: bytes, read: Callable[[dict[str, Any]], T], kind: str
+    ) -> T | Problem:
+        """One request, within its deadline."""
+        sending = asyncio.create_task(_send(http, url, content))
+        started = time.monotonic()
+        try:
+            while not sending.done():
+                deadline, waited = self._deadline(kind), time.monotonic() - started
+                if waited >= deadline:
+                    return Problem("busy", f"no whole reply within {deadline:.3g} s")
+                self._tell_silence(deadline)
+                await asyncio.wait({sending}, timeout=min(deadline - waited, self._patience.silence / 4))
+            status, headers, body = sending.result()
+        except httpx.DecodingError as error:
+            return Problem("bad", f"the reply cannot be unpacked: {error}")
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            return Problem("unreachable", f"{type(error).__name__} {error}".strip())
+        except BadReply as error:
+            return Problem("bad", str(error))
+        finally:
+            if not sending.done():
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+        return read_reply(status, headers, body, read)
+
+    def _deadline(self, kind: str) -> float:
+        times = self._times.get(kind, ())
+        if len(times) < SLOWEST:
+            return self._patience.deadline
+        return min(self._patience.deadline, max(self._patience.least, SLOWEST * max(times)))
+
+    def _tell_silence(self, deadline: float) -> None:
+        quiet = time.monotonic() - self._heard
+        if quiet > self._patience.silence and not self._silence_told:
+            self._silence_told = True
+            warn(f"{self.servers[0].name}: no reply for {quiet:.0f} s; a request is asked again after {deadline:.0f} s")
+
+    def _connected(self) -> tuple[httpx.AsyncClient, Replicas]:
+        """What belongs to the running event loop: it cannot move to another."""
+        loop = asyncio.get_running_loop()
+        if self._connection is None or self._connection[0] is not loop:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64 * len(self.servers))
+            timeout = httpx.Timeout(None, connect=10)
+            http = httpx.AsyncClient(headers=self.address.headers, timeout=timeout, limits=limits)
+            self._heard = time.monotonic()
+            self._connection = (loop, http, Replicas(self.servers, self._at_first, lambda server: self._look(http, server)))
+        return self._connection[1], self._connection[2]
+
+
+async def _send(http: httpx.AsyncClient, url: str, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    body = bytearray()
+    async with http.stream("POST", url, content=content, headers={"Content-Type": "application/json"}) as response:
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > MOST_BYTES:
+                raise BadReply(f"a reply of more than {MOST_BYTES >> 20} MB")
+    return response.status_code, response.headers, bytes(body)
