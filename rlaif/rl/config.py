@@ -138,9 +138,9 @@ class RlConfig:
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
     micro_tokens: int = setting(
-        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=16, resumable=True
+        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=1, resumable=True
     )
-    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=16, resumable=True)
+    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=1, resumable=True)
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)

@@ -18,7 +18,7 @@ def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
     assert flags["ppo"] == flags["reinforce"]
     assert flags["ppo"] - flags["rloo"] == {
         *("--gamma", "--lam", "--value-model", "--value-rate", "--value-clip", "--value-warmup"),
-        *("--whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
+        *("--whiten-rewards", "--no-whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
     }
     assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std"}
     assert {"--reward", "--critic", "--constitution", "--verifier", "--async", "--second"} <= flags["rloo"]

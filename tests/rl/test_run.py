@@ -24,7 +24,7 @@ def test_a_run_leaves_a_model_and_says_what_it_did(learn, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(folder / "model")
     assert AutoTokenizer.from_pretrained(folder / "model").chat_template and model.num_parameters() > 1e5
     assert (run["status"], run["steps"], run["stopped"], run["model_of_step"]) == ("finished", 3, None, 3)
-    assert run["reward"] == {"reward": "gold"} and run["config"]["rewards"]["reward"] == "gold"
+    assert run["reward"] == {"reward": "gold"} and run["config"]["reward"] == "gold"
     assert run["data"]["used"] == 24 and run["data"]["held_out"] == 4
     metrics = lines(folder / "metrics.jsonl")
     assert [entry["step"] for entry in metrics] == [0, 1, 2, 3]
@@ -96,7 +96,7 @@ def test_a_reward_that_says_nothing_of_progress_is_warned_of(learn, tmp_path):
         assert ("give --second" in (tmp_path / out / "warnings.jsonl").read_text()) == warns
 
 
-@pytest.mark.parametrize("where", ["build", "_sampler"])
+@pytest.mark.parametrize("where", ["build", "open_sampler"])
 def test_memory_that_runs_out_anywhere_is_said_with_what_to_lower(learn, tmp_path, monkeypatch, where):
     def full(*given):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -120,7 +120,7 @@ def test_supervised_rows_are_read_as_sft_reads_them(learn, tmp_path):
 def test_settings_without_a_meaning_are_refused(configured):
     base = {"source": "x", "model": "m", "out": Path("o")}
     for message, method, given in (
-        ("rloo has no such setting", "rloo", {"lam": 0.9}),
+        ("--lam: no such setting", "rloo", {"lam": 0.9}),
         ("--temperature 0", "rloo", {"temperature": 0.0}),
         ("--kl-in loss needs", "grpo", {"kl": "k1"}),
         ("--kl-horizon", "ppo", {"kl_horizon": 100.0}),

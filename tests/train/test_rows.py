@@ -121,7 +121,7 @@ def test_where_nothing_can_be_learnt_the_commonest_reason_is_named():
     failures = [{"row": n, "reason": "bad_row", "detail": f"no response in row {n}"} for n in range(3)]
     failures.append({"row": 9, "reason": "bad_row", "detail": "not valid JSON"})
     with pytest.raises(UsageError, match=r"no row that dpo can use: 75% of rows: no response in row 0; failures"):
-        check_examples([], "dpo", "rows.jsonl", failures)
+        check_examples([], "pairs", "dpo", "rows.jsonl", failures)
 
 
 def test_a_response_of_several_turns_begins_and_ends_with_the_assistant(write):

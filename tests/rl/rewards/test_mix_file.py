@@ -6,7 +6,7 @@ from rlaif.rl.rewards.mix_file import load_mix
 GOOD = """
 normalise: group
 sources:
-  - {id: manners, kind: critic, critic: lab, constitution: sub/c.yaml, judge: group, opponents: 2, weight: 2}
+  - {id: manners, kind: critic, critic: lab, constitution: sub/c.yaml, feedback: group, opponents: 2, weight: 2}
   - {id: safety, kind: model, reward_model: "rm,org/hub", prediction: worst, weight: 0, gate: {below: -1, value: -5}}
   - {id: right, kind: verifier, verifier: "mine.py:check", options: {tolerance: 0.1, column: target}, optional: true}
   - {id: named, kind: verifier, verifier: "rlaif.rl.rewards.checks:exact"}
@@ -27,7 +27,7 @@ def test_a_mix_is_read_with_its_paths_beside_it(tmp_path):
     manners, safety, right, named = recipe.ingredients
     assert recipe.normalise and recipe.weights == {"facts": 2.0, "chat": 1.0}
     assert recipe.tasks == {"facts": {"right", "named"}, "chat": {"manners", "safety"}}
-    assert manners.config.constitution == tmp_path / "sub/c.yaml" and manners.config.opponents == 2 and manners.weight == 2
+    assert manners.config.critic.constitution == tmp_path / "sub/c.yaml" and manners.config.opponents == 2 and manners.weight == 2
     assert safety.config.reward_model == f"{tmp_path / 'rm'},org/hub" and safety.gate == (-1.0, -5.0)
     assert right.config.verifier == f"{tmp_path / 'mine.py'}:check" and right.optional
     assert dict(right.config.options) == {"tolerance": 0.1, "column": "target"}
@@ -46,8 +46,8 @@ def test_tasks_without_a_weight_come_as_often_as_their_rows(tmp_path):
         ("sources:\n  - {id: a, kind: modle}", "mix.yaml:2:19: sources[a].kind: found 'modle'; allowed: critic, model, "),
         ("sources:\n  - {id: a, kind: model}", "mix.yaml:2:5: sources[a].reward_model: missing; this key is required"),
         (
-            "sources:\n  - {id: a, kind: gold, judge: score}",
-            "mix.yaml:2:25: sources[a].judge: unknown key; allowed: id, kind, weight, optional, gate",
+            "sources:\n  - {id: a, kind: gold, feedback: score}",
+            "mix.yaml:2:25: sources[a].feedback: unknown key; allowed: id, kind, weight, optional, gate",
         ),
         ("sources:\n  - {id: a, kind: gold}\n  - {id: a, kind: gold}", "mix.yaml:3:10: sources[a].id: found 'a' again"),
         ("sources:\n  - {id: a, kind: gold, weight: 0}", "mix.yaml:1:1: sources: every weight is 0"),

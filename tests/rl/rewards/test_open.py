@@ -36,7 +36,7 @@ def test_the_labs_critic_rewards_what_gold_rewards():
     for name in ("polite", "harmless", "evidence", "humble", "helpful"):
         truth = torch.tensor([found[name] for found in golds])
         assert torch.corrcoef(torch.stack([rewards.columns[name], truth]))[0, 1] > 0.9, name
-    assert opened.facts["judge"] == "score" and opened.facts["critic"] == opened.source.engine.identity
+    assert opened.facts["feedback"] == "score" and opened.facts["critic"] == opened.source.engine.identity
 
 
 def test_gold_is_the_mean_of_the_gold_scores():
