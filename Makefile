@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm check clean
+.PHONY: install install-vllm demo test test-vllm coverage check hooks clean
 
 install: .venv/installed
 
@@ -39,10 +39,18 @@ test: install
 test-vllm: install-vllm
 	$(BIN)/python -m pytest -m vllm
 
+# Which lines and branches of rlaif/ the tests reach, those of the commands that they start included.
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Run the checks before each commit.
+hooks: install
+	$(BIN)/pre-commit install
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.errors import RunFailed
+from rlaif.label.config import LabelConfig
 from rlaif.label.run import run_label
-from rlaif.label.setup import LabelConfig
-from rlaif.sample.run import SampleConfig, run_sample
+from rlaif.sample.config import SampleConfig
+from rlaif.sample.run import run_sample
+from rlaif.settings import configure
 from tests.faults.server import FAULTS, FaultServer, serving
 
 DELAY, HELD = 0.2, 300.0
@@ -37,12 +39,14 @@ def run(folder: Path, command: str, faults: tuple[str, ...], name: str) -> dict[
         began = time.monotonic()
         try:
             if command == "sample":
-                config = SampleConfig(source, server.url, out / "rows.jsonl", n=3, store=store)
-                run_sample(config)
-                written, listed = config.out, config.failures
+                written = out / "rows.jsonl"
+                sampled = configure(SampleConfig, source=source, model=server.url, out=written, samples=3, store=store)
+                run_sample(sampled)
+                listed = sampled.failures
             else:
                 settings: dict[str, Any] = {"constitution": folder / "c.yaml", "critic": server.url, "max_failure_rate": 1.0}
-                run_label(LabelConfig(source, out=out, store=store, reasons=command == "label --reasons", **settings))
+                settings |= {"store": store, "reasons": command == "label --reasons"}
+                run_label(configure(LabelConfig, source=source, out=out, **settings))
                 written, listed = out / "preferences.jsonl", out / "failures.jsonl"
         except RunFailed as error:
             return {"error": str(error)}

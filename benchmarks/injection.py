@@ -27,6 +27,7 @@ from transformers import AutoTokenizer
 
 from rlaif.critic.modes.compare import first_label, sure
 from rlaif.critic.templates import Template, load_template
+from rlaif.data.rows import Turn
 from rlaif.engines import EngineConfig
 from rlaif.engines.base import Choice, Failure, Message, Prompt, Segment
 from rlaif.engines.open import lab_model
@@ -140,7 +141,7 @@ def tokenizers() -> dict[str, Any]:
 def prompts(rng: random.Random, clean: bool = False) -> Iterator[tuple[str, Prompt]]:
     """The prompt of every template, hostile in every slot that is not trusted; ``clean``: the same with harmless text."""
 
-    def say(role: str) -> dict[str, str]:
+    def say(role: str) -> Turn:
         return {"role": role, "content": "word" if clean else attack(rng)}
 
     compare, score, reasons, rank, revise = (load_template(name) for name in ("compare", "score", "reasons", "rank", "revise"))
@@ -271,8 +272,9 @@ async def persuasion(n: int, seed: int = 5) -> dict[tuple[str, bool], Persuaded]
                     label, side = ("A", "a") if first else ("B", "b")
                     text = form.format(reply=worse, label=label, side=side)
                     shown = (text, better) if first else (better, text)
-                    conversation = [{"role": "user", "content": prompt}]
-                    questions.append(build(wording, conversation, [[{"role": "assistant", "content": one}] for one in shown]))
+                    conversation: list[Turn] = [{"role": "user", "content": prompt}]
+                    replies: list[list[Turn]] = [[{"role": "assistant", "content": reply}] for reply in shown]
+                    questions.append(build(wording, conversation, replies))
             answers = [sure(answer, 0.0) for answer in await engine.choose(questions, template.choices)]
             ps = [first_label(answer) if isinstance(answer, Choice) else 0.5 for answer in answers]
             wins = [(first, 1 - last) for first, last in zip(ps[::2], ps[1::2], strict=True)]

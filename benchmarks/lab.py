@@ -13,14 +13,16 @@ import asyncio
 import json
 import random
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlaif.critic.modes.compare import comparison, first_label
 from rlaif.critic.modes.score import score
 from rlaif.critic.templates import load_template
+from rlaif.data.rows import Turn
 from rlaif.engines import EngineConfig
 from rlaif.engines.base import Engine, Failure
 from rlaif.evaluate.agreement import correlation, moments
@@ -28,7 +30,7 @@ from rlaif.evaluate.calibration import ece, reliability
 from rlaif.lab import MODELS, wordings
 from rlaif.lab.gold import PRINCIPLES, read
 from rlaif.lab.policy import sampled_rows
-from rlaif.lab.world import questions, rows
+from rlaif.lab.world import Split, questions, rows
 
 COMMAND = "python benchmarks/lab.py"
 SEED = 2024
@@ -43,11 +45,11 @@ class Pair(NamedTuple):
     margin: float
 
 
-def turns(text: str) -> list[dict[str, str]]:
+def turns(text: str) -> list[Turn]:
     return [{"role": "assistant", "content": text}]
 
 
-async def compared(engine: Engine, data: list[dict], split: str) -> list[Pair]:
+async def compared(engine: Engine, data: list[dict[str, Any]], split: Split) -> list[Pair]:
     """Every non-tie pair of ``data`` under every principle, in both orders."""
     template, rng = load_template("compare"), random.Random(SEED)
     asked, prompts = [], []
@@ -60,18 +62,18 @@ async def compared(engine: Engine, data: list[dict], split: str) -> list[Pair]:
             wording = template.wording(rng.choice(wordings.texts(name, split)), None)
             asked.append((name, margin))
             for a, b in ((first, second), (second, first)):
-                conversation = [{"role": "user", "content": row["prompt"]}]
+                conversation: list[Turn] = [{"role": "user", "content": row["prompt"]}]
                 prompts.append(template.render(wording, conversation, [turns(a["text"]), turns(b["text"])]))
     answers = await engine.choose(prompts, template.choices)
-    found = []
+    pairs = []
     for (name, margin), ab, ba in zip(asked, answers[::2], answers[1::2], strict=True):
-        if isinstance(ab, Failure) or isinstance(comparison([ab, ba]), Failure):
+        if isinstance(ab, Failure) or isinstance(ba, Failure) or isinstance(comparison([ab, ba]), Failure):
             raise SystemExit(f"the critic gave no verdict: {ab} {ba}")
-        found.append(Pair(name, first_label(ab), 1 - first_label(ba), margin))
-    return found
+        pairs.append(Pair(name, first_label(ab), 1 - first_label(ba), margin))
+    return pairs
 
 
-async def scored(engine: Engine, data: list[dict]) -> dict[str, float]:
+async def scored(engine: Engine, data: list[dict[str, Any]]) -> dict[str, float]:
     """Correlation of the expected score with gold, per principle and over ``all``."""
     template, rng = load_template("score"), random.Random(SEED)
     asked, prompts = [], []
@@ -79,11 +81,13 @@ async def scored(engine: Engine, data: list[dict]) -> dict[str, float]:
         for response in row["responses"]:
             for name in PRINCIPLES:
                 wording = template.wording(rng.choice(wordings.texts(name, "train")), None)
-                conversation = [{"role": "user", "content": row["prompt"]}]
+                conversation: list[Turn] = [{"role": "user", "content": row["prompt"]}]
                 prompts.append(template.render(wording, conversation, [turns(response["text"])]))
                 asked.append((name, response["gold"][name]))
     verdicts = [score(answer) for answer in await engine.choose(prompts, template.choices)]
-    said = np.array([verdict.score for verdict in verdicts])
+    said = np.array([verdict.score for verdict in verdicts if not isinstance(verdict, Failure)])
+    if len(said) < len(verdicts):
+        raise SystemExit("the critic gave no verdict on some responses")
     gold = np.array([value for _, value in asked])
     names = np.array([name for name, _ in asked])
     per = {name: correlation(moments(said[names == name], gold[names == name])) for name in PRINCIPLES}
@@ -96,7 +100,11 @@ def accuracy(pairs: list[Pair], p: str = "ab") -> float:
 
 
 def per_principle(pairs: list[Pair], p: str = "ab") -> dict[str, float]:
-    values = {"ab": lambda pair: pair.ab, "ba": lambda pair: pair.ba, "both": lambda pair: (pair.ab + pair.ba) / 2}[p]
+    values: Callable[[Pair], float] = {
+        "ab": lambda pair: pair.ab,
+        "ba": lambda pair: pair.ba,
+        "both": lambda pair: (pair.ab + pair.ba) / 2,
+    }[p]
     right = {name: [(values(x) > 0.5) == (x.margin > 0) for x in pairs if x.principle == name] for name in PRINCIPLES}
     return {name: statistics.fmean(found) for name, found in right.items()}
 
@@ -106,7 +114,7 @@ def calibration(pairs: list[Pair], p: str) -> float:
     return ece(reliability(np.array(values), np.array([pair.margin for pair in pairs])))
 
 
-def rates(data: list[dict]) -> dict[str, float]:
+def rates(data: list[dict[str, Any]]) -> dict[str, float]:
     """Shares of replies with each attribute, and mean gold per principle."""
     found = [(row["prompt"], response) for row in data for response in row["responses"]]
     seen = [(questions()[prompt], read(questions()[prompt], response["text"])) for prompt, response in found]
@@ -142,7 +150,7 @@ async def main(n: int, models: Path) -> None:
     ended = statistics.fmean(response["finish"] == "stop" for response in replies)
     distinct = len({response["text"] for response in replies})
 
-    def figures(of) -> list[str]:
+    def figures(of: Callable[..., float]) -> list[str]:
         return [f"{of(*critics[name]):.3f}" for name in critics]
 
     summary = [

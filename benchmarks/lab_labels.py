@@ -34,7 +34,7 @@ def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int,
     display.stage("sample", 1, 0)
     asked = prompts(part, rows, seed)
     drawn = sample("lab:policy", asked, responses, seed)
-    data = [
+    data: list[dict[str, Any]] = [
         {"id": f"{seed}-{number}", "prompt": prompt, "responses": [{"text": x, "gold": gold(prompt, x)} for x in texts]}
         for number, (prompt, texts) in enumerate(zip(asked, drawn, strict=True))
     ]
@@ -126,7 +126,8 @@ def where(falling: Callable[[float], float], value: float, low: float, high: flo
 
 
 def sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))
+    logistic: Array = np.exp(-np.logaddexp(0.0, -x))
+    return logistic
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -104,7 +104,8 @@ def trained(results: Results, seeds: Sequence[int], learnt_from: Sequence[tuple[
 def others(step: Mapping[str, Any]) -> float:
     """Mean change of gold for the principles that were not drawn, by weight."""
     rest = {name: weight for name, weight in WEIGHTS.items() if name != step["principle"]}
-    return sum(weight * (step["after"][name] - step["before"][name]) for name, weight in rest.items()) / sum(rest.values())
+    total: float = sum(weight * (step["after"][name] - step["before"][name]) for name, weight in rest.items())
+    return total / sum(rest.values())
 
 
 def means(runs: Sequence[Scores]) -> list[str]:

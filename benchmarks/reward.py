@@ -134,7 +134,7 @@ def _train(folder: Path, row: Row, seed: int, display: Display) -> dict[str, dic
     scores = model.members([({"role": "user", "content": prompt},) for prompt, _ in answers], [x["text"] for _, x in answers])
     truth = np.array([total(response["gold"]) for _, response in answers])
     shutil.rmtree(out)
-    found = {prediction: _figures(combine(scores, prediction).numpy(), truth) for prediction in PREDICTIONS}
+    found: dict[str, Any] = {prediction: _figures(combine(scores, prediction).numpy(), truth) for prediction in PREDICTIONS}
     return {**found, "run": {"seconds": seconds, "spread": float(scores.std(-1, correction=0).mean())}}
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from benchmarks.lab_grid import interval, table
-from rlaif.train.config import Labels
-from rlaif.train.predict import Prediction
+from rlaif.train.config import Labels, Prediction
 
 PREDICTIONS: Sequence[Prediction] = get_args(Prediction)
 SOURCES = {

@@ -105,7 +105,7 @@ def encoder(texts: Iterable[str], folder: Path) -> str:
         sep_token_id=tokenizer.sep_token_id,
         bos_token_id=tokenizer.cls_token_id,
         eos_token_id=tokenizer.sep_token_id,
-        attn_implementation="eager",
+        attn_implementation="eager",  # type: ignore[call-arg]  # every configuration takes it
     )
     ModernBertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -217,10 +217,10 @@ def style(train: Sequence[Pair], answers: Sequence[Answer]) -> dict[Answer, floa
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         value = -torch.nn.functional.logsigmoid((first - second) / scale @ weights).mean() + 1e-3 * weights.square().sum()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     return dict(zip(answers, (features(answers) / scale @ weights.detach()).tolist(), strict=True))
 
 

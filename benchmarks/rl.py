@@ -41,7 +41,7 @@ from benchmarks.train import config_of as offline_config
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
 from rlaif.rl.config import RlConfig
-from rlaif.rl.methods import METHODS
+from rlaif.rl.methods import find_method
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
 from rlaif.train.loop import Progress
@@ -120,7 +120,7 @@ def config_for(folder: Path, name: str, run: Run, seed: int) -> RlConfig:
         "seed": seed,
         "overwrite": True,
     }
-    return replace(configure(METHODS[run.method], **{**given, **COMMON, **run.settings, **files}), rewards=reward)
+    return replace(configure(find_method(run.method), **{**given, **COMMON, **run.settings, **files}), rewards=reward)
 
 
 def source_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:

@@ -29,10 +29,10 @@ from benchmarks.lab_labels import write_records
 from benchmarks.rl import COMMON, GPU, RUNS
 from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
+from rlaif.engines.open import model_path
 from rlaif.lab.policy import MAX_TOKENS
-from rlaif.models.load import model_path
 from rlaif.rl.config import RlConfig
-from rlaif.rl.methods import METHODS
+from rlaif.rl.methods import find_method
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
@@ -62,7 +62,8 @@ def save_random(folder: Path, layers: int, hidden: int, vocabulary: int) -> int:
         eos_token_id=vocabulary - 1,  # one of that many, so hardly ever drawn
         dtype="bfloat16",
     )
-    model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+    model = Qwen3ForCausalLM(config)
+    torch.nn.Module.to(model, torch.bfloat16)
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(model_path("lab:policy"))
     tokenizer.save_pretrained(folder)
@@ -108,7 +109,7 @@ def main(shape: Sequence[int], steps: int, folder: Path) -> None:
         parameters = {"lab, rloo": policy.num_parameters(), "random, ppo": save_random(here / "random", *shape)}
         rows = {}
         for row, given in runs.items():
-            config = replace(configure(METHODS["rloo" if row.startswith("lab") else "ppo"], **given), rewards=rewards)
+            config = replace(configure(find_method("rloo" if row.startswith("lab") else "ppo"), **given), rewards=rewards)
             responses = f"{config.batch_size} × {config.samples} of {config.max_tokens}"
             rows[row] = {**measure(config), "parameters": parameters[row], "responses": responses}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"

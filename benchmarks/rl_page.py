@@ -143,9 +143,9 @@ def _watched(results: Results, name: str) -> list[Watched]:
     for key in sorted(key for key in results.found if key.startswith(f"{name}-")):
         run = results.found[key]
         columns = ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")
-        values = [np.array([line[part] for line in run["curve"]], float) for part in columns]
+        step, kl, proxy, gold = (np.array([line[part] for line in run["curve"]], float) for part in columns)
         rollouts = np.array(list(run["rollouts"].values()), float)
-        found.append(Watched(*values, rollouts=rollouts, stopped=run["stopped"], ends=run["model_of_step"]))
+        found.append(Watched(step, kl, proxy, gold, rollouts, run["stopped"], run["model_of_step"]))
     return found
 
 

@@ -148,12 +148,12 @@ def networks(peer: dict[str, Any], vocabulary: int) -> tuple[Policy, ValueNet]:
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    return (one - other).abs().max().item()
+    return float((one - other).abs().max())
 
 
 def table(results: dict[str, dict[str, list[dict[str, Any]]]], agreement: dict[str, float], arguments: list[str]) -> str:
     def median(runs: list[dict[str, Any]], name: str) -> float:
-        return statistics.median(each[name] for each in runs)
+        return float(statistics.median(each[name] for each in runs))
 
     lines = [
         "# PPO: CPU time and memory beside trl's",

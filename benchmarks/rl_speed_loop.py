@@ -12,6 +12,7 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Scorer:
         config.num_labels = 1
         self._model = Qwen3ForSequenceClassification(config).eval()
 
-    async def __call__(self, rollouts: list[Rollout]) -> Rewards:
+    async def __call__(self, rollouts: Sequence[Rollout]) -> Rewards:
         batch = collate(rollouts, 0)
         with torch.inference_mode():
             scores = self._model.score(self._model.model(input_ids=batch.ids, use_cache=False).last_hidden_state)
@@ -88,10 +89,10 @@ class Clock:
         self.figures: list[dict[str, float]] = []
         self._before = time.process_time()
 
-    def metrics(self, step: int, figures: dict[str, float]) -> None:
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None:
         now = time.process_time()
         self.cpu.append(now - self._before)
-        self.figures.append(figures)
+        self.figures.append(dict(figures))
         self._before = now
 
     def samples(self, *_: Any) -> None: ...

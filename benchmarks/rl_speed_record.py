@@ -8,6 +8,7 @@ caller's variables shows all that went in, without a change to the program that 
 
 import runpy
 import sys
+from typing import Any
 
 import torch
 import trl.experimental.ppo.ppo_trainer as peer
@@ -18,26 +19,29 @@ CALLS = 4
 
 
 def main(out: str, driver: str, arguments: list[str]) -> None:
-    mean, found, calls = peer.masked_mean, {"epochs": []}, 0
+    mean, calls = peer.masked_mean, 0
+    computed: dict[str, Any] = {"epochs": []}
 
-    def masked_mean(*given, **named):
+    def masked_mean(*given: Any, **named: Any) -> Any:
         nonlocal calls
         caller = sys._getframe(1)
         if caller.f_code.co_name != "train":
             return mean(*given, **named)
         here = caller.f_locals
         if calls == 0:
-            found.update({name: here[name] for name in KEPT})
+            computed.update({name: here[name] for name in KEPT})
             for name in ("policy", "value_model"):
                 weights = getattr(here["self"].accelerator.unwrap_model(here["model"]), name).state_dict()
-                found[name] = {key: value.clone() for key, value in weights.items()}
+                computed[name] = {key: value.clone() for key, value in weights.items()}
             args = here["args"]
-            found["args"] = {name: getattr(args, name) for name in ("kl_coef", "gamma", "lam", "cliprange", "cliprange_value")}
+            computed["args"] = {
+                name: getattr(args, name) for name in ("kl_coef", "gamma", "lam", "cliprange", "cliprange_value")
+            }
         calls += 1
         if calls % CALLS == 0 and here["update"] == 1:
             step = {name: here[name].detach().clone() for name in ("new_logprobs", "vpred", "pg_loss", "vf_loss")}
-            found["epochs"].append({"rows": torch.as_tensor(here["micro_batch_inds"]), **step})
-            torch.save(found, out)
+            computed["epochs"].append({"rows": torch.as_tensor(here["micro_batch_inds"]), **step})
+            torch.save(computed, out)
         return mean(*given, **named)
 
     peer.masked_mean = masked_mean

@@ -103,7 +103,7 @@ def config_of(folder: Path, row: str, source: str, seed: int) -> TrainConfig:
     recipe, (method, _, labels) = RECIPES[row], row.replace("best-of-n", "sft").partition("-")
     data = folder / f"labels-{seed}" / (f"{source}-best" if row == "best-of-n" else source)
     config = training(method, recipe, data / FILES.get(method, "preferences.jsonl"), folder / f"{row}-{source}-{seed}", seed)
-    return replace(config, labels=labels or "soft")
+    return replace(config, labels="hard" if labels == "hard" else "soft")
 
 
 def training(method: str, recipe: Recipe, source: Path, out: Path, seed: int) -> TrainConfig:

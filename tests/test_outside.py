@@ -50,6 +50,19 @@ def test_an_engine(rlaif, tmp_path):
     assert row["p_chosen"] == pytest.approx(15 / 21, abs=1e-6) and row["critic"] == "outside.engine:Longer 1"
 
 
+def test_a_mode(rlaif, tmp_path):
+    write_rows(tmp_path, [{"prompt": "How do I boil an egg?", "responses": ["Boil it for ten minutes, friend.", "Go away."]}])
+    critic = ["--critic", "lab", "--constitution", str(ROOT / "constitutions" / "lab.yaml")]
+    for name, mode in (("own", "score"), ("outside", "tests.outside.mode:HIGHEST")):
+        code, _, err = rlaif("label", "rows.jsonl", *critic, "--mode", mode, "--out", name)
+        assert code == 0, err
+    own, outside = (
+        [json.loads(line) for line in (tmp_path / name / "scores.jsonl").read_text().splitlines()] for name in ("own", "outside")
+    )
+    assert len(own) == len(outside) == 2 and own != outside
+    assert all(-1 <= row["score"] <= 1 for row in outside)
+
+
 def test_an_offline_loss(rlaif, tmp_path):
     write_rows(tmp_path, PAIRS)
     method = "tests.outside.loss:Hinge"

@@ -7,10 +7,11 @@ responses of a pair turns every result p into 1 − p, and the order of the prin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rlaif.constitution.types import Aggregate
+from rlaif.constitution.types import Aggregate, Principle
+from rlaif.critic.verdict import Comparison, Failure, Score
 
 
 class Opinion(NamedTuple):
@@ -19,6 +20,14 @@ class Opinion(NamedTuple):
     value: float | None
     weight: float
     gate: float | None = None
+
+
+def opinions(judged: Iterable[tuple[Principle, Comparison | Score | Failure]]) -> list[Opinion]:
+    """Each principle's verdict as an opinion, missing where it failed."""
+    return [
+        Opinion(None if isinstance(verdict, Failure) else verdict.value, principle.weight, principle.gate)
+        for principle, verdict in judged
+    ]
 
 
 def preference(opinions: Sequence[Opinion], how: Aggregate) -> float | None:

@@ -1,37 +1,63 @@
-"""Answers that the store does not hold yet: asked of the engine, and kept as they come."""
+"""The one way to ask an engine: look in the store, ask for what is missing, keep it as it comes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from rlaif.critic.store import Answer, VerdictStore
-from rlaif.engines.base import Engine, Prompt
+from rlaif.engines.base import Engine
+
+Wanted = TypeVar("Wanted")
+Draw = Callable[[Sequence[Wanted]], Awaitable[Sequence[Answer]]]
 
 
-async def fresh_answers(
-    engine: Engine,
-    prompts: Mapping[bytes, Prompt],
-    ask: Callable[[list[Prompt]], Awaitable[Sequence[Answer]]],
-    store: VerdictStore | None,
-) -> dict[bytes, Answer]:
-    """The engine's answer to each prompt, by its key. ask: one of the engine's two calls.
+class Answers(NamedTuple):
+    """answers: by key. asked: how many of them an engine gave just now."""
 
-    They are stored in one go, unless the engine says that its answers may be had in pieces (``Engine``): then each piece is
-    stored when it is there, so that a run that ends early keeps all that was answered.
+    answers: dict[bytes, Answer]
+    asked: int
+
+
+async def answered(engine: Engine, wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: VerdictStore) -> Answers:
+    """The answer to each of ``wanted``, by its key: as stored, or as ``draw`` gives it, kept before it is used.
+
+    draw: asks ``engine``, and answers in order. It is called once with all that is missing, unless the engine says that its
+    answers may be had in pieces (``Engine``): then each piece is stored when it is there, so that a run that ends early keeps
+    all that was answered. What another caller is being answered just now is not asked again: its answer is waited for.
     """
-    size = getattr(engine, "piece", None) or max(1, len(prompts))
-    names = list(prompts)
+    answers, asked = store.get(list(wanted)), 0
+    while missing := [name for name in wanted if name not in answers]:
+        elsewhere = {name: store.under_way[name] for name in missing if name in store.under_way}
+        own = {name: wanted[name] for name in missing if name not in elsewhere}
+        answers |= await _drawn(own, draw, store, getattr(engine, "piece", None) or max(1, len(own)))
+        asked += len(own)
+        for name, other in elsewhere.items():
+            answer = await asyncio.shield(other)
+            if answer is not None:
+                answers[name] = answer
+    return Answers(answers, asked)
 
-    async def piece(some: list[bytes]) -> dict[bytes, Answer]:
-        answers = dict(zip(some, await ask([prompts[name] for name in some]), strict=True))
-        if store:
-            store.put(answers.items())
-        return answers
+
+async def _drawn(wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: VerdictStore, size: int) -> dict[bytes, Answer]:
+    """The answers as they are kept, drawn ``size`` at a time."""
+    names, kept = list(wanted), dict[bytes, Answer]()
+    under_way = {name: asyncio.get_running_loop().create_future() for name in names}
+    store.under_way |= under_way
+
+    async def piece(some: list[bytes]) -> None:
+        fresh = dict(zip(some, await draw([wanted[name] for name in some]), strict=True))
+        store.put(fresh.items())
+        kept.update(fresh | store.get(some))  # where another process was faster, its answer is the one that stays
 
     tasks = [asyncio.create_task(piece(names[start : start + size])) for start in range(0, len(names), size)]
     try:
-        return {name: answer for part in await asyncio.gather(*tasks) for name, answer in part.items()}
+        await asyncio.gather(*tasks)
+        return {name: kept[name] for name in names}
     finally:
         for task in tasks:
             task.cancel()
+        for name, future in under_way.items():
+            del store.under_way[name]
+            future.set_result(kept.get(name))  # None where this came to nothing: who waits for it asks anew

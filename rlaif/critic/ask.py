@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-from rlaif.critic.answers import fresh_answers
+from rlaif.critic.answers import answered
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
-from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
-from rlaif.engines.base import Choice, Engine, FailureReason, Generation
+from rlaif.critic.verdict import Failure, Verdict
+from rlaif.engines.base import Choice, Engine, FailureReason, Generation, Sampling
 
 
 @dataclass
@@ -50,53 +49,53 @@ class Critic:
     async def ask(self, questions: Iterable[Question]) -> Replies:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
-        answers = self.store.get(list(wanted))
-        missing = [question for name, question in wanted.items() if name not in answers]
-        reasons = await self._reasons(list(wanted.values())) if self.judge.template.then else {}
+        answers, asked = await answered(self.engine, wanted, self._answered, self.store)
+        followed = {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
+        reasons = await self._reasons(followed) if self.judge.template.then else {}
         unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
         rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
-        fresh = await self._fresh([question for question in missing if question.key not in unreasoned], rationales)
-        self.store.put(unreasoned.items())
-        return Replies(answers | fresh | unreasoned, rationales, len(missing))
+        return Replies(answers | unreasoned, rationales, asked)
 
-    def verdict(self, asked: Asked, replies: Replies) -> Comparison | Score | Ranking | Failure:
+    def verdict(self, asked: Asked, replies: Replies) -> Verdict | Failure:
         """The judge's reading of the answers to ``asked``."""
         answers = [replies.answers[question.key] for question in asked.questions]
         reasons = [replies.rationales.get(question.key) for question in asked.questions]
-        rationales = [None if reason is None else reason.text for reason in reasons]
-        return self.judge.verdict(answers, rationales, len(asked.questions[0].responses))
+        return self.judge.verdict(answers, [None if reason is None else reason.text for reason in reasons], asked.shown)
 
-    async def _fresh(self, questions: Sequence[Question], rationales: dict[bytes, Generation]) -> dict[bytes, Answer]:
-        if self.judge.template.mode == "rank":
-            return await self._generated([(question.key, question) for question in questions])
-        told = {name: rationale.text for name, rationale in rationales.items()}
-        prompts = {question.key: self.judge.prompt(question, told.get(question.key)) for question in questions}
-        choices = self.judge.template.choices
-        return await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
+    async def _answered(self, questions: Sequence[Question]) -> list[Answer]:
+        """The engine's answer to each question, after a rationale where the judge asks for one; without that, its failure."""
+        if self.judge.mode.drawing(len(questions[0].responses)):
+            return await self._written(questions)
+        reasons = await self._reasons({question.key: question for question in questions}) if self.judge.template.then else {}
+        answers: dict[bytes, Answer] = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
+        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
+        ready = [question for question in questions if question.key not in answers]
+        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
+        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
+        answers |= {question.key: choice for question, choice in zip(ready, choices, strict=True)}
+        return [answers[question.key] for question in questions]
 
-    async def _reasons(self, questions: Sequence[Question]) -> dict[bytes, Generation | Failure]:
-        """The rationale of each question, by the question's key: as stored, else drawn now and stored before it is used."""
-        names = {question.key: key("rationale", question.key.hex()) for question in questions}
-        found = self.store.get(list(names.values()))
-        found |= await self._generated([(names[q.key], q) for q in questions if names[q.key] not in found])
-        reasons: dict[bytes, Generation | Failure] = {}
-        for question, name in names.items():
-            answer = found[name]
-            assert isinstance(answer, list | Failure)
-            reasons[question] = whole(answer[0], self.judge.reasons.max_tokens) if isinstance(answer, list) else answer
-        return reasons
-
-    async def _generated(self, named: Sequence[tuple[bytes, Question]]) -> dict[bytes, Answer]:
-        """What the critic writes in answer to each question, under the name it is given; one call for each way of drawing."""
-        ways: dict[str, list[tuple[bytes, Question]]] = {}
-        for name, question in named:
-            ways.setdefault(repr(self.judge.drawing(question)), []).append((name, question))
+    async def _written(self, questions: Sequence[Question]) -> list[Answer]:
+        """What the critic writes first in answer to each question; one call for each way of drawing."""
+        ways: dict[Sampling, list[Question]] = {}
+        for question in questions:
+            ways.setdefault(self.judge.drawing(question), []).append(question)
         written: dict[bytes, Answer] = {}
-        for group in ways.values():
-            prompts = {name: self.judge.prompt(question) for name, question in group}
-            drawing = self.judge.drawing(group[0][1])
-            written |= await fresh_answers(self.engine, prompts, partial(self.engine.generate, sampling=drawing), self.store)
-        return written
+        for sampling, alike in ways.items():
+            texts = await self.engine.generate([self.judge.prompt(question) for question in alike], sampling)
+            written |= zip((question.key for question in alike), texts, strict=True)
+        return [written[question.key] for question in questions]
+
+    async def _reasons(self, questions: Mapping[bytes, Question]) -> dict[bytes, Generation | Failure]:
+        """The rationale of each question, by the question's key."""
+        names = {key("rationale", name.hex()): name for name in questions}
+        wanted = {name: questions[of] for name, of in names.items()}
+        written = await answered(self.engine, wanted, self._written, self.store)
+        reasons: dict[bytes, Generation | Failure] = {}
+        for name, answer in written.answers.items():
+            assert isinstance(answer, list | Failure)
+            reasons[names[name]] = whole(answer[0], self.judge.reasons.max_tokens) if isinstance(answer, list) else answer
+        return reasons
 
 
 def whole(rationale: Generation, most: int) -> Generation | Failure:

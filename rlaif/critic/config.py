@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlaif.constitution.types import Aggregate
-from rlaif.critic.modes.compare import Orders
-from rlaif.critic.templates import Mode
+from rlaif.critic.modes import MODES
+from rlaif.critic.modes.base import Mode, Orders
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.settings import flag, nested, setting
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rlaif.critic.ask import Critic
     from rlaif.critic.judge import Judge
     from rlaif.critic.store import VerdictStore
-    from rlaif.critic.templates import Template
+    from rlaif.critic.templates import Form, Template
     from rlaif.engines.base import Engine
 
 PANEL, REASONS = "Critic", "Critic's reasons"
@@ -45,7 +45,12 @@ class CriticConfig:
         path=True,
     )
     constitution: Path | None = setting(None, "The principles, in YAML.", panel=PANEL)
-    mode: Mode = setting("compare", "compare pairs, score single responses, or rank all of a row's.", panel=PANEL)
+    mode: str = setting(
+        "compare",
+        "compare pairs, score single responses, or rank all of a row's; or module:Name.",
+        panel=PANEL,
+        known=lambda: MODES,
+    )
     aggregate: Aggregate | None = setting(None, "weighted, sampled or worst, in place of the constitution's.", panel=PANEL)
     orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
     prompts: Path | None = setting(None, "Folder of prompt templates in place of the shipped.", panel=PANEL)
@@ -68,10 +73,11 @@ class CriticConfig:
         from rlaif.constitution.load import load_constitution
         from rlaif.critic.templates import load_template
 
-        self._check()
+        mode: Mode[Any] = MODES[self.mode]
+        self._check(mode)
         if self.constitution is None:
             raise UsageError("--constitution is missing: the principles to judge by, in YAML")
-        template = load_template("reasons" if self.reasons else self.mode, self.prompts)
+        template = load_template(self.form, self.prompts)
         constitution = load_constitution(self.constitution)
         if self.shots and not any(principle.examples for principle in constitution.principles):
             raise UsageError(f"--shots: no principle of {self.constitution} has examples")
@@ -114,19 +120,27 @@ class CriticConfig:
         template = fitted(template, engines)
         return tuple(Critic(engine, self.judge(constitution, template, engine.identity), store) for engine in engines)
 
-    def _check(self) -> None:
+    @property
+    def form(self) -> Form:
+        """Of the prompt template that is asked. Raises UsageError where ``reasons`` are wanted of a mode that has none."""
+        mode: Mode[Any] = MODES[self.mode]
+        form = mode.reasons if self.reasons else mode.form
+        if form is None:
+            raise UsageError(f"--reasons needs {modes_with('reasons')}")
+        return form
+
+    def _check(self, mode: Mode[Any]) -> None:
         defaults = {item.name: item.default for item in fields(self)}
 
         def given(name: str) -> bool:
             return bool(getattr(self, name) != defaults[name])
 
-        compares = self.mode == "compare"
+        for name in ("shots", "orders", "min_mass"):
+            if given(name) and name not in mode.settings:
+                value = f" {getattr(self, name)}" if name == "orders" else ""
+                raise UsageError(f"{flag(name)}{value} needs {modes_with(name)}")
         for name, used, needed, having in (
-            ("reasons", self.reasons, "--mode compare", compares),
-            ("shots", self.shots > 0, "--mode compare", compares),
             ("shots", self.shots > 0, "no --reasons: examples come without any", not self.reasons),
-            ("orders", given("orders"), "--mode compare or rank", self.mode != "score"),
-            ("min_mass", given("min_mass"), "--mode compare or score", self.mode != "rank"),
             ("reasons_tokens", given("reasons_tokens"), "--reasons", self.reasons),
             ("votes_temperature", given("votes_temperature"), "--votes 2 or more", self.votes > 1),
             ("votes", self.votes > 1, "--reasons: without them every vote is the same", self.reasons),
@@ -134,11 +148,16 @@ class CriticConfig:
             ("clamp", self.clamp is not None, "--reasons: only reasoned labels are too sure of themselves", self.reasons),
         ):
             if used and not having:
-                value = f" {getattr(self, name)}" if name == "orders" else ""
-                raise UsageError(f"{flag(name)}{value} needs {needed}")
+                raise UsageError(f"{flag(name)} needs {needed}")
         low, high = self.clamp or (0.0, 1.0)
         if not (0 <= low < 0.5 and abs(low + high - 1) < 1e-9):
             raise UsageError(
                 f"--clamp {low:g} {high:g}: expected two numbers that sum to 1, such as .4 .6: the order of a pair's responses "
                 "is arbitrary, so the bounds must be symmetric"
             )
+
+
+def modes_with(setting: str) -> str:
+    """The modes that a setting means something in, as the user names them."""
+    meant = [name for name, mode in MODES.items() if setting in mode.settings]
+    return f"--mode {' or '.join(meant)}"

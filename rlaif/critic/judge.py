@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from rlaif.constitution.types import Aggregate, Constitution, Principle
 from rlaif.critic.aggregate import draw
 from rlaif.critic.examples import shots
-from rlaif.critic.modes.compare import ORDERS, Orders, averaged, comparison
-from rlaif.critic.modes.rank import ranking, reply_pattern, reply_tokens
-from rlaif.critic.modes.score import score
+from rlaif.critic.modes import MODES
+from rlaif.critic.modes.base import ORDERS, Mode, Orders, Reading
 from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
-from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Ranking, Rationale, Score
+from rlaif.critic.verdict import MIN_MASS, Failure, Verdict
 from rlaif.data.rows import Row, Turn
-from rlaif.engines.base import Choice, Prompt, Sampling
+from rlaif.engines.base import Prompt, Sampling
 
 REASONS = Sampling(max_tokens=512, temperature=0.0)
 """How a rationale is drawn unless the user says otherwise: greedily, as in Lee et al. 2023 §2."""
@@ -39,10 +39,15 @@ class Question:
 
 
 class Asked(NamedTuple):
-    """What one verdict needs: the principle, and its questions in the order that ``Judge.verdict`` expects answers."""
+    """What one verdict needs: the principle, and its questions in the order that ``Judge.verdict`` expects answers.
+
+    shown: for each response of the subject, its place among the different ones: those that are the same are shown once, and
+    where all are, nothing is asked.
+    """
 
     principle: Principle
     questions: tuple[Question, ...]
+    shown: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,21 +70,29 @@ class Judge:
     votes: int = 1
     clamp: tuple[float, float] = (0.0, 1.0)
 
+    @cached_property
+    def mode(self) -> Mode[Any]:
+        """What the template asks."""
+        mode: Mode[Any] = MODES[self.template.mode]
+        return mode
+
     def ask(self, row: Row, subject: tuple[int, ...], principles: Sequence[Principle] | None = None) -> list[Asked]:
-        """Questions about ``subject``: indices of two of the row's responses to compare, of one to score, or of all to rank.
+        """Questions about ``subject``, indices of the row's responses (see ``Mode.subjects``).
 
         principles: what to ask about instead of all that applies.
         """
-        responses = tuple(row.responses[index].turns for index in subject)
-        samples = []
-        for swapped in ORDERS[self.orders] if len(subject) > 1 else (False,):
-            shown = responses[::-1] if swapped else responses
-            samples.append((shown, key(row.conversation, shown).hex()))
+        responses = [row.responses[index].turns for index in subject]
+        different = tuple(turns for number, turns in enumerate(responses) if turns not in responses[:number])
+        shown = tuple(different.index(turns) for turns in responses)
+        orders = ORDERS[self.orders] if len(different) > 1 else (False,) if len(subject) == 1 else ()
+        listed = [different[::-1] if swapped else different for swapped in orders]
+        samples = [(some, key(row.conversation, some).hex()) for some in listed]
         asked = []
         for principle in self._principles(row, subject) if principles is None else principles:
             examples = shots(principle, self.template.choices, self.shots, row.conversation)
-            once = [self._question(principle, row.conversation, shown, digest, examples) for shown, digest in samples]
-            asked.append(Asked(principle, tuple(self._vote(one, vote) for vote in range(self.votes) for one in once)))
+            once = [self._question(principle, row.conversation, some, digest, examples) for some, digest in samples]
+            questions = tuple(self._vote(question, vote) for vote in range(self.votes) for question in once)
+            asked.append(Asked(principle, questions, shown))
         return asked
 
     def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
@@ -87,35 +100,19 @@ class Judge:
         return self.template.render(question.wording, question.conversation, question.responses, question.shots, rationale)
 
     def drawing(self, question: Question) -> Sampling:
-        """How the text that answers the question is generated: a rationale, or a ranking."""
-        if self.template.mode == "rank":
-            n = len(question.responses)
-            return Sampling(max_tokens=reply_tokens(n), temperature=0.0, pattern=reply_pattern(n))
-        return replace(self.reasons, seed=self.reasons.seed + question.vote)
+        """How the text is drawn that the critic writes first: the mode's answer where that is a text, else a rationale."""
+        reasons = replace(self.reasons, seed=self.reasons.seed + question.vote)
+        return self.mode.drawing(len(question.responses)) or reasons
 
     def verdict(
-        self, answers: Sequence[Answer], rationales: Sequence[str | None] = (), listed: int = 0
-    ) -> Comparison | Score | Ranking | Failure:
+        self, answers: Sequence[Answer], rationales: Sequence[str | None] = (), shown: Sequence[int] = (0, 1)
+    ) -> Verdict | Failure:
         """The verdict from the answers to one ``Asked``.
 
-        rationales: the reasons that each answer followed, None where it followed none. listed: how many responses a ranking
-            is of.
+        rationales: the reasons that each answer followed, None where it followed none. shown: see ``Asked``.
         """
-        if self.template.mode == "rank":
-            return ranking([answer for answer in answers if not isinstance(answer, Choice)], listed, self.orders)
-        choices = [answer for answer in answers if not isinstance(answer, list)]
-        if self.template.mode == "score":
-            return score(choices[0], self.min_mass)
-        once = len(ORDERS[self.orders])
-        votes = [
-            comparison(choices[start : start + once], self.orders, self.min_mass, self.clamp)
-            for start in range(0, len(choices), once)
-        ]
-        found = averaged(votes)
-        if isinstance(found, Failure) or not any(rationales):
-            return found
-        told = zip(ORDERS[self.orders] * self.votes, rationales, strict=True)
-        return replace(found, rationales=tuple(Rationale(swapped, text) for swapped, text in told if text is not None))
+        verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, Reading(self.orders, self.min_mass, self.clamp))
+        return verdict
 
     def _principles(self, row: Row, subject: tuple[int, ...]) -> list[Principle]:
         applying = [principle for principle in self.constitution.principles if principle.applies(row.extra)]

@@ -1,64 +1,112 @@
-"""From each critic's verdict to the jury's: the mean of those that are there, every critic's own beside it."""
+"""One or several critics who judge by the same constitution: each is asked, and the mean of those with a verdict counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from rlaif.constitution.types import Principle
+from rlaif.critic.ask import Critic, Replies
+from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
+from rlaif.critic.modes.base import Mode, Subject
 from rlaif.critic.modes.compare import averaged
-from rlaif.critic.modes.rank import compared
-from rlaif.critic.modes.score import p_better
-from rlaif.critic.verdict import Comparison, Failure, Ranking, Score
+from rlaif.critic.verdict import Comparison, Failure, Score, Verdict
+from rlaif.data.rows import Row
 
-Found = Comparison | Score | Ranking | Failure
+Verdicts = dict[Principle, list[dict[Subject, Verdict | Failure]]]
+"""Of one row: by principle, each critic's by subject."""
 
 
-def on_pair(found: Mapping[tuple[int, ...], Sequence[Found]], first: int, second: int) -> list[Comparison | Failure]:
-    """Each critic's verdict on two responses of a row, from whatever the critics were asked about.
+class Plan(NamedTuple):
+    """What each critic is asked about one subject of a row."""
 
-    found: by what was asked about (the pair itself, single responses, or the list of all), one verdict per critic.
-    """
-    if (first, second) in found and not any(isinstance(one, Ranking) for one in found[first, second]):
-        return [one for one in found[first, second] if isinstance(one, Comparison | Failure)]
-    if (first,) in found:
-        return [_scored(one, other) for one, other in zip(found[first,], found[second,], strict=True)]
-    (whole,) = found.values()
-    return [compared(one, first, second) if isinstance(one, Ranking) else _failure(one) for one in whole]
+    subject: Subject
+    by_critic: list[list[Asked]]
+
+
+@dataclass(frozen=True)
+class Jury:
+    """critics: at least one. All have the same constitution and mode."""
+
+    critics: tuple[Critic, ...]
+
+    @property
+    def judge(self) -> Judge:
+        """The first critic's; the others differ from it in the engine alone."""
+        return self.critics[0].judge
+
+    @property
+    def mode(self) -> Mode[Any]:
+        return self.judge.mode
+
+    @property
+    def identity(self) -> str:
+        return " + ".join(critic.judge.identity for critic in self.critics)
+
+    def plan(self, row: Row, subject: Subject, principles: Sequence[Principle] | None = None) -> Plan:
+        """principles: what to ask about instead of all that applies to the row."""
+        return Plan(subject, [critic.judge.ask(row, subject, principles) for critic in self.critics])
+
+    async def ask(self, plans: Iterable[Plan], replies: Replies) -> None:
+        """Put to the critics, all at once, what ``replies`` does not hold yet, and add their answers to it."""
+        wanted: list[list[Question]] = [[] for _ in self.critics]
+        for plan in plans:
+            for questions, asked in zip(wanted, plan.by_critic, strict=True):
+                questions += [question for question in in_cache_order(asked) if question.key not in replies.answers]
+        for fresh in await asyncio.gather(*(critic.ask(some) for critic, some in zip(self.critics, wanted, strict=True))):
+            replies.add(fresh)
+
+    def verdicts(self, plans: Iterable[Plan], replies: Replies) -> Verdicts:
+        """The verdicts on one row, all of whose plans have been asked."""
+        verdicts: Verdicts = {}
+        for plan in plans:
+            for same in zip(*plan.by_critic, strict=True):
+                by_critic = verdicts.setdefault(same[0].principle, [{} for _ in self.critics])
+                for critic, asked, by_subject in zip(self.critics, same, by_critic, strict=True):
+                    by_subject[plan.subject] = critic.verdict(asked, replies)
+        return verdicts
+
+    def on_pair(self, verdicts: Verdicts, first: int, second: int) -> list[tuple[Principle, Comparison | Failure]]:
+        """The jury's verdict on two of the row's responses by each principle that says something of them."""
+        judged = []
+        for principle, by_critic in verdicts.items():
+            said = [self.mode.on_pair(by_subject, first, second) for by_subject in by_critic]
+            known = [verdict for verdict in said if verdict is not None]
+            if known:
+                judged.append((principle, agreed(known)))
+        return judged
+
+    def on_response(self, verdicts: Verdicts, index: int) -> list[tuple[Principle, Score | Failure]]:
+        """The jury's verdict on one of the row's responses by each principle that says something of it."""
+        judged = []
+        for principle, by_critic in verdicts.items():
+            said = [self.mode.on_response(by_subject, index) for by_subject in by_critic]
+            known = [verdict for verdict in said if verdict is not None]
+            if known:
+                judged.append((principle, agreed_score(known)))
+        return judged
 
 
 def agreed(verdicts: Sequence[Comparison | Failure]) -> Comparison | Failure:
     """The jury's verdict on a pair: the mean over the critics that have one; the first failure where none has."""
-    found = averaged(verdicts)
-    if len(verdicts) == 1 or isinstance(found, Failure):
-        return found
-    return replace(found, jury=tuple(one.p if isinstance(one, Comparison) else None for one in verdicts))
+    mean = averaged(verdicts)
+    if len(verdicts) == 1 or isinstance(mean, Failure):
+        return mean
+    return replace(mean, jury=tuple(verdict.p if isinstance(verdict, Comparison) else None for verdict in verdicts))
 
 
-def agreed_score(verdicts: Sequence[Found]) -> Score | Failure:
+def agreed_score(verdicts: Sequence[Score | Failure]) -> Score | Failure:
     """The jury's score of a response: the mean of the critics' label distributions, and so of their scores."""
-    there = [one for one in verdicts if isinstance(one, Score)]
-    if not there:
-        return _failure(verdicts[0])
-    if len(verdicts) == 1:
-        return there[0]
+    there = [verdict for verdict in verdicts if isinstance(verdict, Score)]
+    if not there or len(verdicts) == 1:
+        return verdicts[0]
     return Score(
-        score=sum(one.score for one in there) / len(there),
-        distribution=tuple(sum(ps) / len(there) for ps in zip(*(one.distribution for one in there), strict=True)),
-        mass=min(one.mass for one in there),
-        raw=tuple(text for one in there for text in one.raw),
-        cut=max(one.cut for one in there),
-        jury=tuple(one.score if isinstance(one, Score) else None for one in verdicts),
+        score=sum(verdict.score for verdict in there) / len(there),
+        distribution=tuple(sum(ps) / len(there) for ps in zip(*(verdict.distribution for verdict in there), strict=True)),
+        mass=min(verdict.mass for verdict in there),
+        raw=tuple(text for verdict in there for text in verdict.raw),
+        cut=max(verdict.cut for verdict in there),
+        jury=tuple(verdict.score if isinstance(verdict, Score) else None for verdict in verdicts),
     )
-
-
-def _scored(one: Found, other: Found) -> Comparison | Failure:
-    """Two responses' scores as a verdict on the pair: the probability that the first has the better label."""
-    if isinstance(one, Score) and isinstance(other, Score):
-        p = p_better(one.distribution, other.distribution)
-        return Comparison(p, None, min(one.mass, other.mass), one.raw + other.raw, max(one.cut, other.cut))
-    return _failure(one if isinstance(one, Failure) else other)
-
-
-def _failure(verdict: Found) -> Failure:
-    assert isinstance(verdict, Failure)
-    return verdict

@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.aggregate import draw
-from rlaif.critic.answers import fresh_answers
+from rlaif.critic.answers import answered
 from rlaif.critic.examples import critique_shots
 from rlaif.critic.store import Answer, VerdictStore, key
-from rlaif.critic.templates import Shot, Template
+from rlaif.critic.templates import Form, Shot, Template
 from rlaif.data.rows import Row, Turn
 from rlaif.engines.base import Engine, Failure, FailureReason, Prompt, Sampling
 
+FORM = Form("revise", "revise", ("response",), then=frozenset({"critique", "principle"}))
+"""Of the template that asks for a critique and then for the revision."""
 _FENCED = re.compile(r"<response>\s*(.*?)\s*</response>", re.DOTALL)
 
 
@@ -133,16 +135,10 @@ class Reviser:
         return self.template.render(request.critique, conversation, [response], request.shots, critique, request.revise)
 
     async def _written(self, prompts: Mapping[bytes, Prompt]) -> dict[bytes, Answer]:
-        """The answer to each prompt, by its key: as stored, else drawn now and stored before it is used."""
-        found = self.store.get(list(prompts))
-        missing = [name for name in prompts if name not in found]
-        if missing:
-            asked = {name: prompts[name] for name in missing}
-            generate = partial(self.engine.generate, sampling=self.sampling)
-            fresh = await fresh_answers(self.engine, asked, generate, self.store)
-            # Read back: where another chunk was faster with the same question, its answer is the one that stays.
-            found |= fresh | self.store.get(missing)
-        return found
+        """The answer to each prompt, by its key."""
+        generate = partial(self.engine.generate, sampling=self.sampling)
+        written = await answered(self.engine, prompts, generate, self.store)
+        return written.answers
 
     def _read(self, answer: Answer, what: str) -> str | Failure:
         if not isinstance(answer, list):

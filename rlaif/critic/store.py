@@ -6,6 +6,7 @@ time, so a change of weights or thresholds asks nothing. One SQLite file in WAL 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sqlite3
@@ -48,6 +49,8 @@ class VerdictStore:
         self._patience = patience
         self._damaged: set[bytes] = set()
         self._asking_again = 0
+        self.under_way: dict[bytes, asyncio.Future[Answer | None]] = {}
+        """What ``critic.answers`` is asking for just now."""
         try:
             if path.exists() and not path.is_file():
                 raise UsageError(f"--store {path}: not a file; give a file's name")

@@ -14,31 +14,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from rlaif.critic.modes import MODES
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 from rlaif.files import read_text
 
-Mode = Literal["compare", "score", "rank"]
-File = Literal["compare", "score", "rank", "reasons", "revise"]
-"""``reasons`` is how ``compare`` is asked when the critic is to reason first. ``revise`` asks for texts, not for a verdict."""
-_COMPARED = frozenset({"conversation", "response_a", "response_b", "principle"})
-SLOTS: Mapping[File, frozenset[str]] = {
-    "compare": _COMPARED,
-    "score": frozenset({"conversation", "response", "principle"}),
-    "rank": frozenset({"conversation", "responses", "principle"}),
-    "reasons": _COMPARED,
-    "revise": frozenset({"conversation", "response", "principle"}),
-}
-THEN: Mapping[File, frozenset[str]] = {"reasons": frozenset({"rationale"}), "revise": frozenset({"critique", "principle"})}
-"""Slots of what follows the first answer, in the files that go on after it."""
 ENDS = frozenset({"worst", "best"})
-"""Slots that the ends of the scale stand in, so that the question can be asked on several."""
-UNLABELLED = frozenset(("rank", "revise"))
-"""Files without choices: their answers are texts."""
+"""Slots that the ends of a scale stand in, so that the question can be asked on several."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
 """Roles of a conversation's turns; each turn is fenced by a tag of that name."""
 PART_TAGS = ("assistant_reasoning", "assistant_tool_call", "available_tools")
@@ -46,6 +33,31 @@ PART_TAGS = ("assistant_reasoning", "assistant_tool_call", "available_tools")
 
 _SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAG = re.compile(r"</?([A-Za-z]\w*)>")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a prompt file holds: ``conversation``, ``principle``, and what is said here.
+
+    file: its name without ``.yaml``. mode: whose question it asks; principles may have a wording of their own for it.
+    responses: the slots of the responses, one each; with ``numbered``, the one slot of all of them.
+    labels: the choices that answer it, ``two`` (first and second response) or a ``scale`` from worst to best; None where the
+        answer is a text.
+    then: slots of the messages that follow the first answer, where it goes on after that.
+    folder: where the file is unless the user says otherwise; None for our own.
+    """
+
+    file: str
+    mode: str
+    responses: tuple[str, ...]
+    numbered: bool = False
+    labels: Literal["two", "scale"] | None = None
+    then: frozenset[str] = frozenset()
+    folder: Path | None = None
+
+    @property
+    def slots(self) -> frozenset[str]:
+        return frozenset({"conversation", "principle", *self.responses})
 
 
 class Shot(NamedTuple):
@@ -66,13 +78,17 @@ class Template:
     scales: what ``choices`` may be instead, where a critic's tokenizer cannot tell those apart; most wanted first.
     """
 
-    mode: Mode | Literal["revise"]
+    form: Form
     version: int
     choices: tuple[str, ...]
     principle: str
     messages: tuple[tuple[Role, str], ...]
     then: tuple[tuple[Role, str], ...] = ()
     scales: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def mode(self) -> str:
+        return self.form.mode
 
     @property
     def variants(self) -> tuple[Template, ...]:
@@ -87,7 +103,7 @@ class Template:
     @cached_property
     def _fence(self) -> re.Pattern[str]:
         tags = {tag for _, content in self.messages for tag in _TAG.findall(content)} | {*TURN_TAGS, *PART_TAGS}
-        tags |= {r"response_\d+"} if self.mode == "rank" else set()
+        tags |= {r"response_\d+"} if self.form.numbered else set()
         return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(tags))})\b)", re.IGNORECASE)
 
     def defuse(self, text: str) -> str:
@@ -109,20 +125,20 @@ class Template:
     ) -> Prompt:
         """The critic's prompt for one sample and one principle.
 
-        responses: two for ``compare`` (first is A), one for ``score`` and ``revise``, two or more for ``rank`` (numbered from
-            1); each a list of turns, nearly always one.
+        responses: one for each slot of the form (two to compare: the first is A), or several, numbered from 1; each a list
+            of turns, nearly always one.
         shots: worked examples by the same principle; they come from the constitution, so they are trusted.
         rationale: what the critic has said to ``messages`` (in ``revise``, its critique); with it the prompt goes on to
             ``then``. Not trusted.
         request: the principle as ``then`` puts it, where it has a slot for it.
         """
         slots = self._slots(wording, conversation, responses)
-        opening = next((at for at, (role, _) in enumerate(self.messages) if role != "system"), 0)
+        opening = next((index for index, (role, _) in enumerate(self.messages) if role != "system"), 0)
         prompt = _filled(self.messages[:opening], slots)
         for shot in shots:
             shown = {name: _trusted(held) for name, held in self._slots(wording, shot.conversation, shot.responses).items()}
             prompt += _filled(self.messages[opening:], shown)
-            if self.mode == "revise":
+            if self.then:
                 prompt += _filled(self.then, _after(Segment(shot.label, True), request))
             prompt.append(Message("assistant", (Segment(shot.revision or shot.label, True),)))
         prompt += _filled(self.messages[opening:], slots)
@@ -137,13 +153,13 @@ class Template:
             "principle": (Segment(wording, True),),
             "conversation": self._turns(conversation),
         }
-        if self.mode == "rank":
-            numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
-            return {**slots, "responses": tuple(segment for one in numbered for segment in one)}
-        if self.mode == "score":
+        if self.form.labels == "scale":
             slots |= {"worst": (Segment(self.choices[0], True),), "best": (Segment(self.choices[-1], True),)}
-        names = ("response_a", "response_b") if self.mode == "compare" else ("response",)
-        return {**slots, **{name: self._response(response) for name, response in zip(names, responses, strict=True)}}
+        if self.form.numbered:
+            numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
+            return {**slots, self.form.responses[0]: tuple(chain.from_iterable(numbered))}
+        named = zip(self.form.responses, responses, strict=True)
+        return {**slots, **{name: self._response(response) for name, response in named}}
 
     def _response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
         alone = len(response) == 1 and response[0]["role"] == "assistant"
@@ -212,26 +228,36 @@ def default_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "prompts"
 
 
-def load_template(name: File, folder: Path | None = None) -> Template:
-    """Read ``folder/NAME.yaml``.
+def load_template(form: Form | str, folder: Path | None = None) -> Template:
+    """Read the prompt file of a form in ``folder``. form: or the name of a mode, ``reasons`` or ``revise``.
 
     Raises UsageError naming the file (and the line where YAML knows it) for anything that is not a usable template.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    path = (folder or default_folder()) / f"{name}.yaml"
+    form = _form(form) if isinstance(form, str) else form
+    path = (folder or form.folder or default_folder()) / f"{form.file}.yaml"
     try:
         raw: Any = YAML(typ="safe", pure=True).load(read_text(path))
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {name}.yaml") from None
+        raise UsageError(f"{path}: no such template; --prompts must name a folder that holds {form.file}.yaml") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    return _parse(path, name, raw)
+    return _parse(path, form, raw)
+
+
+def _form(name: str) -> Form:
+    from rlaif.critic.modes.compare import REASONS_FORM
+    from rlaif.critic.revise import FORM
+
+    others = {form.file: form for form in (REASONS_FORM, FORM)}
+    mode: Form = others[name] if name in others else MODES[name].form
+    return mode
 
 
 def fitted(template: Template, engines: Iterable[Engine]) -> Template:
@@ -254,45 +280,49 @@ def _check(template: Template, engines: Iterable[Engine]) -> None:
         engine.check_choices(template.choices)
 
 
-def _parse(path: Path, name: File, raw: Any) -> Template:
+def _parse(path: Path, form: Form, raw: Any) -> Template:
     keys = {"mode", "version", "principle", "messages"}
-    keys |= {"choices"} if name not in UNLABELLED else set()
-    keys |= {"then"} if name in THEN else set()
+    keys |= {"choices"} if form.labels else set()
+    keys |= {"then"} if form.then else set()
     if not isinstance(raw, dict) or raw.keys() != keys:
         found = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise UsageError(f"{path}: a {name} template has exactly the keys {', '.join(sorted(keys))}; found {found}")
-    if raw["mode"] != name:
-        raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {name} template")
+        raise UsageError(f"{path}: a {form.file} template has exactly the keys {', '.join(sorted(keys))}; found {found}")
+    if raw["mode"] != form.file:
+        raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {form.file} template")
     if not isinstance(raw["version"], int) or not isinstance(raw["principle"], str):
         raise UsageError(f"{path}: version must be a whole number and principle a text")
     if _SLOT.findall(raw["principle"]) != ["text"]:
         raise UsageError(f"{path}: principle must hold the slot {{{{ text }}}} once and no other")
-    choices, *others = _scales(path, name, raw["choices"]) if name not in UNLABELLED else [()]
+    choices, *others = _scales(path, form, raw["choices"]) if form.labels else [()]
+    ends = ENDS if form.labels == "scale" else frozenset()
     return Template(
-        mode="compare" if name == "reasons" else name,
+        form=form,
         version=raw["version"],
         choices=choices,
         principle=raw["principle"],
-        messages=_messages(
-            path, "messages", raw["messages"], SLOTS[name], ENDS if name == "score" else frozenset(), bool(others)
-        ),
-        then=_messages(path, "then", raw["then"], THEN[name]) if name in THEN else (),
+        messages=_messages(path, "messages", raw["messages"], form.slots, ends, bool(others)),
+        then=_messages(path, "then", raw["then"], form.then) if form.then else (),
         scales=tuple(others),
     )
 
 
-def _scales(path: Path, name: File, choices: Any) -> list[tuple[str, ...]]:
-    several = name == "score" and isinstance(choices, list) and bool(choices) and all(isinstance(one, list) for one in choices)
-    return [_choices(path, name, scale) for scale in (choices if several else [choices])]
+def _scales(path: Path, form: Form, choices: Any) -> list[tuple[str, ...]]:
+    several = (
+        form.labels == "scale"
+        and isinstance(choices, list)
+        and bool(choices)
+        and all(isinstance(scale, list) for scale in choices)
+    )
+    return [_choices(path, form, scale) for scale in (choices if several else [choices])]
 
 
-def _choices(path: Path, name: File, choices: Any) -> tuple[str, ...]:
+def _choices(path: Path, form: Form, choices: Any) -> tuple[str, ...]:
     if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, str) and c.strip() for c in choices):
         raise UsageError(f"{path}: choices must be two or more texts (quote numbers), found {choices!r}")
     if len(set(choices)) < len(choices):
         raise UsageError(f"{path}: choices repeat a label: {choices!r}")
-    if name != "score" and len(choices) != 2:
-        raise UsageError(f"{path}: {name} takes two choices, first and second response, found {choices!r}")
+    if form.labels == "two" and len(choices) != 2:
+        raise UsageError(f"{path}: {form.file} takes two choices, first and second response, found {choices!r}")
     return tuple(choices)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from rlaif.engines.base import Failure, FailureReason
 
-__all__ = ["MIN_MASS", "Comparison", "Failure", "FailureReason", "Ranking", "Rationale", "Score"]
+__all__ = ["MIN_MASS", "TIE", "Comparison", "Failure", "FailureReason", "Ranking", "Rationale", "Score", "Verdict"]
 
 MIN_MASS = 0.1
 """Below this probability on all labels together, the critic was about to say something else: ``label_mass_low``."""
+
+
+class Verdict(Protocol):
+    """What the verdicts of all modes have in common. cut: untrusted tokens left out to fit the context."""
+
+    @property
+    def cut(self) -> int: ...
 
 
 class Rationale(NamedTuple):
@@ -26,10 +33,10 @@ class Comparison:
 
     p: probability in [0, 1] that the first response is the better one, the mean over the orders asked.
     gap: P(first better | shown first) − P(first better | shown second); above 0 the critic leans to whatever comes first.
-        None when one order was asked.
+        None when one order was asked, or nothing (two responses that are the same).
     mass: least probability that the labels held together in any order. None where the verdict was written out, not read
-        from label probabilities.
-    raw: what the critic would have said, per order.
+        from label probabilities, and where nothing was asked.
+    raw: what the critic would have said, per call.
     cut: untrusted tokens left out to fit the context, most over the orders.
     rationales: the critic's reasons, one per call, where it was asked for them.
     jury: each critic's p where there are several; None where one has no verdict.
@@ -42,6 +49,25 @@ class Comparison:
     cut: int = 0
     rationales: tuple[Rationale, ...] = ()
     jury: tuple[float | None, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """p, as what principles are aggregated over."""
+        return self.p
+
+    def swap(self) -> Comparison:
+        """The same verdict on the pair the other way round. The gap stays: which response comes first in the prompt is none
+        of the pair's own order."""
+        return replace(
+            self,
+            p=1.0 - self.p,
+            rationales=tuple(Rationale(not swapped, text) for swapped, text in self.rationales),
+            jury=tuple(None if p is None else 1.0 - p for p in self.jury),
+        )
+
+
+TIE = Comparison(p=0.5, gap=None, mass=None, raw=())
+"""The verdict on two responses that are the same: by definition, without a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +86,18 @@ class Score:
     cut: int = 0
     jury: tuple[float | None, ...] = ()
 
+    @property
+    def value(self) -> float:
+        """The score, as what principles are aggregated over."""
+        return self.score
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """One principle's verdict on all responses of a row.
 
-    places: for each order in which the list was shown, the place of each response, 0 for the best.
+    places: for each order in which the list was shown, the place of each response, 0 for the best; responses that are the same
+        share one. A single order where all are, so that nothing was asked.
     """
 
     places: tuple[tuple[int, ...], ...]

@@ -261,7 +261,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 
 def _open_parquet(path: Path, stream: IO[bytes]) -> Any:
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     try:
         return pq.ParquetFile(stream)

@@ -16,7 +16,7 @@ def hub_records(source: str) -> Iterator[Record]:
     The split is ``train`` where none is named and there is more than one. Raises UsageError where the name, the
     configuration or the split does not exist, or where the hub cannot be reached.
     """
-    import datasets  # type: ignore[import-untyped]
+    import datasets
     from huggingface_hub import HfApi
 
     name, _, split = source.partition(":")

@@ -131,7 +131,7 @@ def solve(data: Labelled, penalty: float) -> Floats:
     Σ wₖ xₖ > 0 is just when the weighted mean of the p is above ½, so what is fitted is the decision that ``weighted`` makes.
     c is the best weight where all are equal; labels that say nothing would make it 0, and with it the pull endless. [K]
     """
-    from scipy.optimize import minimize, minimize_scalar  # type: ignore[import-untyped]
+    from scipy.optimize import minimize, minimize_scalar
 
     x = np.nan_to_num(data.p - 0.5)
     n, k = max(1, len(x)), x.shape[1]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rlaif.critic.templates import Mode, Template, load_template
+from rlaif.critic.templates import Template, load_template
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Failure
 from rlaif.engines.tokens import Encoded, PromptEncoder
@@ -43,7 +43,7 @@ class Branch:
 class Sample:
     """ends: where in ``prefix`` each response has just been closed; gold: its scores there, in the order of PRINCIPLES."""
 
-    mode: Mode
+    mode: str
     prefix: list[int]
     ends: list[int]
     gold: list[list[float]]
@@ -69,9 +69,9 @@ class Judgements:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._encoder = PromptEncoder(tokenizer)
-        self._templates: dict[Mode, Template] = {"compare": load_template("compare"), "score": load_template("score")}
+        self._templates: dict[str, Template] = {"compare": load_template("compare"), "score": load_template("score")}
         self._branch = lru_cache(maxsize=None)(self._encode_branch)
-        self.labels: dict[Mode, list[int]] = {
+        self.labels: dict[str, list[int]] = {
             mode: [tokenizer.encode(choice, add_special_tokens=False)[0] for choice in template.choices]
             for mode, template in self._templates.items()
         }
@@ -81,7 +81,7 @@ class Judgements:
         """``n`` samples of training prompts, about two comparisons to one score."""
         rng = random.Random(f"judgements {seed}")
         for question, _ in zip(draw_questions(seed, "train"), range(n), strict=False):
-            mode: Mode = "compare" if rng.random() < 0.7 else "score"
+            mode = "compare" if rng.random() < 0.7 else "score"
             replies = [reply(question, rng) for _ in range(2 if mode == "compare" else 1)]
             scores = [gold(question.text, text) for text in replies]
             branches = []
@@ -97,20 +97,20 @@ class Judgements:
                 prefix, ends = self._prefix(mode, question.text, replies)
                 yield Sample(mode, prefix, ends, [[score[p] for p in PRINCIPLES] for score in scores], branches)
 
-    def _wording(self, mode: Mode, principle: str, rng: random.Random) -> str:
+    def _wording(self, mode: str, principle: str, rng: random.Random) -> str:
         own = rng.choice(wordings.own(principle, mode)) if rng.random() < 0.1 else None
         return self._templates[mode].wording(rng.choice(wordings.texts(principle, "train")), own)
 
-    def _prefix(self, mode: Mode, prompt: str, replies: Sequence[str]) -> tuple[list[int], list[int]]:
+    def _prefix(self, mode: str, prompt: str, replies: Sequence[str]) -> tuple[list[int], list[int]]:
         encoded = self._encode(mode, "", prompt, replies)
         ends = [end for _, end in encoded.untrusted[1:]]
         return encoded.ids[: ends[-1] + 1], ends
 
-    def _encode_branch(self, mode: Mode, wording: str) -> list[int]:
+    def _encode_branch(self, mode: str, wording: str) -> list[int]:
         encoded = self._encode(mode, wording, "", [""] * (2 if mode == "compare" else 1))
         return encoded.ids[encoded.untrusted[-1][1] + 1 :]
 
-    def _encode(self, mode: Mode, wording: str, prompt: str, replies: Sequence[str]) -> Encoded:
+    def _encode(self, mode: str, wording: str, prompt: str, replies: Sequence[str]) -> Encoded:
         conversation: list[Turn] = [{"role": "user", "content": prompt}]
         responses: list[list[Turn]] = [[{"role": "assistant", "content": text}] for text in replies]
         encoded = self._encoder.encode(self._templates[mode].render(wording, conversation, responses))

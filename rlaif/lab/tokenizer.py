@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rlaif.critic.templates import Mode, load_template
+from rlaif.critic.templates import load_template
 from rlaif.lab import wordings
 from rlaif.lab.world import rows
 
@@ -27,8 +27,7 @@ _PIECES = r"(?:\n?</?[a-z_]+>)+\n?| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+"
 def corpus() -> list[str]:
     """Every text that the lab's words occur in: the templates, the wordings, and enough of the world to meet all phrases."""
     texts = [CHAT_TEMPLATE.replace("{{ message.role }}", role) for role in ("system", "user", "assistant")]
-    modes: tuple[Mode, ...] = ("compare", "score")
-    for mode in modes:
+    for mode in ("compare", "score"):
         template = load_template(mode)
         contents = [content.replace("{{ conversation }}", "<user>\n\n</user>") for _, content in template.messages]
         texts += [template.principle, *contents]

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
-from rlaif.critic.templates import Mode
 from rlaif.lab.gold import PRINCIPLES
 from rlaif.lab.judging import Sample
 from rlaif.lab.muon import Muon
@@ -69,7 +68,7 @@ def train_critic(
     model: Qwen3ForCausalLM,
     samples: Iterable[Sample],
     total: int,
-    labels: Mapping[Mode, Sequence[int]],
+    labels: Mapping[str, Sequence[int]],
     tick: Tick,
     rate: float = 1.0,
 ) -> None:
@@ -136,7 +135,7 @@ def branch_mask(owner: Tensor) -> Tensor:
     return torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
 
 
-def _answers(batch: Sequence[Sample], labels: Mapping[Mode, Sequence[int]]) -> tuple[list[int], list[int], Tensor, Tensor]:
+def _answers(batch: Sequence[Sample], labels: Mapping[str, Sequence[int]]) -> tuple[list[int], list[int], Tensor, Tensor]:
     """Where each branch ends (row, column), and its label tokens and targets [N, 9], padded with zeros."""
     rows, columns, tokens, targets = [], [], [], []
     for row, sample in enumerate(batch):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rlaif.constitution import Constitution
 from rlaif.critic.judge import Judge
+from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import ADAPTIVE, pairs
 from rlaif.critic.templates import load_template
 from rlaif.data.exports import read_records
@@ -107,7 +108,7 @@ def run_config(folder: Path, run: Mapping[str, Any]) -> LabelConfig:
 
 def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constitution) -> Judge:
     """Any critic's name does: what is counted is which questions differ. The scale is the run's, where there still is such."""
-    template = load_template("reasons" if config.critic.reasons else config.critic.mode, config.critic.prompts)
+    template = load_template(config.critic.form, config.critic.prompts)
     scale = next((variant for variant in template.variants if variant.digest == run["template"]["digest"]), template)
     return config.critic.judge(constitution, scale, str(run["critic"]))
 
@@ -115,7 +116,7 @@ def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constituti
 def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple[int, ...]]]]:
     """The source's rows, and what of each was asked about; rows whose responses a policy wrote get them from the run."""
     written: dict[int, dict[int, tuple[Turn, ...]]] = {}
-    compared: dict[int, list[tuple[int, ...]]] = {}
+    compared: dict[int, list[tuple[int, int]]] = {}
     for record in read_records(folder / "preferences.jsonl"):
         chosen, rejected = record["chosen_index"], record["rejected_index"]
         written.setdefault(record["row"], {}).update({chosen: tuple(record["chosen"]), rejected: tuple(record["rejected"])})
@@ -128,12 +129,7 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
         if not row.responses:
             drawn = written[row.number]
             row = replace(row, responses=tuple(Response(drawn.get(at, ())) for at in range(max(drawn) + 1)))
-        n = len(row.responses)
-        if config.critic.mode == "score":
-            yield row, [(index,) for index in range(n)]
-        elif config.critic.mode == "rank":
-            yield row, [tuple(range(n))] if n > 1 else []
-        elif config.pairs in ADAPTIVE:
-            yield row, compared.get(row.number, [])
-        else:
-            yield row, [*pairs(config.pairs, n, config.critic.seed, row.id)]
+        n, mode = len(row.responses), MODES[config.critic.mode]
+        in_rounds = config.pairs in ADAPTIVE and "rounds" in mode.settings
+        labelled = compared.get(row.number, []) if in_rounds else pairs(config.pairs, n, config.critic.seed, row.id)
+        yield row, [] if mode.unfit(n) else [*mode.subjects(n, labelled)]

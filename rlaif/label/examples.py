@@ -26,8 +26,7 @@ def judge_examples(config: CriticConfig) -> list[dict[str, Any]]:
     engines = config.engines()
     records = _Records()
     with VerdictStore(config.store) as store:
-        first, *jury = config.critics(engines, store)
-        labeller = Labeller(first.engine, first.judge, store, jury=tuple(jury))
+        labeller = Labeller(config.critics(engines, store))
 
         async def work() -> None:
             try:

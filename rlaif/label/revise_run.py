@@ -110,11 +110,11 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         engines, policy = open_engines(config.critic, writer, config.drawing)
         assert policy is not None
         store = stack.enter_context(VerdictStore(config.critic.store))
-        first, *others = config.critic.critics(engines, store)
+        critics = config.critic.critics(engines, store)
         limit, seed = config.critic.max_failure_rate, config.critic.seed
-        labeller = Labeller(first.engine, first.judge, store, "all", None, limit, jury=tuple(others))
+        labeller = Labeller(critics, max_failure_rate=limit)
         reviser = Reviser(policy.engine, revising, constitution, store, policy.sampling, seed, config.critique_shots)
-        facts = run_facts(config, first.judge, [*engines, policy.engine], None)
+        facts = run_facts(config, critics[0].judge, [*engines, policy.engine], None)
         facts |= {"critic": " + ".join(engine.identity for engine in engines), "reviser": policy.engine.identity}
         facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
         begin(folder, config, facts)

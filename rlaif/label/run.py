@@ -13,7 +13,8 @@ from typing import Any
 from rlaif.config_file import shown, write_config
 from rlaif.critic.examples import Known
 from rlaif.critic.judge import Judge, in_cache_order
-from rlaif.critic.pairs import ADAPTIVE, budget
+from rlaif.critic.modes import MODES
+from rlaif.critic.pairs import budget
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
@@ -77,10 +78,9 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         canaries = draw_canaries(config, constitution)
         engines, policy = open_engines(config.critic, config.policy, config.drawing)
         store = stack.enter_context(VerdictStore(config.critic.store))
-        first, *others = config.critic.critics(engines, store)
-        limit = config.critic.max_failure_rate
-        labeller = Labeller(first.engine, first.judge, store, config.pairs, policy, limit, jury=tuple(others))
-        facts = run_facts(config, first.judge, engines, policy)
+        critics = config.critic.critics(engines, store)
+        labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
+        facts = run_facts(config, critics[0].judge, engines, policy)
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
@@ -159,8 +159,8 @@ def dry_run(config: LabelConfig) -> DryRun:
     lengths: list[int] = []
     shown = ""
     with VerdictStore(config.critic.store) as store:
-        critic, *jury = config.critic.critics(engines, store)
-        labeller = Labeller(critic.engine, critic.judge, store, config.pairs, jury=tuple(jury))
+        critics = config.critic.critics(engines, store)
+        labeller, critic = Labeller(critics, config.pairs), critics[0]
         rows = read_rows(config.source, config.limit)
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
@@ -171,9 +171,8 @@ def dry_run(config: LabelConfig) -> DryRun:
             if isinstance(item, BadRow):
                 totals["bad_rows"] += 1
                 continue
-            first, n = len(item.subjects), len(item.row.responses)
-            rounds = budget(n) / first if config.pairs in ADAPTIVE and config.critic.mode == "compare" else 1.0
-            for asked in (asked for subject in item.subjects for asked in subject.by_critic):
+            rounds = budget(len(item.row.responses)) / len(item.pairs) if labeller.in_rounds else 1.0
+            for asked in (asked for plan in item.plans for asked in plan.by_critic):
                 questions = in_cache_order(asked)
                 verdicts += rounds * len(asked)
                 calls += rounds * calls_each * len(questions)
@@ -202,8 +201,7 @@ def _stream(
     with ExitStack() as stack:
         preferences = stack.enter_context(JsonlWriter(out / "preferences.jsonl"))
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
-        scoring = labeller.judge.template.mode == "score"
-        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if scoring else None
+        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if labeller.jury.mode.scores else None
         (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
@@ -226,7 +224,7 @@ def _stream(
 def _derive(config: LabelConfig | ReviseConfig) -> None:
     """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
     write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
-    if config.critic.mode == "score":
+    if MODES[config.critic.mode].scores:
         write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
     for name in EXPORTS:
         if name in config.export:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from rlaif.constitution import Constitution
-from rlaif.critic.config import CriticConfig
+from rlaif.critic.config import CriticConfig, modes_with
 from rlaif.critic.examples import Known, known
+from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import ADAPTIVE, check_pairs
 from rlaif.critic.templates import Template
 from rlaif.data.rows import BadRow, Row
@@ -22,8 +23,8 @@ from rlaif.sample.policy import Policy
 def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     """The constitution and the template that the run is about. Raises UsageError for settings that do not go together."""
     check_pairs(config.pairs)
-    if config.pairs in ADAPTIVE and config.critic.mode != "compare":
-        raise UsageError(f"--pairs {config.pairs} needs --mode compare")
+    if config.pairs in ADAPTIVE and "rounds" not in MODES[config.critic.mode].settings:
+        raise UsageError(f"--pairs {config.pairs} needs {modes_with('rounds')}")
     return config.critic.inputs()
 
 

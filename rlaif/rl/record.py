@@ -38,7 +38,7 @@ class Tracker:
 
             self._write = write
         elif config.report_to == "wandb":
-            import wandb  # type: ignore[import-not-found]
+            import wandb
 
             run = wandb.init(name=config.out.name, dir=str(config.out))
             self._write = lambda step, figures: run.log(dict(figures), step=step)

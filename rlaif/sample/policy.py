@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from rlaif.critic.answers import fresh_answers
+from rlaif.critic.answers import answered
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.engines.base import Engine, Failure, Message, Prompt, Sampling, Segment
@@ -61,14 +61,12 @@ async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore
         for row in group
         if isinstance(row, Row) and len(row.responses) < 2
     }
-    answers = store.get(list(set(names.values())))
-    missing = {
-        names[row.number]: as_prompt(row.conversation)
+    wanted = {names[row.number]: as_prompt(row.conversation) for row in group if isinstance(row, Row) and row.number in names}
+    sampled = await answered(policy.engine, wanted, partial(policy.engine.generate, sampling=shape), store)
+    return [
+        _sampled(row, sampled.answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row
         for row in group
-        if isinstance(row, Row) and row.number in names and names[row.number] not in answers
-    }
-    answers |= await fresh_answers(policy.engine, missing, partial(policy.engine.generate, sampling=shape), store)
-    return [_sampled(row, answers[names[row.number]]) if isinstance(row, Row) and row.number in names else row for row in group]
+    ]
 
 
 def _sampled(row: Row, answer: Answer) -> Row | BadRow:

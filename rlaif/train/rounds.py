@@ -20,7 +20,6 @@ import torch
 
 from rlaif.config_file import shown, write_config
 from rlaif.critic.pairs import check_pairs
-from rlaif.critic.templates import Mode
 from rlaif.data.read import read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import TRAINED, RunFolder
@@ -124,7 +123,7 @@ def round_seed(seed: int, number: int) -> int:
     return seed if number == 1 else zlib.crc32(f"{seed} round {number}".encode())
 
 
-def label_round(config: RoundsConfig, this: Round, progress: Progress, mode: Mode) -> dict[str, Any]:
+def label_round(config: RoundsConfig, this: Round, progress: Progress, mode: str) -> dict[str, Any]:
     """Have the critic judge a round's samples, into ``label`` in the round's folder; returns that run's ``run.json``."""
     critic = replace(config.feedback.critic, mode=mode, seed=this.seed)
     label = LabelConfig(source=str(this.samples), critic=critic, out=this.folder / "label", pairs=config.feedback.pairs)

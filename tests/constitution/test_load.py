@@ -67,7 +67,7 @@ def test_every_key(tmp_path: Path) -> None:
                 gate=1.0,
                 when={"tags": ("a", 1), "lang": ("en",)},
                 wordings={"compare": "c", "score": "s", "critique": "q", "revise": "r"},
-                examples=(Example(({"role": "user", "content": "p"},), "b", "w"), Example(turns, "b", "w")),  # type: ignore[arg-type]
+                examples=(Example(({"role": "user", "content": "p"},), "b", "w"), Example(turns, "b", "w")),
             ),
             Principle(id="plain", text="The response is kind."),
         ),

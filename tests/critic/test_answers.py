@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rlaif.critic.answers import fresh_answers
+from rlaif.critic.answers import answered
 from rlaif.critic.store import VerdictStore
 from rlaif.engines.base import Choice, Failure, FailureReason
 from rlaif.errors import RunFailed
@@ -32,7 +32,7 @@ def store(tmp_path):
 
 
 def ask(engine, prompts, store):
-    return asyncio.run(fresh_answers(engine, {prompt.encode(): prompt for prompt in prompts}, engine.choose, store))
+    return asyncio.run(answered(engine, {prompt.encode(): prompt for prompt in prompts}, engine.choose, store)).answers
 
 
 def test_an_engine_is_asked_in_one_call(store):
@@ -53,4 +53,56 @@ def test_what_was_answered_before_the_end_is_kept(store):
     with pytest.raises(RunFailed):
         ask(Engine(piece=1), ["a", "b", "broken", "d"], store)
     assert [*store.get([b"a", b"b", b"broken", b"d"])] == [b"a", b"b"]
-    assert ask(Engine(piece=1), ["x"], None)[b"x"].raw == "x"
+
+
+def test_what_is_stored_is_not_asked_again_and_what_failed_in_passing_is(store):
+    engine = Engine()
+    first = ask(engine, ["a", "bad"], store)
+    assert ask(engine, ["bad", "a", "b"], store)[b"a"] == first[b"a"]
+    assert engine.calls == [["a", "bad"], ["bad", "b"]]
+
+
+def together(engine, store, *calls, stop=None):
+    """What several callers are answered who ask at the same time; ``stop`` is the number of one who is cancelled at once."""
+
+    async def work():
+        wanted = [{prompt.encode(): prompt for prompt in prompts} for prompts in calls]
+        tasks = [asyncio.create_task(answered(engine, some, engine.choose, store)) for some in wanted]
+        await asyncio.sleep(0.001)
+        if stop is not None:
+            tasks[stop].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(work())
+
+
+def test_two_who_ask_the_same_at_once_are_answered_by_one_call(store):
+    engine = Engine()
+    one, other = together(engine, store, ["a", "bad"], ["b", "bad", "a"])
+    assert engine.calls == [["a", "bad"], ["b"]]
+    assert (one.asked, other.asked) == (2, 1)
+    assert other.answers[b"a"] is one.answers[b"a"] and other.answers[b"bad"] == one.answers[b"bad"]
+    assert not store.under_way
+
+
+def test_who_waits_for_a_call_that_was_stopped_asks_itself(store):
+    engine = Engine()
+    stopped, other = together(engine, store, ["a"], ["a"], stop=0)
+    assert isinstance(stopped, asyncio.CancelledError) and other.answers[b"a"].raw == "a"
+    assert engine.calls == [["a"], ["a"]] and not store.under_way
+
+
+def test_who_waits_for_a_call_that_broke_meets_the_error_itself(store):
+    engine = Engine()
+    assert [type(error) for error in together(engine, store, ["broken"], ["broken"])] == [RunFailed, RunFailed]
+    assert len(engine.calls) == 2 and not store.under_way
+
+
+def test_where_another_process_was_faster_its_answer_stays(store, tmp_path):
+    class Slow(Engine):
+        async def choose(self, prompts):
+            with VerdictStore(tmp_path / "store.sqlite") as other:
+                other.put([(b"a", Choice((-3.0, -1.0), 0.4, "theirs", 1))])
+            return await super().choose(prompts)
+
+    assert ask(Slow(), ["a"], store)[b"a"].raw == "theirs"

@@ -143,7 +143,7 @@ def test_an_array_is_split_as_json_reads_it(records: list[dict[str, Any]], inden
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         path.write_text(json.dumps(rows, indent=indent or None), encoding="utf-8")
-        assert [record for _, record in formats.records(path)] == rows  # type: ignore[misc]
+        assert [record for _, record in formats.records(path)] == rows
 
 
 @pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.csv"])

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.data.rows import Row
-from rlaif.data.shapes import BadRecordError, NoShapeError, hh_turns, plain, shape_of, to_row
+from rlaif.data.shapes import shape_of, to_row
+from rlaif.data.turns import hh_turns
+from rlaif.data.values import BadRecordError, NoShapeError, plain
 
 NAMES = {"user": "Human", "assistant": "Assistant"}
 text = st.text(st.characters(codec="utf-8"), max_size=40)

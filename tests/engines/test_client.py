@@ -13,6 +13,7 @@ from rlaif.engines import client
 from rlaif.engines.base import FailureReason
 from rlaif.engines.client import Address, Client, Patience, Problem, read_reply, retry_after
 from rlaif.engines.replicas import Replica
+from rlaif.engines.replies import BadReply
 from rlaif.errors import RunFailed, UsageError
 
 QUICK = Patience(pauses=(0.001,) * 7, brief=0.001, deadline=0.4, least=0.2, silence=60)
@@ -48,7 +49,7 @@ def ask(monkeypatch):
 
     def call(reply, many=1, urls=("http://one/v1",), look=None, at_first=8, read=lambda content: content["ok"], **options):
         wire = Wire(reply)
-        monkeypatch.setattr(client.httpx, "AsyncClient", lambda **settings: http(transport=wire, headers=settings["headers"]))
+        monkeypatch.setattr(httpx, "AsyncClient", lambda **settings: http(transport=wire, headers=settings["headers"]))
 
         async def never(_, server):
             return False
@@ -86,7 +87,7 @@ GOOD = (200, {}, {"ok": 1})
 def test_what_passes_is_tried_again(ask, trouble):
     def read(content):
         if not content:
-            raise client.BadReply("nothing in it")
+            raise BadReply("nothing in it")
         return content["ok"]
 
     (found,), wire = ask(lambda url, n: trouble if n < 8 else GOOD, read=read)
@@ -122,7 +123,7 @@ def test_a_server_that_is_gone_ends_the_run(ask):
 
 def test_what_no_reply_ever_has_ends_the_run_with_what_helps(ask):
     def read(content):
-        raise client.BadReply("it gives no log-probabilities", "use another server")
+        raise BadReply("it gives no log-probabilities", "use another server")
 
     with pytest.raises(RunFailed, match="no log-probabilities; use another server"):
         ask(lambda url, n: GOOD, read=read)

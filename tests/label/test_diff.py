@@ -58,12 +58,21 @@ def test_the_scale_that_the_run_was_asked_on_is_the_one_that_counts(project):
 
 def test_responses_that_a_policy_wrote_come_from_the_run(project):
     project.rows([{"prompt": f"p{i}", "tags": "risky"} for i in range(3)])
+    project.label(policy="lab:policy", samples=3, max_tokens=24)
+    before = load_constitution(project.folder / "c.yaml")
+    project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
+    price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
+    assert (price.verdicts, dict(price.again)) == (27, {"kind": 9})
+
+
+def test_responses_that_are_the_same_cost_nothing(project):
+    project.rows([{"prompt": "p", "tags": "risky"}])
     project.script(SCRIPT.replace("{A: 0.6, B: 0.3}}", "{A: 0.6, B: 0.3}, generate: Sure.}"))
     project.label(policy=f"script:{project.folder / 's.yaml'}", samples=3)
     before = load_constitution(project.folder / "c.yaml")
     project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
     price = cost(project.folder / "run", before, load_constitution(project.folder / "c.yaml"))
-    assert (price.verdicts, dict(price.again)) == (27, {"kind": 9})
+    assert (price.verdicts, price.calls, dict(price.again)) == (9, 0, {})
 
 
 def test_single_responses_that_a_policy_wrote_count_where_they_were_scored(project):

@@ -382,6 +382,7 @@ def test_reading_stays_a_bounded_way_ahead_of_writing(project):
     import asyncio
 
     from rlaif.constitution.load import load_constitution
+    from rlaif.critic.ask import Critic
     from rlaif.critic.judge import Judge
     from rlaif.critic.store import VerdictStore
     from rlaif.critic.templates import load_template
@@ -409,6 +410,6 @@ def test_reading_stays_a_bounded_way_ahead_of_writing(project):
     counts = Counts()
     with VerdictStore(project.folder / "store.sqlite") as store:
         sink = Sink(Writer(), Writer(), None, lambda counts: None)
-        asyncio.run(Labeller(engine, judge, store).run(rows(), sink, counts))
+        asyncio.run(Labeller((Critic(engine, judge, store),)).run(rows(), sink, counts))
     assert written == counts.rows_out == 6000
     assert furthest <= (LOOK_AHEAD + 2) * CHUNK_QUESTIONS / 4 < 1000

@@ -7,8 +7,8 @@ import torch
 
 from rlaif.data.rows import Row
 from rlaif.errors import RunFailed
-from rlaif.rl import loop as loops
 from rlaif.rl.collect import Collected
+from rlaif.rl.figures import of_rewards
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.monitor import Monitor
@@ -249,5 +249,5 @@ def test_each_task_is_normalised_and_reported_on_its_own(loop, made_up):
     scaled = this._scaled(values, rollouts)
     whole = torch.tensor([-1.3416, -0.4472, -1.3416, -0.4472, 0.4472, 1.3416, 0.4472, 1.3416])
     torch.testing.assert_close(scaled, whole.clamp(-1, 1), atol=1e-3, rtol=0.0)
-    figures = loops.of.of_rewards(Rewards(values, values > -1, {}, {}), rollouts)
+    figures = of_rewards(Rewards(values, values > -1, {}, {}), rollouts)
     assert figures["task/a"] == 1.5 and figures["task/b"] == 250.0

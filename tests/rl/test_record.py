@@ -63,10 +63,8 @@ def test_a_table_shows_one_response_to_each_of_the_first_prompts(record, tmp_pat
 
 
 def test_checkpoints_come_by_steps_by_time_and_at_the_end(record, monkeypatch):
-    from rlaif.rl import record as module
-
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("rlaif.rl.record.time.monotonic", lambda: now[0])
     by_steps, by_time = record(save_every=6), record(save_every=100, save_minutes=2.0)
     assert [step for step in range(1, 21) if by_steps.saves(step)] == [6, 12, 18, 20]
     assert not by_time.saves(3)

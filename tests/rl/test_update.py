@@ -54,10 +54,8 @@ def test_micro_batches_do_matter_to_a_mean_over_each(stepped, made_up, monkeypat
     from rlaif.rl import update
 
     whole, _ = stepped("grpo", micro_tokens=10_000, adam_eps=1e-2)
-    real = update.micro_batches
     monkeypatch.setattr(update, "token_shares", lambda mask, normalise, longest: mask / mask.sum(-1, keepdim=True))
     parts, _ = stepped("grpo", micro_tokens=40, adam_eps=1e-2)
-    assert real is update.micro_batches
     assert any((parts[name] - value).abs().max() > 1e-5 for name, value in whole.items())
 
 

@@ -7,16 +7,63 @@ better"; the verdict is their mean (Bai et al. 2022 §4.1 for the soft label, Le
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, FailureReason
-from rlaif.engines.base import Choice
+from rlaif.critic.modes.base import ORDERS, Orders, Reading, Subject, in_every_order
+from rlaif.critic.store import Answer
+from rlaif.critic.templates import Form
+from rlaif.critic.verdict import MIN_MASS, TIE, Comparison, Failure, FailureReason, Rationale, Score
+from rlaif.engines.base import Choice, Sampling
 
-Orders = Literal["both", "ab", "ba"]
-ORDERS: dict[Orders, tuple[bool, ...]] = {"both": (False, True), "ab": (False,), "ba": (True,)}
-"""For each call that a comparison needs: are the responses swapped?"""
-Answered = TypeVar("Answered")
+FORM = Form("compare", "compare", ("response_a", "response_b"), labels="two")
+REASONS_FORM = Form("reasons", "compare", ("response_a", "response_b"), labels="two", then=frozenset({"rationale"}))
+
+
+class Compare:
+    """Asks which of two responses is better."""
+
+    form = FORM
+    reasons: Form | None = REASONS_FORM
+    settings = frozenset({"orders", "min_mass", "shots", "reasons", "rounds"})
+    scores = False
+
+    def unfit(self, n: int) -> str | None:
+        return "the row has one response; to compare takes two (or use --mode score)" if n == 1 else None
+
+    def subjects(self, n: int, pairs: Sequence[tuple[int, int]]) -> Sequence[Subject]:
+        return pairs
+
+    def drawing(self, n: int) -> Sampling | None:
+        return None
+
+    def read(
+        self, answers: Sequence[Answer], rationales: Sequence[str | None], shown: Sequence[int], how: Reading
+    ) -> Comparison | Failure:
+        if not answers:
+            return TIE
+        choices = [answer for answer in answers if not isinstance(answer, list)]
+        once = ORDERS[how.orders]
+        verdict = averaged(
+            [
+                comparison(choices[start : start + len(once)], how.orders, how.min_mass, how.clamp)
+                for start in range(0, len(choices), len(once))
+            ]
+        )
+        if isinstance(verdict, Failure) or not any(rationales):
+            return verdict
+        swapped = once * (len(answers) // len(once))
+        written = zip(swapped, rationales, strict=True)
+        return replace(verdict, rationales=tuple(Rationale(order, text) for order, text in written if text is not None))
+
+    def on_pair(self, verdicts: Mapping[Subject, Comparison | Failure], first: int, second: int) -> Comparison | Failure | None:
+        return verdicts.get((first, second))
+
+    def on_response(self, verdicts: Mapping[Subject, Comparison | Failure], index: int) -> Score | Failure | None:
+        return None
+
+
+COMPARE = Compare()
 
 
 def comparison(
@@ -47,18 +94,6 @@ def comparison(
     )
 
 
-def in_every_order(answers: Sequence[Answered | Failure], orders: Orders) -> list[Answered] | Failure:
-    """The answers, one per order; where some failed, the first one's reason with what happened in each of these orders."""
-    failed = [
-        ("ba" if swapped else "ab", answer)
-        for answer, swapped in zip(answers, ORDERS[orders], strict=True)
-        if isinstance(answer, Failure)
-    ]
-    if failed:
-        return Failure(failed[0][1].reason, "; ".join(f"{order}: {failure.detail}" for order, failure in failed))
-    return [answer for answer in answers if not isinstance(answer, Failure)]
-
-
 def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failure:
     """One verdict from several on the same pair (votes, or critics of a jury): the mean of those that are there.
 
@@ -66,18 +101,18 @@ def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failur
     """
     if len(comparisons) == 1:
         return comparisons[0]
-    there = [one for one in comparisons if isinstance(one, Comparison)]
+    there = [verdict for verdict in comparisons if isinstance(verdict, Comparison)]
     if not there:
-        return next(one for one in comparisons if isinstance(one, Failure))
-    gaps = [one.gap for one in there if one.gap is not None]
-    masses = [one.mass for one in there if one.mass is not None]
+        return next(verdict for verdict in comparisons if isinstance(verdict, Failure))
+    gaps = [verdict.gap for verdict in there if verdict.gap is not None]
+    masses = [verdict.mass for verdict in there if verdict.mass is not None]
     return Comparison(
-        p=sum(one.p for one in there) / len(there),
+        p=sum(verdict.p for verdict in there) / len(there),
         gap=sum(gaps) / len(gaps) if gaps else None,
         mass=min(masses, default=None),
-        raw=tuple(text for one in there for text in one.raw),
-        cut=max(one.cut for one in there),
-        rationales=tuple(text for one in there for text in one.rationales),
+        raw=tuple(text for verdict in there for text in verdict.raw),
+        cut=max(verdict.cut for verdict in there),
+        rationales=tuple(text for verdict in there for text in verdict.rationales),
     )
 
 

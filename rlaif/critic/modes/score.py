@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rlaif.critic.modes.base import Reading, Subject
 from rlaif.critic.modes.compare import sure
-from rlaif.critic.verdict import MIN_MASS, Failure, Score
-from rlaif.engines.base import Choice
+from rlaif.critic.store import Answer
+from rlaif.critic.templates import Form
+from rlaif.critic.verdict import MIN_MASS, Comparison, Failure, Score
+from rlaif.engines.base import Choice, Sampling
+
+
+class ScoreMode:
+    """Asks for a label of a scale for each response; of two responses, the one with the greater label is better."""
+
+    form = Form("score", "score", ("response",), labels="scale")
+    reasons: Form | None = None
+    settings = frozenset({"min_mass"})
+    scores = True
+
+    def unfit(self, n: int) -> str | None:
+        return None
+
+    def subjects(self, n: int, pairs: Sequence[tuple[int, int]]) -> Sequence[Subject]:
+        return [(index,) for index in range(n)]
+
+    def drawing(self, n: int) -> Sampling | None:
+        return None
+
+    def read(
+        self, answers: Sequence[Answer], rationales: Sequence[str | None], shown: Sequence[int], how: Reading
+    ) -> Score | Failure:
+        (answer,) = (answer for answer in answers if not isinstance(answer, list))
+        return score(answer, how.min_mass)
+
+    def on_pair(self, verdicts: Mapping[Subject, Score | Failure], first: int, second: int) -> Comparison | Failure | None:
+        one, other = verdicts.get((first,)), verdicts.get((second,))
+        if isinstance(one, Score) and isinstance(other, Score):
+            p = p_better(one.distribution, other.distribution)
+            return Comparison(p, None, min(one.mass, other.mass), one.raw + other.raw, max(one.cut, other.cut))
+        return one if isinstance(one, Failure) else other if isinstance(other, Failure) else None
+
+    def on_response(self, verdicts: Mapping[Subject, Score | Failure], index: int) -> Score | Failure | None:
+        return verdicts.get((index,))
+
+
+SCORE = ScoreMode()
 
 
 def score(answer: Choice | Failure, min_mass: float = MIN_MASS) -> Score | Failure:

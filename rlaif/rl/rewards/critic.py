@@ -7,20 +7,20 @@ policy's answer. A rollout's reward is the mean over its trials.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
 from rlaif.config_file import shown
 from rlaif.constitution.types import Principle
-from rlaif.critic.aggregate import Opinion, preference, reward
-from rlaif.critic.answers import fresh_answers
-from rlaif.critic.judge import Asked, Judge, Question, in_cache_order
+from rlaif.critic.aggregate import opinions, preference, reward
+from rlaif.critic.ask import Critic, Replies
+from rlaif.critic.jury import Jury, Verdicts
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.verdict import Comparison, Failure, FailureReason, Ranking, Score
+from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
 from rlaif.data.rows import Response, Row, Turn
-from rlaif.engines.base import Choice, Engine, Sampling
+from rlaif.engines.base import Sampling
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.base import Context, Opened, given
 from rlaif.rl.rewards.config import RewardConfig
@@ -30,7 +30,7 @@ from rlaif.rl.rollout import Rewards, Rollout
 
 ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
 """Settings of the critic that change its rewards, besides what the digests say."""
-Verdicts = Sequence[tuple[Principle, Comparison | Score | Failure]]
+Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
 
 
 class Trial(NamedTuple):
@@ -52,48 +52,45 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class CriticReward:
-    """A RewardSource. plan: ``alone`` for a judge of scores, ``within_groups`` or ``against_reference`` for comparisons.
+    """A RewardSource. critics: see ``critic.jury``; they are asked and read as in labelling, reasons, shots and votes included.
+    plan: ``alone`` for a mode that scores single responses, ``within_groups`` or ``against_reference`` for comparisons.
 
     Rewards are in [-1, 1] for scores and in [0, 1], the probability of being better, for comparisons. Columns: one per
     principle, and the share of the rollout's verdicts that failed.
     """
 
-    engine: Engine
-    judge: Judge
+    critics: tuple[Critic, ...]
     plan: Plan
-    store: VerdictStore | None = None
 
     async def __call__(self, rollouts: Sequence[Rollout]) -> Rewards:
+        jury = Jury(self.critics)
         trials, impossible = await self.plan(rollouts)
-        asked = [self.judge.ask(trial.row, trial.subject) for trial in trials]
-        answers = await self._answers({q.key: q for items in asked for q in in_cache_order(items)})
+        plans = [jury.plan(trial.row, trial.subject) for trial in trials]
+        replies = Replies()
+        await jury.ask(plans, replies)
         records = [_Record() for _ in rollouts]
-        for trial, items in zip(trials, asked, strict=True):
-            verdicts = [(item.principle, self._verdict(item, answers)) for item in items]
-            together = preference if len(trial.subject) == 2 else reward
-            total = together([_opinion(*found) for found in verdicts], self.judge.aggregate)
-            for place, owner in enumerate(trial.owners):
-                records[owner].add(verdicts, total, mirrored=place == 1)
+        for trial, plan in zip(trials, plans, strict=True):
+            verdicts = jury.verdicts([plan], replies)
+            for owner, (judged, total) in zip(trial.owners, _sides(jury, verdicts, trial.subject), strict=False):
+                records[owner].add(verdicts, judged, total)
         for owner, failure in impossible.items():
+            records[owner].asked += 1
             records[owner].failures[failure.reason] += 1
-        names = [principle.id for principle in self.judge.constitution.principles]
+        names = [principle.id for principle in jury.judge.constitution.principles]
         columns = {name: column([_mean(record.parts.get(name)) for record in records]) for name in names}
         columns[FAILED] = column([record.failure_rate for record in records])
         return tally(column([_mean(record.totals) for record in records]), columns, [record.reason for record in records])
 
-    def _verdict(self, asked: Asked, answers: Mapping[bytes, Choice | Failure]) -> Comparison | Score | Failure:
-        verdict = self.judge.verdict([answers[question.key] for question in asked.questions])
-        assert not isinstance(verdict, Ranking)  # no plan asks for one
-        return verdict
 
-    async def _answers(self, questions: Mapping[bytes, Question]) -> dict[bytes, Choice | Failure]:
-        """An answer to each question, from the store where it has one."""
-        found = self.store.get(list(questions)) if self.store else {}
-        answers = {name: answer for name, answer in found.items() if isinstance(answer, Choice | Failure)}
-        prompts = {name: self.judge.prompt(question) for name, question in questions.items() if name not in answers}
-        choices = self.judge.template.choices
-        fresh = await fresh_answers(self.engine, prompts, lambda some: self.engine.choose(some, choices), self.store)
-        return answers | {name: answer for name, answer in fresh.items() if isinstance(answer, Choice | Failure)}
+def _sides(jury: Jury, verdicts: Verdicts, subject: tuple[int, ...]) -> list[tuple[Judged, float | None]]:
+    """For each response of ``subject``, what is said of it by each principle, and by all together."""
+    how = jury.judge.aggregate
+    if len(subject) == 1:
+        scored = jury.on_response(verdicts, *subject)
+        return [(scored, reward(opinions(scored), how))]
+    compared = jury.on_pair(verdicts, subject[0], subject[1])
+    swapped = [(principle, item if isinstance(item, Failure) else item.swap()) for principle, item in compared]
+    return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped)]
 
 
 def open_critic(config: RewardConfig, context: Context) -> Opened:
@@ -103,17 +100,18 @@ def open_critic(config: RewardConfig, context: Context) -> Opened:
     given(asked.constitution, "critic", "--constitution")
     engines = [context.engine(model, asked.engine) for model in dict.fromkeys(models)]
     store = context.exits.enter_context(VerdictStore(asked.store))
-    first, *_ = asked.critics(engines, store)
+    critics = asked.critics(engines, store)
+    judge = critics[0].judge
     facts = {
         "feedback": config.feedback,
         "critic": " + ".join(engine.identity for engine in engines),
-        "constitution": first.judge.constitution.digest,
-        "template": first.judge.template.digest,
-        "aggregate": first.judge.aggregate,
+        "constitution": judge.constitution.digest,
+        "template": judge.template.digest,
+        "aggregate": judge.aggregate,
         "opponents": config.opponents,
         **{name: value for name, value in shown(asked).items() if name in ASKED},
     }
-    return CriticReward(first.engine, first.judge, _plan(config, context), store), facts
+    return CriticReward(critics, _plan(config, context)), facts
 
 
 def _plan(config: RewardConfig, context: Context) -> Plan:
@@ -178,30 +176,28 @@ def ring(n: int, opponents: int | None) -> list[tuple[int, int]]:
 
 @dataclass
 class _Record:
-    """What the critic said of one rollout so far."""
+    """What the critics said of one rollout so far. asked: verdicts, failed ones included."""
 
+    asked: int = 0
     totals: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
     failures: Counter[FailureReason] = field(default_factory=Counter)
 
-    def add(
-        self, verdicts: Sequence[tuple[Principle, Comparison | Score | Failure]], total: float | None, mirrored: bool
-    ) -> None:
-        """mirrored: the rollout is the second of the pair, and its probability of being better the complement."""
-        for principle, verdict in verdicts:
-            if isinstance(verdict, Failure):
-                self.failures[verdict.reason] += 1
-            else:
-                self.parts.setdefault(principle.id, []).append(1.0 - _value(verdict) if mirrored else _value(verdict))
+    def add(self, verdicts: Verdicts, judged: Judged, total: float | None) -> None:
+        """verdicts: each critic's. judged, total: what these say of this rollout together."""
+        every = [verdict for by_critic in verdicts.values() for by_subject in by_critic for verdict in by_subject.values()]
+        self.asked += len(every)
+        self.failures.update(verdict.reason for verdict in every if isinstance(verdict, Failure))
+        for principle, verdict in judged:
+            if not isinstance(verdict, Failure):
+                self.parts.setdefault(principle.id, []).append(verdict.value)
         if total is not None:
-            self.totals.append(1.0 - total if mirrored else total)
+            self.totals.append(total)
 
     @property
     def failure_rate(self) -> float | None:
         """None where nothing was asked."""
-        failed = self.failures.total()
-        asked = failed + sum(map(len, self.parts.values()))
-        return failed / asked if asked else None
+        return self.failures.total() / self.asked if self.asked else None
 
     @property
     def reason(self) -> str:
@@ -213,14 +209,6 @@ def _row(row: Row, texts: Sequence[str]) -> Row:
     """The row's prompt with these responses in place of its own."""
     responses = tuple(Response((Turn(role="assistant", content=text),)) for text in texts)
     return Row(row.number, row.id, row.conversation, responses, extra=row.extra)
-
-
-def _opinion(principle: Principle, verdict: Comparison | Score | Failure) -> Opinion:
-    return Opinion(None if isinstance(verdict, Failure) else _value(verdict), principle.weight, principle.gate)
-
-
-def _value(verdict: Comparison | Score) -> float:
-    return verdict.p if isinstance(verdict, Comparison) else verdict.score
 
 
 def _mean(values: Sequence[float] | None) -> float | None:

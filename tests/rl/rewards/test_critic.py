@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.constitution.load import load_constitution
+from rlaif.critic.ask import Critic
 from rlaif.critic.judge import Judge
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
@@ -69,9 +70,11 @@ def critic(tmp_path):
         (tmp_path / "c.yaml").write_text(CONSTITUTION)
         engine = Counting(tmp_path / "s.yaml")
         template = load_template("score" if plan is alone else "compare")
-        return CriticReward(engine, Judge(load_constitution(tmp_path / "c.yaml"), template, engine.identity, how), plan, store)
+        judge = Judge(load_constitution(tmp_path / "c.yaml"), template, engine.identity, how)
+        return CriticReward((Critic(engine, judge, store or unkept),), plan)
 
-    return make
+    with VerdictStore(tmp_path / "unkept.sqlite") as unkept:
+        yield make
 
 
 def close(found: torch.Tensor, expected: list[float]) -> None:
@@ -151,7 +154,7 @@ def test_a_single_sample_has_nobody_to_be_compared_with(critic):
 def test_the_same_question_is_asked_once(critic):
     source = critic(SCORES, alone)
     rewarded(source, [rollout("good")] * 5)
-    assert source.engine.asked == 2
+    assert source.critics[0].engine.asked == 2
 
 
 def test_a_store_answers_what_was_asked_before(critic, tmp_path):
@@ -159,21 +162,21 @@ def test_a_store_answers_what_was_asked_before(critic, tmp_path):
         source = critic(SCORES, alone, store=store)
         first = rewarded(source, [rollout("good"), rollout("bad")])
         again = rewarded(source, [rollout("bad"), rollout("good"), rollout("new")])
-        assert source.engine.asked == 4 + 2
+        assert source.critics[0].engine.asked == 4 + 2
         close(again.values[:2], first.values.flip(0).tolist())
 
 
 def test_against_the_reference_policys_answer(critic, tmp_path):
     with VerdictStore(tmp_path / "r.sqlite") as store:
         source = critic(PAIRS, None)
-        reference = ReferenceAnswers(source.engine, Sampling(16, 0.0), store)
-        source = CriticReward(source.engine, source.judge, against_reference(reference))
+        reference = ReferenceAnswers(source.critics[0].engine, Sampling(16, 0.0), store)
+        source = CriticReward(source.critics, against_reference(reference))
         rollouts = [rollout("good"), rollout("plain"), rollout("best", prompt="hello", group=1)]
         rewards = rewarded(source, rollouts)
         close(rewards.columns["kind"], [0.7, 0.5, 0.7])
-        assert source.engine.generated == 2  # one answer to a prompt
+        assert source.critics[0].engine.generated == 2  # one answer to a prompt
         rewarded(source, rollouts)
-        assert source.engine.generated == 2
+        assert source.critics[0].engine.generated == 2
 
 
 def test_where_the_reference_has_no_answer_there_is_no_reward(critic):

@@ -27,7 +27,9 @@ def test_a_mix_is_read_with_its_paths_beside_it(tmp_path):
     manners, safety, right, named = recipe.ingredients
     assert recipe.normalise and recipe.weights == {"facts": 2.0, "chat": 1.0}
     assert recipe.tasks == {"facts": {"right", "named"}, "chat": {"manners", "safety"}}
-    assert manners.config.critic.constitution == tmp_path / "sub/c.yaml" and manners.config.opponents == 2 and manners.weight == 2
+    assert (
+        manners.config.critic.constitution == tmp_path / "sub/c.yaml" and manners.config.opponents == 2 and manners.weight == 2
+    )
     assert safety.config.reward_model == f"{tmp_path / 'rm'},org/hub" and safety.gate == (-1.0, -5.0)
     assert right.config.verifier == f"{tmp_path / 'mine.py'}:check" and right.optional
     assert dict(right.config.options) == {"tolerance": 0.1, "column": "target"}

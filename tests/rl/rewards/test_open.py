@@ -36,7 +36,7 @@ def test_the_labs_critic_rewards_what_gold_rewards():
     for name in ("polite", "harmless", "evidence", "humble", "helpful"):
         truth = torch.tensor([found[name] for found in golds])
         assert torch.corrcoef(torch.stack([rewards.columns[name], truth]))[0, 1] > 0.9, name
-    assert opened.facts["feedback"] == "score" and opened.facts["critic"] == opened.source.engine.identity
+    assert opened.facts["feedback"] == "score" and opened.facts["critic"] == opened.source.critics[0].engine.identity
 
 
 def test_gold_is_the_mean_of_the_gold_scores():
@@ -68,7 +68,7 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
     assert rewards.columns["one/a"][0] == 1.0
     assert opened.task_weights == {"t": 3.0}
     assert [source["reward"] for source in opened.facts["sources"]] == ["verifier", "critic", "critic"]
-    one, other = (part.source.engine for part in opened.source.parts[1:])
+    one, other = (part.source.critics[0].engine for part in opened.source.parts[1:])
     assert one is other
 
 

@@ -134,7 +134,7 @@ def test_an_adapter_is_merged(sampler, folders):
 
 
 def test_a_run_whose_reloads_do_nothing_is_refused(sampler, folders, monkeypatch):
-    from rlaif.rl import vllm_sampler
+    from rlaif.rl.samplers import vllm as vllm_sampler
 
     monkeypatch.setattr(vllm_sampler, "open_llm", lambda *_, **__: sampler._llm)
     monkeypatch.setattr(vllm_sampler.VllmSampler, "_load", lambda self, model: None)
@@ -144,7 +144,7 @@ def test_a_run_whose_reloads_do_nothing_is_refused(sampler, folders, monkeypatch
 
 
 def test_a_tied_head_that_stays_behind_is_refused(sampler, folders, monkeypatch):
-    from rlaif.rl import vllm_sampler
+    from rlaif.rl.samplers import vllm as vllm_sampler
     from rlaif.rl.samplers.weights import prove
 
     monkeypatch.setattr(vllm_sampler, "_refresh_head", lambda model: None)
@@ -161,7 +161,7 @@ def test_answers_cached_from_old_weights_are_refused(sampler, folders, monkeypat
 
 
 def test_weights_do_not_change_under_way_and_what_is_left_under_way_is_dropped(sampler, folders):
-    from rlaif.rl import vllm_sampler
+    from rlaif.rl.samplers import vllm as vllm_sampler
 
     policy = policy_of(folders["tied"])
     sampler.update(policy.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 
 import pytest
 
@@ -29,19 +28,6 @@ def run(tmp_path, rlaif):
 @pytest.mark.parametrize("arguments", [["train", "--help"], ["train", "dpo", "--help"], ["train", "best-of-n", "--help"]])
 def test_help_imports_nothing_heavy(arguments):
     check_help(arguments)
-
-
-def test_every_field_that_a_user_may_set_is_a_flag():
-    from rlaif.cli.train.options import RUN, SETTINGS
-
-    from rlaif.cli.train import sampled
-    from rlaif.train.config import TrainConfig
-    from rlaif.train.feedback import Feedback
-    from rlaif.train.methods import LOSSES
-
-    assert {item.name for item in fields(TrainConfig)} - {"method", "settings"} == set(RUN)
-    assert {item.name for kind in LOSSES.values() for item in fields(kind)} == set(SETTINGS)
-    assert {item.name for item in fields(Feedback)} == {*sampled.ROUNDS, *sampled.RANKING}
 
 
 def test_help_shows_what_the_method_has_and_its_own_defaults(rlaif, monkeypatch):
