@@ -10,7 +10,8 @@ from tests.reference import losses as oracle
 
 def test_the_first_sequences_are_learnt_and_the_others_make_the_baseline(total, model, batch, numbers):
     loss = Kto(beta=0.3, desirable=1.2, undesirable=0.8)
-    wanted = [oracle.kto(n.c, n.rc, n.p, 0.25, 0.3, 1.2, 0.8) for n in numbers]
+    given = [[getattr(n, name) for n in numbers] for name in ("c", "rc", "p")]
+    wanted = oracle.kto(*given, [(0.25, 0.0)], 0.3, 1.2, 0.8)
     assert total(loss, baseline=torch.tensor(0.25)) == pytest.approx(sum(wanted), rel=1e-5)
     assert loss.log_ratios(model, batch).tolist() == pytest.approx([n.r - n.rr for n in numbers], rel=1e-5)
 
