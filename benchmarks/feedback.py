@@ -23,7 +23,7 @@ from rlaif.constitution.load import load_constitution
 from rlaif.constitution.write import write_weights
 from rlaif.critic.pairs import ADAPTIVE, next_pairs, pairs
 from rlaif.critic.strengths import least_squares
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.write import atomic_write
 from rlaif.evaluate.table import interval
 from rlaif.evaluate.weights import fit_run
@@ -61,9 +61,9 @@ def judged(folder: Path, source: Path) -> Path:
 
 def by_prompt(run: Path) -> list[Results]:
     found: dict[int, dict[tuple[int, int], float]] = {}
-    for record in read_records(run / "preferences.jsonl"):
-        i, j, p = record["chosen_index"], record["rejected_index"], record["p_chosen"]
-        found.setdefault(record["row"], {})[min(i, j), max(i, j)] = p if i < j else 1.0 - p
+    for record in read_records(run / "preferences.jsonl", PreferenceRecord):
+        i, j, p = record.chosen_index, record.rejected_index, record.p_chosen
+        found.setdefault(record.row, {})[min(i, j), max(i, j)] = p if i < j else 1.0 - p
     return list(found.values())
 
 

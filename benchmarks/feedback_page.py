@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.feedback_ways import Asked, Verdicts, Way
 from benchmarks.lab_grid import WEIGHTS, table
+from rlaif.data.records import OVERALL
 from rlaif.evaluate.calibration import ece, reliability
-from rlaif.evaluate.judgement import OVERALL
 
 NONE = "–"
 Right = Mapping[tuple[int, str], float]

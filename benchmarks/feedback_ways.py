@@ -16,9 +16,8 @@ import typer
 
 from benchmarks.lab_grid import CONSTITUTION
 from rlaif.cli.label import label
-from rlaif.data.exports import read_records
+from rlaif.data.records import OVERALL, PreferenceRecord, read_records
 from rlaif.errors import RunFailed
-from rlaif.evaluate.judgement import OVERALL
 
 SEED = 1
 """Of the second critic and of the second fallible one; the shipped ones are of seed 0."""
@@ -139,12 +138,13 @@ def ask(way: Way, source: Path, folder: Path) -> Asked:
 def verdicts(run: Path) -> Verdicts:
     """The run's verdicts where gold differs, each turned to gold's side."""
     found = {}
-    for record in read_records(run / "preferences.jsonl"):
-        margins = {entry["id"]: entry["margin"] for entry in record["gold"]}
-        said = {entry["id"]: entry["p"] for entry in record["principles"]} | {OVERALL: record["p_chosen"]}
+    for record in read_records(run / "preferences.jsonl", PreferenceRecord):
+        margins = record.gold_margins | {OVERALL: record.gold_margin}
+        said = {verdict.id: verdict.p for verdict in record.principles} | {OVERALL: record.p_chosen}
         for name, p in said.items():
-            if p is not None and margins[name]:
-                found[record["row"], name] = p if margins[name] > 0 else 1.0 - p
+            margin = margins.get(name)
+            if p is not None and margin:
+                found[record.row, name] = p if margin > 0 else 1.0 - p
     return found
 
 

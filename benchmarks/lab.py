@@ -30,7 +30,8 @@ from rlaif.evaluate.calibration import ece, reliability
 from rlaif.lab import MODELS, wordings
 from rlaif.lab.gold import PRINCIPLES, read
 from rlaif.lab.policy import sampled_rows
-from rlaif.lab.world import Split, questions, rows
+from rlaif.lab.questions import Split, questions
+from rlaif.lab.world import rows
 
 COMMAND = "python benchmarks/lab.py"
 SEED = 2024

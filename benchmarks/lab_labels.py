@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.lab_grid import CONSTITUTION, Display, Part, prompts, sample, total
-from rlaif.data.exports import read_records, write_export
+from rlaif.data.exports import write_export
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.write import JsonlWriter
 from rlaif.lab.gold import gold
 from rlaif.label.config import LabelConfig
@@ -70,10 +72,10 @@ def _label_by_gold(folder: Path, data: list[dict[str, Any]], truth: Array, seed:
     σ((truth_i − truth_j) / T): Bradley–Terry. T makes its agreement with the truth the critic's. Its soft label is σ of the
     perceived difference over S, where S makes it as sure of itself, in the mean |p − ½|, as the critic is.
     """
-    records = list(read_records(folder / "critic" / "preferences.jsonl"))
-    places = [(record["row"] - 1, record["chosen_index"], record["rejected_index"]) for record in records]
+    records = list(read_records(folder / "critic" / "preferences.jsonl", PreferenceRecord))
+    places = [(record.row - 1, record.chosen_index, record.rejected_index) for record in records]
     row, i, j = np.array(places).T
-    critic = np.array([record["p_chosen"] for record in records])
+    critic = np.array([record.p_chosen for record in records])
     difference = truth[row, i] - truth[row, j]
     noise = np.random.default_rng([seed, len(data)]).gumbel(size=truth.shape)
     noisy = noise[row, i] - noise[row, j]
@@ -91,7 +93,8 @@ def _label_by_gold(folder: Path, data: list[dict[str, Any]], truth: Array, seed:
 
     softness = where(confidence, float(np.mean(critic - 0.5)), 1e-4, 10.0)
     labels = sigmoid(perceived / softness)
-    write_records(folder / "gold" / "preferences.jsonl", [_judged(*one) for one in zip(records, labels.tolist(), strict=True)])
+    judged = [_judged(*each) for each in zip(records, labels.tolist(), strict=True)]
+    write_records(folder / "gold" / "preferences.jsonl", [record.to_dict() for record in judged])
     for name in ("sft", "unpaired"):
         write_export(name, folder / "gold")
     best = np.argmax(truth + scale * noise, axis=1).tolist()
@@ -108,13 +111,13 @@ def _label_by_gold(folder: Path, data: list[dict[str, Any]], truth: Array, seed:
     }
 
 
-def _judged(record: dict[str, Any], p: float) -> dict[str, Any]:
+def _judged(record: PreferenceRecord, p: float) -> PreferenceRecord:
     """The critic's record with another judge's p that its chosen response is the better one."""
-    kept = {name: record[name] for name in ("id", "prompt", "row")}
-    better, worse = ("chosen", "rejected") if p >= 0.5 else ("rejected", "chosen")
-    sides = {"chosen": record[better], "rejected": record[worse]}
-    indexes = {"chosen_index": record[f"{better}_index"], "rejected_index": record[f"{worse}_index"]}
-    return {**kept, **sides, **indexes, "p_chosen": round(max(p, 1 - p), 6)}
+    bare = replace(record, p_chosen=max(p, 1 - p), principles=(), gold=(), critic="gold")
+    if p >= 0.5:
+        return bare
+    indexes: dict[str, Any] = {"chosen_index": record.rejected_index, "rejected_index": record.chosen_index}
+    return replace(bare, chosen=record.rejected, rejected=record.chosen, **indexes)
 
 
 def where(falling: Callable[[float], float], value: float, low: float, high: float) -> float:

@@ -20,11 +20,11 @@ from transformers.utils.logging import set_verbosity_error
 from benchmarks.lab_grid import CONSTITUTION, Cell, Display, Part, evaluate, prompts, run_grid, sample
 from benchmarks.revise_page import page
 from benchmarks.train import RECIPES, TESTED, training
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, RevisionRecord, SftRecord, read_records
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.lab.gold import gold
+from rlaif.lab.questions import questions
 from rlaif.lab.revising import revise
-from rlaif.lab.world import questions
 from rlaif.label.config import ReviseConfig
 from rlaif.label.revise_run import Progress, run_revise
 from rlaif.settings import configure
@@ -74,19 +74,19 @@ def _revise(folder: Path, part: Part, n: int, replies: int, rounds: int, seed: i
 def _measure(folder: Path, rounds: int, seed: int, display: Display) -> dict[str, Any]:
     """Per reply: its rounds (principle, whether it had a fault by it, gold before and after), and the critic's word."""
     out = _revise(folder, "heldout", MEASURED, 1, rounds, seed, display)
-    confirmed = {record["id"].rpartition(":")[0] for record in read_records(out / "preferences.jsonl")}
-    rejected = {record["id"].rpartition(":")[0] for record in read_records(out / "rejected.jsonl")}
+    confirmed = {record.id.rpartition(":")[0] for record in read_records(out / "preferences.jsonl", PreferenceRecord)}
+    rejected = {record.id.rpartition(":")[0] for record in read_records(out / "rejected.jsonl", PreferenceRecord)}
     replies = []
-    for record in read_records(out / "revisions.jsonl"):
-        prompt, text = record["prompt"][0]["content"], record["responses"][1]["text"]
+    for record in read_records(out / "revisions.jsonl", RevisionRecord):
+        prompt, text = record.prompt[0]["content"], record.responses[1]["text"]
         steps = []
-        for one in record["rounds"]:
-            fault = revise(questions()[prompt], text, one["principle"], random.Random(0))[1] != text
-            before, after = gold(prompt, text), gold(prompt, one["revision"])
-            changed = one["revision"] != text
-            steps.append({"principle": one["principle"], "fault": fault, "changed": changed, "before": before, "after": after})
-            text = one["revision"]
-        word = "confirmed" if record["id"] in confirmed else "rejected" if record["id"] in rejected else "unchanged"
+        for step in record.rounds:
+            fault = revise(questions()[prompt], text, step.principle, random.Random(0))[1] != text
+            before, after = gold(prompt, text), gold(prompt, step.revision)
+            changed = step.revision != text
+            steps.append({"principle": step.principle, "fault": fault, "changed": changed, "before": before, "after": after})
+            text = step.revision
+        word = "confirmed" if record.id in confirmed else "rejected" if record.id in rejected else "unchanged"
         replies.append({"rounds": steps, "critic": word})
     return {"replies": replies}
 
@@ -99,15 +99,14 @@ def _base(seed: int, display: Display) -> dict[str, Any]:
 def _learn(folder: Path, kept: str, rounds: int, seed: int, display: Display) -> dict[str, Any]:
     """Gold of the policy after SFT on revisions of its own replies, with the settings of ``benchmarks.train``."""
     out = _revise(folder, "train", LEARNT, REPLIES, rounds, seed, display)
-    examples = [*read_records(out / "sft.jsonl")]
+    examples = [(record.prompt, record.completion) for record in read_records(out / "sft.jsonl", SftRecord)]
     if kept == "changed":
-        for record in read_records(out / "rejected.jsonl"):
-            side = "chosen" if record["chosen_index"] == 0 else "rejected"
-            examples.append({"prompt": record["prompt"], "completion": record[side]})
+        for record in read_records(out / "rejected.jsonl", PreferenceRecord):
+            examples.append((record.prompt, record.chosen if record.chosen_index == 0 else record.rejected))
     source = folder / f"sft-{kept}-{rounds}-{seed}.jsonl"
     with JsonlWriter(source) as writer:
-        for example in examples:
-            writer.write({"prompt": example["prompt"], "completion": example["completion"]})
+        for prompt, completion in examples:
+            writer.write({"prompt": prompt, "completion": completion})
     config = training("sft", RECIPES["sft"], source, folder / f"model-{kept}-{rounds}-{seed}", seed)
     run_train(config, TrainProgress(*display))
     display.stage("evaluate", 1, 0)

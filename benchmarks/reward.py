@@ -15,6 +15,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +28,8 @@ from benchmarks.lab_grid import CONSTITUTION, Cell, Display, run_grid, total
 from benchmarks.lab_labels import write_records
 from benchmarks.reward_page import PREDICTIONS, Lab, Row, lab_differences, lab_table, text_table
 from benchmarks.reward_text import PAIRS, RECIPE, VOCABULARY, WIDTH, distil
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, read_records
+from rlaif.data.rows import Turn
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.world import rows
@@ -90,14 +92,14 @@ def _label(folder: Path, critic: str, display: Display) -> dict[str, float]:
     show = LabelProgress(lambda n: display.stage("label", n or 1, 0), lambda counts: display.update(counts.rows_in, {}))
     run_label(config, show)
     right, sure = [], []
-    for record in read_records(config.out / "preferences.jsonl"):
-        better, worse = (_gold(record["prompt"], record[side]) for side in ("chosen", "rejected"))
-        sure.append(record["p_chosen"])
+    for record in read_records(config.out / "preferences.jsonl", PreferenceRecord):
+        better, worse = _gold(record.prompt, record.chosen), _gold(record.prompt, record.rejected)
+        sure.append(record.p_chosen)
         right += [better > worse] * (abs(better - worse) > 1e-9)
     return {"agreement": statistics.fmean(right), "p": statistics.fmean(sure)}
 
 
-def _gold(prompt: list[dict[str, str]], response: list[dict[str, str]]) -> float:
+def _gold(prompt: Sequence[Turn], response: Sequence[Turn]) -> float:
     return total(gold(prompt[-1]["content"], response[-1]["content"]))
 
 
@@ -106,11 +108,11 @@ def _train(folder: Path, row: Row, seed: int, display: Display) -> dict[str, dic
     out = folder / row.run(seed)
     draw = random.Random(seed)
     labelled = folder / f"labels-{'critic' if row.source == 'flipped' else row.source}" / "preferences.jsonl"
-    records = draw.sample(list(read_records(labelled)), TRAINED)
+    records = draw.sample(list(read_records(labelled, PreferenceRecord)), TRAINED)
     if row.source == "flipped":
         turned = set(draw.sample(range(TRAINED), round(FLIPPED * TRAINED)))
-        records = [{**one, "p_chosen": 1 - one["p_chosen"]} if n in turned else one for n, one in enumerate(records)]
-    write_records(out.with_suffix(".jsonl"), records)
+        records = [replace(one, p_chosen=1 - one.p_chosen) if n in turned else one for n, one in enumerate(records)]
+    write_records(out.with_suffix(".jsonl"), [record.to_dict() for record in records])
     config = configure(
         configuration("reward"),
         source=str(out.with_suffix(".jsonl")),

@@ -189,7 +189,8 @@ def _watch(config: RlConfig, display: Display) -> dict[str, Any]:
     result, lines = _run(config, display)
     kept = ("step", "heldout_kl", "heldout_reward", "heldout_second_reward")
     result["curve"] = [{name: line[name] for name in kept} for line in lines if "heldout_kl" in line]
-    result["rollouts"] = {line["step"] - 1: line["reward/gold"] for line in lines if "reward/gold" in line}
+    rewarded = "reward/sources/gold"
+    result["rollouts"] = {line["step"] - 1: line[rewarded] for line in lines if rewarded in line}
     shutil.rmtree(config.out)
     return result
 

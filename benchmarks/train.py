@@ -26,7 +26,7 @@ from transformers.utils.logging import set_verbosity_error
 from benchmarks.lab_grid import Cell, Display, evaluate, mean_gold, prompts, run_grid, sample, total
 from benchmarks.lab_labels import PAIRED, PAIRS, label, write_labels, write_records
 from benchmarks.train_page import Results, page
-from rlaif.data.exports import read_records
+from rlaif.data.records import SftRecord, read_records
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
 from rlaif.settings import configure
@@ -146,7 +146,7 @@ def _select(out: Path, seed: int, noise: float, display: Display) -> dict[str, A
     drawn = sample("lab:policy", asked, N, seed)
     write_records(out / "rows.jsonl", [{"prompt": x, "responses": y} for x, y in zip(asked, drawn, strict=True)])
     label(out / "rows.jsonl", out / "scores", display, mode="score", pairs="1", export=("sft",))
-    best = [record["completion"][0]["content"] for record in read_records(out / "scores" / "sft.jsonl")]
+    best = [record.completion[0]["content"] for record in read_records(out / "scores" / "sft.jsonl", SftRecord)]
     truth = np.array([[total(gold(x, text)) for text in y] for x, y in zip(asked, drawn, strict=True)])
     noisy = truth + noise * np.random.default_rng([seed, N]).gumbel(size=truth.shape)
     shutil.rmtree(out)

@@ -57,7 +57,8 @@ def test_a_mode(rlaif, tmp_path):
         code, _, err = rlaif("label", "rows.jsonl", *critic, "--mode", mode, "--out", name)
         assert code == 0, err
     own, outside = (
-        [json.loads(line) for line in (tmp_path / name / "scores.jsonl").read_text().splitlines()] for name in ("own", "outside")
+        [json.loads(line) for line in (tmp_path / name / "scores.jsonl").read_text().splitlines()]
+        for name in ("own", "outside")
     )
     assert len(own) == len(outside) == 2 and own != outside
     assert all(-1 <= row["score"] <= 1 for row in outside)

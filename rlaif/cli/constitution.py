@@ -128,13 +128,13 @@ def _test(config: TestConfig) -> None:
 
     records = judge_examples(replace(config.critic, constitution=config.file))
     for record in records:
-        if record["failure"]:
-            echo(f"{record['id']}: no verdict ({record['failure']})")
-        elif not record["right"]:
-            won = f"the worse response wins by {-record['margin']:.2f}" if record["margin"] < 0 else "neither response wins"
-            echo(f"{record['id']}: wrong, {won}")
-    judged = [record for record in records if record["failure"] is None]
-    right = sum(record["right"] for record in judged)
+        if record.margin is None:
+            echo(f"{record.id}: no verdict ({record.failure})")
+        elif not record.right:
+            won = f"the worse response wins by {-record.margin:.2f}" if record.margin < 0 else "neither response wins"
+            echo(f"{record.id}: wrong, {won}")
+    judged = [record for record in records if record.right is not None]
+    right = sum(bool(record.right) for record in judged)
     echo(f"{config.file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
     if right < len(records):
         raise typer.Exit(1)
@@ -186,7 +186,7 @@ def diff(
         for name, number in verdicts.items():
             echo(f"  {name}: {number:,} verdicts")
         for flip in turned[:show]:
-            said = " ".join(flip.record["prompt"][-1]["content"].split())[:80] if flip.record["prompt"] else ""
+            said = " ".join(flip.record.prompt[-1]["content"].split())[:80] if flip.record.prompt else ""
             echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {said}")
 
 

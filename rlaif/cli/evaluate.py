@@ -83,12 +83,12 @@ def ranking(
     seed: Annotated[int, typer.Option(help="Of resampling, and of the order of games for Elo.")] = 0,
 ) -> None:
     """Rank what wrote the responses: Bradley–Terry with 95% intervals, and Elo."""
-    from rlaif.data.exports import read_records
+    from rlaif.data.records import PreferenceRecord, read_records
     from rlaif.data.run_folder import read_run
     from rlaif.evaluate.ranking import comparisons, ratings, table
 
     read_run(run)
-    data = comparisons(read_records(run / "preferences.jsonl"), by)
+    data = comparisons(read_records(run / "preferences.jsonl", PreferenceRecord), by)
     if not data.names:
         raise UsageError(f"{run}: no pair has columns chosen_{by} and rejected_{by} that differ")
     _print(table(ratings(data, bootstrap, seed)))

@@ -45,6 +45,8 @@ def _print_dry_run(config: LabelConfig) -> None:
         f"{plan.cached} of them answered in the store, {plan.questions - plan.cached} to ask · "
         f"about {plan.tokens:,} prompt tokens"
     )
+    if plan.trouble:
+        console.print(plan.trouble, markup=False)
     if plan.unsampled:
         console.print(f"{plan.unsampled} rows wait for responses of the policy; what is asked about those is not counted")
 
@@ -61,5 +63,7 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
         f"{counts['cached']} from the store · {counts['failed']} verdicts failed, {counts['rows_failed']} rows unusable · "
         f"{counts['cut']} verdicts on shortened text"
     )
+    for line in run["commonest_failures"]:
+        console.print(line, markup=False)
     for what, name in (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html")):
         console.print(f"{what:9}{out / name}", markup=False)

@@ -16,7 +16,7 @@ def _revise(config: ReviseConfig) -> None:
 
     with TrainProgress(Console(stderr=True), ("failed", "unchanged", "confirmed", "rejected")) as bar:
         run = run_revise(config, Progress(bar.stage, bar.update))
-    _print_result(config.out, run["revisions"])
+    _print_result(config.out, run["revisions"], run["commonest_failures"])
 
 
 revise = from_config(ReviseConfig, _revise, "revise")
@@ -26,7 +26,7 @@ Running the same command again asks nothing twice: every answer is kept in the v
 """
 
 
-def _print_result(out: Path, found: dict[str, Any]) -> None:
+def _print_result(out: Path, found: dict[str, Any], troubles: list[str]) -> None:
     from rich.table import Table
 
     from rlaif.cli.console import Console
@@ -40,6 +40,8 @@ def _print_result(out: Path, found: dict[str, Any]) -> None:
         f"{found['responses']} responses: {found['confirmed']} revisions confirmed, {found['rejected']} rejected, "
         f"{found['unjudged']} not judged, {found['unchanged']} left as they were, {found['failed']} failed"
     )
+    for trouble in troubles:
+        console.print(trouble, markup=False)
     for what, name in (
         ("pairs", "preferences.jsonl"),
         ("for SFT", "sft.jsonl"),

@@ -9,7 +9,7 @@ from rlaif.critic.answers import answered
 from rlaif.critic.judge import Asked, Judge, Question
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.critic.verdict import Failure, Verdict
-from rlaif.engines.base import Choice, Engine, FailureReason, Generation, Sampling
+from rlaif.engines.base import Choice, Engine, FailureReason, Generation, Prompt, Sampling
 
 
 @dataclass
@@ -31,10 +31,10 @@ class Replies:
         read = written = 0
         for question in questions:
             answer, rationale = self.answers[question.key], self.rationales.get(question.key)
-            for text in (answer[0] if isinstance(answer, list) else None, rationale):
-                read += text.prompt_tokens if text else 0
-                written += len(text.token_ids) if text else 0
-            read += answer.prompt_tokens if isinstance(answer, Choice) else 0
+            texts = answer if isinstance(answer, list) else []
+            first = texts[0] if texts else answer  # several draws share the prompt
+            read += sum(one.prompt_tokens for one in (first, rationale) if isinstance(one, Choice | Generation))
+            written += sum(len(text.token_ids) for text in (*texts, rationale) if text)
         return read, written
 
 
@@ -71,9 +71,15 @@ class Critic:
         told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
         ready = [question for question in questions if question.key not in answers]
         prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
-        choices = await self.engine.choose(prompts, self.judge.template.choices) if prompts else []
-        answers |= {question.key: choice for question, choice in zip(ready, choices, strict=True)}
+        labels = await self._labels(prompts) if prompts else []
+        answers |= {question.key: label for question, label in zip(ready, labels, strict=True)}
         return [answers[question.key] for question in questions]
+
+    async def _labels(self, prompts: Sequence[Prompt]) -> Sequence[Answer]:
+        """What the engine says where a label belongs."""
+        if self.judge.sampled:
+            return await self.engine.generate(prompts, self.judge.sampled)
+        return await self.engine.choose(prompts, self.judge.template.choices)
 
     async def _written(self, questions: Sequence[Question]) -> list[Answer]:
         """What the critic writes first in answer to each question; one call for each way of drawing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rlaif.constitution.types import Aggregate
 from rlaif.critic.modes import MODES
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlaif.engines.base import Engine
 
 PANEL, REASONS = "Critic", "Critic's reasons"
+Labels = Literal["logprobs", "sampled"]
 STORE = Path("runs/verdicts.sqlite")
 
 
@@ -33,6 +34,8 @@ class CriticConfig:
     orders: ``both``, or one order of a pair's responses: half of the calls, and all of the position bias.
     shots: examples of the principle shown before each question. reasons: the critic writes a rationale before its label;
         with ``votes``, several sampled ones, whose labels' mean counts. clamp: the least and greatest p of a reasoned label.
+    labels: where they are read from. ``sampled`` is for critics that give no log-probabilities: of ``votes`` texts, each is a
+        label or nothing, and the share of each label stands in for its probability.
     min_mass: least probability on the labels; below it there is no verdict.
     """
 
@@ -55,6 +58,12 @@ class CriticConfig:
     orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
     prompts: Path | None = setting(None, "Folder of prompt templates in place of the shipped.", panel=PANEL)
     shots: int = setting(0, "Show so many of a principle's examples before each question.", panel=PANEL, least=0)
+    labels: Labels = setting(
+        "logprobs",
+        "logprobs, or sampled: from texts that are labels alone, for servers without log-probabilities; their share in --votes "
+        "texts is the probability.",
+        panel=PANEL,
+    )
     min_mass: float = setting(0.1, "Least probability on the labels; below, no verdict.", panel=PANEL, least=0, most=1)
     max_failure_rate: float = setting(
         0.2, "Past this share of failed verdicts, stop.", panel=PANEL, least=0, most=1, resumable=True
@@ -64,7 +73,12 @@ class CriticConfig:
     reasons: bool = setting(False, "Have the critic reason first, then compare.", panel=REASONS)
     reasons_tokens: int = setting(512, "Longest rationale.", panel=REASONS, least=1)
     clamp: tuple[float, float] | None = setting(None, "With --reasons: the least and greatest p, such as .4 .6.", panel=REASONS)
-    votes: int = setting(1, "With --reasons: sample so many rationales, take the mean.", panel=REASONS, least=1)
+    votes: int = setting(
+        1,
+        "With --reasons: sample so many rationales, take the mean. With --labels sampled: texts for each question.",
+        panel=REASONS,
+        least=1,
+    )
     votes_temperature: float = setting(0.7, "Of sampled rationales; a single one is greedy.", panel=REASONS, least=0)
     engine: EngineConfig = nested(EngineConfig, rename={"context": "critic_context"})
 
@@ -94,21 +108,26 @@ class CriticConfig:
     def judge(self, constitution: Constitution, template: Template, identity: str) -> Judge:
         """Asks and reads by these settings. identity: of the critic's engine."""
         from rlaif.critic.judge import Judge
+        from rlaif.critic.sampled import MOST_TOKENS, named
         from rlaif.engines.base import Sampling
 
         temperature = self.votes_temperature if self.votes > 1 else 0.0
+        drawn = None  # by default labels are read from log-probabilities
+        if self.labels == "sampled":  # one text after each rationale, else all votes after the question
+            drawn = Sampling(MOST_TOKENS, temperature=1.0, n=1 if self.reasons else self.votes, seed=self.seed)
         return Judge(
             constitution,
             template,
-            identity,
+            named(identity, drawn),
             self.aggregate or constitution.aggregate,
             self.orders,
             self.min_mass,
             self.seed,
             shots=self.shots,
             reasons=Sampling(max_tokens=self.reasons_tokens, temperature=temperature, seed=self.seed),
-            votes=self.votes,
+            votes=self.votes if self.reasons else 1,
             clamp=self.clamp or (0.0, 1.0),
+            sampled=drawn,
         )
 
     def critics(self, engines: Sequence[Engine], store: VerdictStore) -> tuple[Critic, ...]:
@@ -139,16 +158,20 @@ class CriticConfig:
             if given(name) and name not in mode.settings:
                 value = f" {getattr(self, name)}" if name == "orders" else ""
                 raise UsageError(f"{flag(name)}{value} needs {modes_with(name)}")
+        sampled = self.labels == "sampled"
         for name, used, needed, having in (
             ("shots", self.shots > 0, "no --reasons: examples come without any", not self.reasons),
             ("reasons_tokens", given("reasons_tokens"), "--reasons", self.reasons),
             ("votes_temperature", given("votes_temperature"), "--votes 2 or more", self.votes > 1),
-            ("votes", self.votes > 1, "--reasons: without them every vote is the same", self.reasons),
+            ("labels", sampled, modes_with("min_mass"), "min_mass" in mode.settings),
+            ("votes", self.votes > 1, "--reasons or --labels sampled: else all votes are the same", self.reasons or sampled),
             ("votes", self.votes > 1, "--votes-temperature above 0", self.votes_temperature > 0),
+            ("votes_temperature", given("votes_temperature"), "--reasons: labels are drawn at temperature 1", self.reasons),
             ("clamp", self.clamp is not None, "--reasons: only reasoned labels are too sure of themselves", self.reasons),
         ):
             if used and not having:
-                raise UsageError(f"{flag(name)} needs {needed}")
+                value = " sampled" if name == "labels" else ""
+                raise UsageError(f"{flag(name)}{value} needs {needed}")
         low, high = self.clamp or (0.0, 1.0)
         if not (0 <= low < 0.5 and abs(low + high - 1) < 1e-9):
             raise UsageError(

@@ -16,6 +16,7 @@ from rlaif.critic.aggregate import draw
 from rlaif.critic.examples import shots
 from rlaif.critic.modes import MODES
 from rlaif.critic.modes.base import ORDERS, Mode, Orders, Reading
+from rlaif.critic.sampled import counted
 from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Failure, Verdict
@@ -56,6 +57,7 @@ class Judge:
 
     shots: worked examples shown before each comparison, from the principle's own. reasons: how rationales are drawn, with a
     template that asks for them. votes: rationales per order; the verdict is the mean of theirs. clamp: see ``comparison``.
+    sampled: how labels are drawn as texts (``critic.sampled``); None where they are read from log-probabilities.
     """
 
     constitution: Constitution
@@ -69,6 +71,7 @@ class Judge:
     reasons: Sampling = REASONS
     votes: int = 1
     clamp: tuple[float, float] = (0.0, 1.0)
+    sampled: Sampling | None = None
 
     @cached_property
     def mode(self) -> Mode[Any]:
@@ -111,6 +114,8 @@ class Judge:
 
         rationales: the reasons that each answer followed, None where it followed none. shown: see ``Asked``.
         """
+        if self.sampled:
+            answers = [counted(answer, self.template.choices) if isinstance(answer, list) else answer for answer in answers]
         verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, Reading(self.orders, self.min_mass, self.clamp))
         return verdict
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Protocol
+from typing import Protocol
 
+from rlaif.data.records import FailureRecord
 from rlaif.engines.base import FailureReason
 from rlaif.errors import one_line
 
@@ -65,11 +66,11 @@ class Reasons:
         return f"{count / max(of, 1):.0%} of {what}: {self._story(reason)}"
 
     @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]]) -> Reasons:
-        """Of entries of ``failures.jsonl``."""
+    def of(cls, records: Iterable[FailureRecord]) -> Reasons:
+        """Of the records of ``failures.jsonl``."""
         reasons = cls()
         for record in records:
-            reasons.add(record["reason"], record["detail"])
+            reasons.add(record.reason, record.detail)
         return reasons
 
     def _story(self, reason: str) -> str:
@@ -93,7 +94,7 @@ class Reasons:
 
 
 class Writer(Protocol):
-    def write(self, record: dict[str, Any]) -> None: ...
+    def write(self, record: FailureRecord) -> None: ...
 
 
 @dataclass
@@ -105,7 +106,15 @@ class Noted:
     rows: Reasons = field(default_factory=Reasons)
     verdicts: Reasons = field(default_factory=Reasons)
 
-    def write(self, record: dict[str, Any]) -> None:
-        kind = self.rows if record["reason"] == FailureReason.BAD_ROW else self.verdicts
-        kind.add(record["reason"], record["detail"])
+    @classmethod
+    def of(cls, writer: Writer) -> Noted:
+        return writer if isinstance(writer, Noted) else cls(writer)
+
+    def commonest(self, rows: int, verdicts: int, what: str = "verdicts") -> list[str]:
+        """Of the rows that could not be used and of the missing verdicts, each a sentence where there are any."""
+        return [line for line in (self.rows.commonest(rows, "rows"), self.verdicts.commonest(verdicts, what)) if line]
+
+    def write(self, record: FailureRecord) -> None:
+        kind = self.rows if record.reason == FailureReason.BAD_ROW else self.verdicts
+        kind.add(record.reason, record.detail)
         self.writer.write(record)

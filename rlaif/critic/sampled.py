@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Sampling
 
+MOST_TOKENS = 512
+"""Of a text that is to be a label: room for reasoning in it."""
 _THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _ALONE = re.compile(
     r"""[\s"'`*(\[{]*(?:(?:the |my |final )*answer(?: is)?\s*[:=]?)?[\s"'`*(\[{]*(.+?)[\s"'`*)\]}.,;:!]*""", re.I | re.S
@@ -43,7 +45,9 @@ def counted(texts: Sequence[Generation], labels: Sequence[str]) -> Choice | Fail
     return Choice(shares, valid / len(texts), commonest, texts[0].prompt_tokens)
 
 
-def named(identity: str, drawing: Sampling) -> str:
-    """What a critic is called whose labels are drawn: its verdicts are others than those from log-probabilities."""
+def named(identity: str, drawing: Sampling | None) -> str:
+    """What a critic is called: where its labels are drawn, its verdicts are others than those from log-probabilities."""
+    if drawing is None:
+        return identity
     how = f"temperature {drawing.temperature:g}, at most {drawing.max_tokens} tokens, seed {drawing.seed}"
     return f"{identity} labels sampled {drawing.n}× ({how})"

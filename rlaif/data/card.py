@@ -6,30 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rlaif.data.columns import Record, meanings
+from rlaif.data.records import RECORDS, PreferenceRecord
 from rlaif.errors import printable
-
-_COLUMNS = {
-    "prompt": "The conversation, a list of messages (`role`, `content`).",
-    "chosen": "The better response, a list of messages (nearly always one).",
-    "rejected": "The worse response.",
-    "p_chosen": "The soft label: the probability that `chosen` is better, at least .5.",
-    "margin": "2 · `p_chosen` − 1.",
-    "principles": "Per principle: `p` that `chosen` is better (null: no verdict, `failure` says why), `gap` between the two "
-    "orders (P(better when shown first) − P(better when shown last); null when asked once), `weight`, label `mass`, "
-    "tokens `cut` to fit the critic's context, `jury` (each critic's `p`, where there were several).",
-    "rationale": "The critic's reasons, where it was asked for them.",
-    "critic": "The model that judged.",
-    "id, row, chosen_index, rejected_index": "Where the pair comes from: the source row (counted from 1) and its responses.",
-    "gold": "Labels that the source came with, as margins of `chosen` over `rejected` (`overall`: its own preference). "
-    "The critic never saw them.",
-}
-_SCORE_COLUMNS = {
-    "prompt, response": "The conversation and one response to it, lists of messages.",
-    "score": "In [−1, 1], over all principles.",
-    "principles": "Per principle: `score` (null: no verdict), `weight`, label `mass`, tokens `cut`.",
-    "id, row, index": "Where the response comes from.",
-    "gold": "Scores that the source came with.",
-}
 
 
 def card(run: Mapping[str, Any], quality: str) -> str:
@@ -64,8 +43,8 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         "## Read it",
         '```python\nfrom datasets import load_dataset\n\nload_dataset("path/to/this/folder")\n```',
         "## Columns",
-        _columns(_COLUMNS),
-        *(["Of the subset `scores`:", _columns(_SCORE_COLUMNS)] if scored else []),
+        _columns(PreferenceRecord),
+        *(part for name in subsets[1:] for part in (f"Of the subset `{name}`:", _columns(RECORDS[name]))),
         "Every other column comes from the source, as `row_NAME` where the name was taken.",
     ]
     return printable("\n\n".join(parts) + "\n")
@@ -88,8 +67,8 @@ def _front_matter(subsets: list[str]) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _columns(columns: Mapping[str, str]) -> str:
-    return "\n".join(f"- `{name}`: {meaning}" for name, meaning in columns.items())
+def _columns(kind: type[Record]) -> str:
+    return "\n".join(f"- `{name}`: {meaning}" for name, meaning in meanings(kind).items())
 
 
 def _line(text: Any) -> str:

@@ -6,63 +6,32 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlaif.data.columns import columns, entry_in, optional, required_keys
+from rlaif.data.records import RECORDS
 from rlaif.data.write import atomic_path, dumps
 
 _BATCH = 512
 _MOST_FIELDS = 200
 """Nested fields above which a column holds keys of its own in every record rather than a structure: it becomes JSON text."""
-
-_TURNS = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
-_ASKED = {
-    "weight": pa.float64(),
-    "mass": pa.float64(),
-    "cut": pa.int64(),
-    "failure": pa.string(),
-    "jury": pa.list_(pa.float64()),
-}
-KNOWN: dict[str, dict[str, pa.DataType]] = {
-    "preferences": {
-        "id": pa.string(),
-        "prompt": _TURNS,
-        "chosen": _TURNS,
-        "rejected": _TURNS,
-        "p_chosen": pa.float64(),
-        "margin": pa.float64(),
-        "principles": pa.list_(pa.struct({"id": pa.string(), "p": pa.float64(), "gap": pa.float64(), **_ASKED})),
-        "rationale": pa.string(),
-        "critic": pa.string(),
-        "row": pa.int64(),
-        "chosen_index": pa.int64(),
-        "rejected_index": pa.int64(),
-        "gold": pa.list_(pa.struct({"id": pa.string(), "margin": pa.float64()})),
-    },
-    "scores": {
-        "id": pa.string(),
-        "prompt": _TURNS,
-        "response": _TURNS,
-        "score": pa.float64(),
-        "principles": pa.list_(pa.struct({"id": pa.string(), "score": pa.float64(), **_ASKED})),
-        "critic": pa.string(),
-        "row": pa.int64(),
-        "index": pa.int64(),
-        "gold": pa.list_(pa.struct({"id": pa.string(), "score": pa.float64()})),
-    },
-}
-"""Types of our own columns, by the name of the file: they hold even where every value is null, or there is no record."""
+_SCALARS = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
 
 
 class _ConflictError(Exception):
     """A column's values do not fit the type that was found for it."""
 
 
-def convert(jsonl: Path, parquet: Path) -> None:
-    """See ``rlaif.data.write.write_parquet``."""
-    types = _types(jsonl, dict(KNOWN.get(jsonl.stem, {})))
+def write_parquet(jsonl: Path, parquet: Path) -> None:
+    """The records of ``jsonl`` as Parquet, in two streaming passes: one finds the columns' types, one writes.
+
+    A column whose records conflict in type becomes JSON text. Files of our own are known by name (``data.records.RECORDS``):
+    their columns keep their types even where every value is null, or there is no record.
+    """
+    types = _types(jsonl, own_types(jsonl.stem))
     while True:
         try:
             _write(jsonl, parquet, types)
@@ -70,6 +39,28 @@ def convert(jsonl: Path, parquet: Path) -> None:
         except _ConflictError as conflict:
             # Values that fit one by one and not together, such as 2**60 + 1 and 0.5. Ends, as text holds everything.
             types[str(conflict)] = None
+
+
+def own_types(name: str) -> dict[str, Any]:
+    """The Parquet types of the columns that the file called ``name`` always has; of a column of anything, none."""
+    kind = RECORDS.get(name)
+    types = {name: _type(each.hint) for name, each in columns(kind).items()} if kind else {}
+    return {name: held for name, held in types.items() if held is not None}
+
+
+def _type(hint: Any) -> Any:
+    """A column's annotation as a Parquet type; None where values of any type may come."""
+    if get_origin(hint) is Annotated or optional(hint):
+        return _type(optional(hint) or get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        inner = _type(get_args(hint)[0])
+        return None if inner is None else pa.list_(inner)
+    kind = entry_in(hint)
+    if kind:
+        return pa.struct([(name, _type(each.hint)) for name, each in columns(kind).items()])
+    if is_typeddict(hint):
+        return pa.struct([(name, _type(held)) for name, held in required_keys(hint).items()])
+    return _SCALARS.get(hint)
 
 
 def _types(jsonl: Path, types: dict[str, Any]) -> dict[str, Any]:

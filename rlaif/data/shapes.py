@@ -86,14 +86,14 @@ def to_row(number: int, record: Any, columns: Mapping[str, str] | None = None) -
 
 def shape_of(names: Collection[str]) -> Reader:
     """How to read a record with these columns. Raises NoShapeError naming the nearest accepted shape."""
-    names = set(names)
+    names = dict.fromkeys(names)
     asked = next((name for name in PROMPTS if name in names), None)
     answers = numbered(names)
-    if {"prompt", "responses"} <= names:
+    if {"prompt", "responses"} <= names.keys():
         return lambda record: _listed(record, "prompt", "responses")
-    if {"chosen", "rejected"} <= names:
+    if {"chosen", "rejected"} <= names.keys():
         return _pair
-    if {"input", "preferred_output", "non_preferred_output"} <= names:
+    if {"input", "preferred_output", "non_preferred_output"} <= names.keys():
         return _openai
     if answers and answers.names[0].lower().startswith("conversation") and tells(names, answers):
         return _arena

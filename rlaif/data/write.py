@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from rlaif.data.columns import Record
 from rlaif.errors import RunFailed
 
 _CURES = {
@@ -120,10 +121,10 @@ class JsonlWriter:
             raise _unwritable(self.part, error) from error
         return self
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, record: Record | Mapping[str, Any]) -> None:
         """Append one record as a line."""
         try:
-            self._file.write(dumps(record) + "\n")
+            self._file.write(dumps(record.to_dict() if isinstance(record, Record) else record) + "\n")
             self.written += 1
             if self.written % self._sync_every == 0:
                 self._sync()
@@ -149,17 +150,6 @@ class JsonlWriter:
     def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-def write_parquet(jsonl: Path, parquet: Path) -> None:
-    """The records of ``jsonl`` as Parquet, in two streaming passes: one finds the columns' types, one writes.
-
-    A column whose records conflict in type becomes JSON text. ``preferences.jsonl`` and ``scores.jsonl`` are known by
-    name: their own columns keep their types even where every value is null.
-    """
-    from rlaif.data.parquet import convert
-
-    convert(jsonl, parquet)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from rlaif.errors import presentable
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Segment(NamedTuple):
@@ -32,6 +32,9 @@ class Message(NamedTuple):
 
     role: Role
     segments: tuple[Segment, ...]
+    more: str = ""
+    """The JSON text of what else a dataset's turn holds: ``reasoning_content``, ``tool_calls``, ``tool_call_id``, ``name``,
+    ``tools``. Not trusted."""
 
     @property
     def text(self) -> str:

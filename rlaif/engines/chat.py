@@ -15,6 +15,7 @@ import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ MEMORY = 1 << 30
 """Bytes beside what the process holds already."""
 MOST = 1 << 22
 """Characters that a template may write."""
+DAY = datetime(2024, 7, 26)
+"""Llama 3's template falls back on it where it is not told the date."""
 _LENGTH = struct.Struct("!Q")
 
 
@@ -45,6 +48,7 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, A
     raises an error of its own.
     """
     conversation = [dict(message) for message in messages]
+    options = {"strftime_now": strftime_always, **options}
     if hasattr(os, "fork"):
         kind, text = _asked(tokenizer, conversation, options)
     else:
@@ -57,6 +61,11 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, A
             "characters for one prompt; it is broken or hostile: give another model, or mend its chat_template"
         )
     return text
+
+
+def strftime_always(pattern: str) -> str:
+    """The day that templates print as today's: the same on every day, or no prompt and no run could be made again."""
+    return DAY.strftime(pattern)
 
 
 Reply = tuple[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rlaif.errors import UsageError
@@ -17,6 +18,8 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 PANEL = "Engine"
 GPU_MEMORY = 0.9
 """Share of the GPU that the models of a run take together, unless the user says otherwise."""
+LAB = Path(__file__).parents[1] / "lab" / "models"
+"""Where the lab's models are."""
 
 ENGINES = Registry(
     "engine",

@@ -10,7 +10,7 @@ from threading import Thread
 
 import httpx
 
-from rlaif.engines.open import LAB
+from rlaif.engines.config import LAB
 from rlaif.errors import UsageError, one_line
 
 PATIENCE = 5.0

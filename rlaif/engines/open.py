@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlaif.engines.base import Engine
-from rlaif.engines.config import GPU_MEMORY, EngineConfig
+from rlaif.engines.config import GPU_MEMORY, LAB, EngineConfig
 from rlaif.errors import UsageError
-
-LAB = Path(__file__).parents[1] / "lab" / "models"
 
 
 def transformers(config: EngineConfig) -> Engine:

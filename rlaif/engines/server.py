@@ -8,15 +8,17 @@ log-probabilities are read from the most likely tokens that the protocol gives.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rlaif.engines import replies
-from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
+from rlaif.engines.base import Choice, Failure, Generation, Message, Prompt, Sampling
 from rlaif.engines.client import Client, Problem
 from rlaif.engines.dialect import Dialect
 from rlaif.engines.handshake import find_encoder, identity, meet, serves
 from rlaif.engines.neutral import neutralise
+from rlaif.engines.rendering import THINK, as_text
 from rlaif.engines.replies import BadReply
 from rlaif.errors import RunFailed, UsageError
 
@@ -96,7 +98,7 @@ class ServerEngine:
         def read(drawn: list[dict[str, Any]], sent: Sent) -> Choice | Failure:
             return replies.labelled(drawn[0], labels, len(sent.ids), sent.cut)
 
-        return await self._complete(prompts, 1, lambda sent: {**body, "prompt": [one.ids for one in sent]}, read)
+        return await self._complete(prompts, 1, lambda sent: {**body, "prompt": [one.ids for one in sent]}, read, decided=True)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
         body: dict[str, Any] = {
@@ -132,14 +134,15 @@ class ServerEngine:
         read: Callable[[list[dict[str, Any]], Sent], T | Failure],
         n: int = 1,
         per_request: int = PER_REQUEST,
+        decided: bool = False,
     ) -> list[T | Failure]:
         """Answers to prompts that are sent as token ids, ``per_request`` at once; ``room`` tokens are left for each answer.
 
-        ask: the body for some. read: the answer to one, from its ``n`` choices.
+        ask: the body for some. read: the answer to one, from its ``n`` choices. decided: see ``PromptEncoder.encode``.
         """
         assert self._encoder
         limit = None if self._context is None else self._context - room
-        encoded = [self._encoder.encode(prompt, limit) for prompt in prompts]
+        encoded = [self._encoder.encode(prompt, limit, decided=decided) for prompt in prompts]
         answers: list[T | Failure | None] = [one if isinstance(one, Failure) else None for one in encoded]
         fitting = [Sent(place, one.ids, one.cut) for place, one in enumerate(encoded) if not isinstance(one, Failure)]
 
@@ -231,10 +234,10 @@ def _all(drawn: Sequence[Generation | Failure]) -> list[Generation] | Failure:
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    return [
-        {
-            "role": message.role,
-            "content": "".join(part.text if part.trusted else neutralise(part.text) for part in message.segments),
-        }
-        for message in prompt
-    ]
+    return [{"role": message.role, "content": _content(message)} for message in as_text(prompt)]
+
+
+def _content(message: Message) -> str:
+    said = "".join(part.text if part.trusted else neutralise(part.text) for part in message.segments)
+    reasoning = json.loads(message.more)["reasoning_content"] if message.more else None
+    return said if reasoning is None else neutralise(f"{THINK[0]}{reasoning}{THINK[1]}") + said

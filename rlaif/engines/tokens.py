@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rlaif.engines.base import Failure, FailureReason, Prompt
-from rlaif.engines.chat import TemplateRefusedError, render
+from rlaif.engines.reasoning import Reasoning, find_reasoning
+from rlaif.engines.rendering import Rendered, Renderer
 from rlaif.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,19 +47,28 @@ class PromptEncoder:
         if tokenizer.unk_token_id not in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
             structural.discard(tokenizer.unk_token_id)  # what stands for an unknown character is content
         self._forbidden = frozenset(structural)
-        self._skeleton = lru_cache(maxsize=4096)(self._render_skeleton)
-        self._cut_mark = self._encode_trusted(CUT_MARK)
+        self.reasoning: Reasoning = find_reasoning(tokenizer)
+        self.render = Renderer(tokenizer, self.reasoning.by_key)
+        self.start = _start(tokenizer)
+        self._trusted = lru_cache(maxsize=16_384)(self.encode_trusted)
+        self._cut_mark = self.encode_trusted(CUT_MARK)
 
-    def encode(self, prompt: Prompt, limit: int | None = None) -> Encoded | Failure:
+    def encode(
+        self, prompt: Prompt, limit: int | None = None, *, thinking: bool = False, decided: bool = False
+    ) -> Encoded | Failure:
         """Token ids of ``prompt``, at most ``limit`` of them.
+
+        thinking: with the model's reasoning switched on. decided: where the template opens the reasoning by itself, close it,
+        so that the next token is the answer's.
 
         When the prompt is too long, its longest untrusted segments are cut in the middle to one common length, so that
         neither response of a comparison loses more than it must; trusted text is never cut. What cannot be made to fit
         this way is a ``too_long`` failure.
         """
-        outside = [segment.text for message in prompt for segment in message.segments if not segment.trusted]
-        inside = self._skeleton(_skeleton_key(prompt))
-        contents = [self._encode_untrusted(text) for text in outside]
+        rendered = self.render(prompt, thinking=thinking)
+        text = rendered.text + (self.reasoning.closing if decided and self.reasoning.opened else "")
+        inside, contents = self._pieces(rendered, text)
+        inside[0] = [*self.start, *inside[0]]
         cut = 0
         if limit is not None:
             room = limit - sum(map(len, inside))
@@ -77,11 +87,21 @@ class PromptEncoder:
             ids += following
         return Encoded(ids, tuple(spans), cut)
 
+    @property
+    def manner(self) -> str:
+        """What an engine's identity says of how prompts are encoded, where that is not as it always was."""
+        return (" bos" if self.start else "") + (" reasoning-closed" if self.reasoning.opened else "")
+
     def count(self, prompt: Prompt) -> int:
         """Length of the uncut prompt in tokens."""
         encoded = self.encode(prompt)
         assert isinstance(encoded, Encoded)  # without a limit nothing is too long
         return len(encoded.ids)
+
+    def ids(self, rendered: Rendered, start: int, end: int) -> list[int]:
+        """Token ids of a stretch of the rendered text, given in characters; markers stand for what belongs there."""
+        inside, contents = self._pieces(rendered, rendered.text[start:end])
+        return [*inside[0], *(token for content, after in zip(contents, inside[1:], strict=True) for token in content + after)]
 
     def label_ids(self, choices: Sequence[str]) -> list[list[int]]:
         """The tokens that begin each choice, as written and after a space.
@@ -109,12 +129,26 @@ class PromptEncoder:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def _first_token(self, text: str) -> int | None:
-        return next((token for token in self._encode_trusted(text) if self.text([token]).strip()), None)
+        return next((token for token in self.encode_trusted(text) if self.text([token]).strip()), None)
 
-    def _encode_trusted(self, text: str) -> list[int]:
+    def _pieces(self, rendered: Rendered, text: str) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids of what stands before, between and after the markers in ``text``; and of what the markers stand for."""
+        inside, contents, start = [], [], 0
+        for marker in rendered.marker.finditer(text):
+            inside.append(list(self._trusted(text[start : marker.start()])))
+            content = rendered.contents[int(marker[1])]
+            for _ in range(len(marker[2]).bit_length()):  # 1 backslash: within JSON; 3: within JSON within JSON
+                content = json.dumps(content, ensure_ascii=False)[1:-1]
+            contents.append(self.encode_untrusted(content))
+            start = marker.end()
+        return [*inside, list(self._trusted(text[start:]))], contents
+
+    def encode_trusted(self, text: str) -> list[int]:
+        """Text that the user or the template wrote: special tokens in it are special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False)) if text else []
 
-    def _encode_untrusted(self, text: str) -> list[int]:
+    def encode_untrusted(self, text: str) -> list[int]:
+        """Text from outside: no token of the chat's structure can come of it."""
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         if self._forbidden.isdisjoint(ids):
             return ids
@@ -128,35 +162,13 @@ class PromptEncoder:
         kept = cap - len(self._cut_mark)
         return [*content[: (kept + 1) // 2], *self._cut_mark, *content[len(content) - kept // 2 :]]
 
-    def _render_skeleton(self, key: tuple[tuple[str, tuple[str | None, ...]], ...]) -> list[list[int]]:
-        """Ids of the trusted text before, between and after the untrusted segments (``None`` in the key)."""
-        trusted = "".join(text for _, texts in key for text in texts if text is not None)
-        hole = "\ue000"
-        while hole in trusted:
-            hole += "\ue001"
-        messages = [{"role": role, "content": "".join(hole if text is None else text for text in texts)} for role, texts in key]
-        rendered = self._chat(messages)
-        pieces = rendered.split(hole)
-        if len(pieces) != 1 + sum(text is None for _, texts in key for text in texts):
-            raise UsageError("the model's chat template drops or repeats message content, so it cannot carry this prompt")
-        return [self._encode_trusted(piece) for piece in pieces]
 
-    def _chat(self, messages: list[dict[str, str]]) -> str:
-        if self._tokenizer.chat_template is None:
-            return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
-        try:
-            return render(self._tokenizer, messages, add_generation_prompt=True, enable_thinking=False)
-        except TemplateRefusedError as error:  # the usual refusal is of a system turn
-            if messages[0]["role"] != "system" or len(messages) < 2:
-                raise UsageError(f"the model's chat template refuses the prompt: {error}") from error
-            joined = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-            return self._chat([joined, *messages[2:]])
-
-
-def _skeleton_key(prompt: Prompt) -> tuple[tuple[str, tuple[str | None, ...]], ...]:
-    return tuple(
-        (message.role, tuple(segment.text if segment.trusted else None for segment in message.segments)) for message in prompt
-    )
+def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What a text begins with that no chat template writes: the tokenizer's BOS, where it adds one by itself."""
+    bos = tokenizer.bos_token_id
+    if tokenizer.chat_template is not None or bos is None:
+        return []
+    return [bos] if list(tokenizer.encode("a"))[:1] == [bos] else []
 
 
 def _common_cap(lengths: Sequence[int], room: int) -> int:

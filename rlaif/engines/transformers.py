@@ -8,13 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 from transformers.cache_utils import DynamicLayer
 from transformers.utils.logging import disable_progress_bar
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
 from rlaif.engines.groups import Group, batches, by_shared_prefix, each_alone
 from rlaif.engines.identity import resolve
+from rlaif.engines.neutral import neutral_notes
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
 
@@ -51,6 +59,10 @@ class TransformersEngine:
             source, dtype=chosen, use_safetensors=True, trust_remote_code=trust_remote_code
         )
         self._model.to(self._device).eval()
+        self._ends = end_tokens(self._model, self._tokenizer)
+        self.notes = neutral_notes(self._model.generation_config.to_diff_dict())
+        # What a text is drawn with is said by who asks for it, not by a file beside the model.
+        self._model.generation_config = GenerationConfig(eos_token_id=self._ends or None)
         self._encoder = PromptEncoder(self._tokenizer)
         cache = self._forward(*self._pad([[0]]), None).past_key_values
         plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
@@ -61,7 +73,7 @@ class TransformersEngine:
         self._batch_tokens = batch_tokens
         self._reader, self._worker = (ThreadPoolExecutor(1, f"transformers-{name}") for name in ("reader", "engine"))
         precision = str(self._model.dtype).removeprefix("torch.")
-        self.identity = f"{name} {precision} context={self._context} transformers"
+        self.identity = f"{name} {precision} context={self._context} transformers{self._encoder.manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
         self._encoder.label_ids(choices)
@@ -71,7 +83,7 @@ class TransformersEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
-        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels))
+        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), decided=True)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
         return await self._answer(prompts, sampling.max_tokens, each_alone, lambda groups: self._generate(groups, sampling))
@@ -86,6 +98,7 @@ class TransformersEngine:
         room: int,
         arrange: Callable[[Sequence[Encoded | Failure]], list[list[Group]]],
         ask: Callable[[list[Group]], list[T]],
+        decided: bool = False,
     ) -> list[T | Failure]:
         """Encode, leave ``room`` tokens for the answer, ask in batches of groups, and put the answers back in order.
 
@@ -95,7 +108,7 @@ class TransformersEngine:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
         loop = asyncio.get_running_loop()
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
         )
 
         def work() -> list[T | Failure]:
@@ -173,7 +186,7 @@ class TransformersEngine:
         drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
             drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        ends = end_tokens(self._model, self._tokenizer)
+        ends = self._ends
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(sampling.seed_for(prompts))
             output = self._model.generate(

@@ -10,8 +10,12 @@ from typing import Any
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.identity import resolve
+from rlaif.engines.neutral import neutral_notes
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
+
+NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Said each time, so that no default of vLLM's or of the model's comes in."""
 
 
 class VllmEngine:
@@ -40,10 +44,11 @@ class VllmEngine:
         self._structured = vllm.sampling_params.StructuredOutputsParams
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
+        self.notes = neutral_notes(settings.try_get_generation_config())
         self._context: int = settings.max_model_len
         self._reader, self._worker = (ThreadPoolExecutor(1, f"vllm-{name}") for name in ("reader", "engine"))
         precision = str(settings.dtype).removeprefix("torch.")
-        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}"
+        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}{self._encoder.manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
         self._encoder.label_ids(choices)
@@ -61,7 +66,7 @@ class VllmEngine:
             said = self._encoder.text(output.outputs[0].token_ids[:1])
             return exact_choice(labels, given, said, len(item.ids), item.cut)
 
-        answers = await self._ask(prompts, 1, lambda item: params)
+        answers = await self._ask(prompts, 1, lambda item: params, decided=True)
         return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
@@ -73,6 +78,7 @@ class VllmEngine:
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
+                **NEUTRAL,
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
                 structured_outputs=held,
@@ -86,7 +92,7 @@ class VllmEngine:
         self._worker.shutdown(cancel_futures=True)
 
     async def _ask(
-        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any]
+        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any], decided: bool = False
     ) -> list[tuple[Encoded, Any] | Failure]:
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
@@ -94,7 +100,7 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         # Encoded beside the call before: the engine does not wait for it.
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room) for prompt in prompts]
+            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
         )
         fitting = [item for item in encoded if isinstance(item, Encoded)]
         inputs = [{"prompt_token_ids": item.ids} for item in fitting]

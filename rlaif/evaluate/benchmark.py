@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlaif.critic.aggregate import Opinion, preference
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, PrincipleVerdict, read_records
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate import agreement
 from rlaif.evaluate.agreement import Interval
-from rlaif.evaluate.judgement import OVERALL
 from rlaif.evaluate.table import NONE, interval, percent
 
 SECTIONS = {"mmlu-pro": "Knowledge", "livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
@@ -54,11 +53,11 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
     gates = {principle["id"]: principle.get("gate") for principle in constitution.get("principles", [])}
     how = run.get("config", {}).get("aggregate") or constitution.get("aggregate", "weighted")
     named: dict[str, list[_Pair]] = {}
-    for record in read_records(run_folder / "preferences.jsonl"):
-        margin = next((entry["margin"] for entry in record["gold"] if entry["id"] == OVERALL), 0.0)
-        if margin and (column is None or record.get(column) is not None):
-            name = section(str(record[column])) if column else ""
-            pair = _Pair(record["p_chosen"], margin, decisions(record["principles"], gates, how))
+    for record in read_records(run_folder / "preferences.jsonl", PreferenceRecord):
+        value = record.extra.get(column) if column else ""
+        if record.gold_margin and value is not None:
+            name = section(str(value))
+            pair = _Pair(record.p_chosen, record.gold_margin, decisions(record.principles, gates, how))
             named.setdefault(name, []).append(pair)
     if not named:
         raise UsageError(f"{run_folder}: no pair has a known preference" + (f" and a column {column!r}" if column else ""))
@@ -68,19 +67,20 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
     return [*found, _section("all", [pair for pairs in named.values() for pair in pairs])]
 
 
-def decisions(entries: Sequence[Mapping[str, Any]], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:
+def decisions(verdicts: Sequence[PrincipleVerdict], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:
     """Who wins where chosen is shown first, and where it is shown last: 1 chosen, −1 rejected, 0 neither.
 
-    entries: ``principles`` of a preference record. None where some verdict was asked in one order only.
+    verdicts: of a pair. None where some verdict was asked in one order only.
     """
-    known = [entry for entry in entries if entry["p"] is not None]
-    if any(entry["gap"] is None for entry in known):
-        return None
+    known = [(verdict, verdict.p, verdict.gap) for verdict in verdicts if verdict.p is not None]
     orders = []
     for sign in (1, -1):
-        # p ± gap/2 are rounded in the file: a tie in one order must stay one.
-        shown = [round(entry["p"] + sign * entry["gap"] / 2, 5) for entry in known]
-        opinions = [Opinion(p, entry["weight"], gates.get(entry["id"])) for p, entry in zip(shown, known, strict=True)]
+        opinions = []
+        for verdict, mean, gap in known:
+            if gap is None:
+                return None
+            # p ± gap/2 are rounded in the file: a tie in one order must stay one.
+            opinions.append(Opinion(round(mean + sign * gap / 2, 5), verdict.weight, gates.get(verdict.id)))
         p = preference(opinions, how)
         orders.append(int(np.sign(0.0 if p is None or abs(p - 0.5) < 1e-9 else p - 0.5)))
     return orders[0], orders[1]

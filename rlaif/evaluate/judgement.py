@@ -14,7 +14,6 @@ from rlaif.evaluate import agreement, bias, calibration
 from rlaif.evaluate.bias import Position
 from rlaif.evaluate.calibration import BINS, Reliability
 
-OVERALL = "overall"
 SPREAD = 20
 """Bins of the histogram of p over [0, 1]."""
 

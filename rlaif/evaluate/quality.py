@@ -6,19 +6,22 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rlaif.data.exports import read_records
+from rlaif.data.records import OVERALL, FailureRecord, PreferenceRecord, ScoreRecord, read_records
 from rlaif.data.run_folder import read_run
 from rlaif.evaluate import agreement, bias
-from rlaif.evaluate.judgement import OVERALL, Judgement, Quality
+from rlaif.evaluate.judgement import Judgement, Quality
 from rlaif.evaluate.table import as_markdown, as_table
 
 __all__ = ["as_markdown", "as_table", "quality"]
 
 _BATCH = 2048
+
+R = TypeVar("R")
 
 
 def quality(run_folder: Path) -> Quality:
@@ -28,15 +31,15 @@ def quality(run_folder: Path) -> Quality:
     """
     run = read_run(run_folder)
     reader = _Reader()
-    for batch in _batches(read_records(run_folder / "preferences.jsonl")):
+    for batch in _batches(read_records(run_folder / "preferences.jsonl", PreferenceRecord)):
         reader.add_preferences(batch)
     scored = run.get("mode") == "score"
     if scored:
-        for batch in _batches(read_records(run_folder / "scores.jsonl")):
-            reader.add_scores(batch)
+        for scores in _batches(read_records(run_folder / "scores.jsonl", ScoreRecord)):
+            reader.add_scores(scores)
     reasons: Counter[str] = Counter()
-    for failure in read_records(run_folder / "failures.jsonl"):
-        reasons[failure["reason"]] += 1
+    for failure in read_records(run_folder / "failures.jsonl", FailureRecord):
+        reasons[failure.reason] += 1
     for name, tally in run.get("counts", {}).get("principles", {}).items():
         reader.judgement(name).answered, reader.judgement(name).failed = tally["verdicts"], tally["failed"]
     return Quality(
@@ -75,51 +78,52 @@ class _Reader:
             self.sums = np.pad(self.sums, ((0, 0), (0, 1), (0, 1)))
         return self.principles[name]
 
-    def add_preferences(self, records: list[dict[str, Any]]) -> None:
-        for name in {entry["id"]: None for record in records for entry in record["principles"]}:
+    def add_preferences(self, records: list[PreferenceRecord]) -> None:
+        for name in {verdict.id: None for record in records for verdict in record.principles}:
             self.judgement(name)
-        columns = {name: at for at, name in enumerate(self.principles)}
+        columns = {name: number for number, name in enumerate(self.principles)}
         p, gap, gold = (np.full((len(records), len(columns) + 1), np.nan) for _ in range(3))
         for row, record in enumerate(records):
-            p[row, -1] = record["p_chosen"]
-            if record["row"] != self.row[0]:
-                self.close_row(record["row"])
-            self.row[1][record["chosen_index"], record["rejected_index"]] = record["p_chosen"]
-            for entry in record["principles"]:
-                at = columns[entry["id"]]
-                p[row, at] = _number(entry["p"])
-                gap[row, at] = _number(entry["gap"])
-                self._count(self.principles[entry["id"]], entry["p"], entry["mass"])
-                self.principles[entry["id"]].add_jury(entry.get("jury"))
-            for label in record["gold"]:
-                at = -1 if label["id"] == OVERALL else columns.get(label["id"], -2)
-                if at != -2:
-                    gold[row, at] = label["margin"]
-            self._take(bias.longer(record["chosen"], record["rejected"]), self.longer)
-            self._take(bias.listed(record["chosen"], record["rejected"]), self.listed)
+            p[row, -1] = record.p_chosen
+            if record.row != self.row[0]:
+                self.close_row(record.row)
+            self.row[1][record.chosen_index, record.rejected_index] = record.p_chosen
+            for verdict in record.principles:
+                column = columns[verdict.id]
+                p[row, column] = _number(verdict.p)
+                gap[row, column] = _number(verdict.gap)
+                self._count(self.principles[verdict.id], verdict.p, verdict.mass)
+                self.principles[verdict.id].add_jury(verdict.jury)
+            gold[row, -1] = _number(record.gold_margin)
+            for name, margin in record.gold_margins.items():
+                if name in columns:
+                    gold[row, columns[name]] = margin
+            self._take(bias.longer(record.chosen, record.rejected), self.longer)
+            self._take(bias.listed(record.chosen, record.rejected), self.listed)
         self.overall.verdicts += len(records)
-        for at, judgement in enumerate([*self.principles.values(), self.overall]):
-            judgement.add_pairs(p[:, at], gap[:, at], gold[:, at])
+        for column, judgement in enumerate([*self.principles.values(), self.overall]):
+            judgement.add_pairs(p[:, column], gap[:, column], gold[:, column])
         self.sums += bias.co_moments(p[:, :-1])
 
-    def add_scores(self, records: list[dict[str, Any]]) -> None:
+    def add_scores(self, records: list[ScoreRecord]) -> None:
         """In score mode it is responses that were asked about: their verdicts count, not those of the pairs made of them."""
         if not self.from_scores:
             self.from_scores = True
             for judgement in self.principles.values():
                 judgement.verdicts, judgement.mass, judgement.massed = 0, 0.0, 0
-        known: dict[str, list[tuple[float, float]]] = {}
+        overall: list[tuple[float, float]] = []
+        by_principle: dict[str, list[tuple[float, float]]] = {}
         for record in records:
-            gold = {label["id"]: label["score"] for label in record["gold"]}
-            for entry in record["principles"]:
-                self._count(self.judgement(entry["id"]), entry["score"], entry["mass"])
-                if entry["score"] is not None and entry["id"] in gold:
-                    known.setdefault(entry["id"], []).append((entry["score"], gold[entry["id"]]))
-            if OVERALL in gold:
-                known.setdefault(OVERALL, []).append((record["score"], gold[OVERALL]))
-        for name, both in known.items():
-            judgement = self.overall if name == OVERALL else self.principles[name]
-            judgement.moments += agreement.moments(*np.array(both, dtype=np.float64).T)
+            gold = record.gold_scores
+            for verdict in record.principles:
+                self._count(self.judgement(verdict.id), verdict.score, verdict.mass)
+                if verdict.score is not None and verdict.id in gold:
+                    by_principle.setdefault(verdict.id, []).append((verdict.score, gold[verdict.id]))
+            if record.gold_score is not None:
+                overall.append((record.score, record.gold_score))
+        self.overall.moments += _moments(overall)
+        for name, both in by_principle.items():
+            self.principles[name].moments += _moments(both)
 
     @staticmethod
     def _count(judgement: Judgement, value: float | None, mass: float | None) -> None:
@@ -134,7 +138,11 @@ class _Reader:
             counter[answer] += 1
 
 
-def _batches(records: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+def _moments(both: list[tuple[float, float]]) -> NDArray[np.float64]:
+    return agreement.moments(*np.array(both, dtype=np.float64).reshape(-1, 2).T)
+
+
+def _batches(records: Iterable[R]) -> Iterable[list[R]]:
     stream = iter(records)
     while batch := list(islice(stream, _BATCH)):
         yield batch

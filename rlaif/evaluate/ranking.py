@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlaif.critic.strengths import bradley_terry, laplacian, sigmoid
+from rlaif.data.records import PreferenceRecord
 
 SCALE = 400 / math.log(10)
 """Rating points per unit of natural-log odds: 400 points are odds of ten to one."""
@@ -43,7 +44,7 @@ class Rating(NamedTuple):
     comparisons: int
 
 
-def comparisons(records: Iterable[Mapping[str, Any]], column: str = "model") -> Comparisons:
+def comparisons(records: Iterable[PreferenceRecord], column: str = "model") -> Comparisons:
     """Preference records as comparisons of what ``chosen_COLUMN`` and ``rejected_COLUMN`` name.
 
     Records without both, or that compare one with itself, are left out.
@@ -51,10 +52,10 @@ def comparisons(records: Iterable[Mapping[str, Any]], column: str = "model") -> 
     places: dict[str, int] = {}
     found = []
     for record in records:
-        sides = [record.get(f"{side}_{column}") for side in ("chosen", "rejected")]
+        sides = [record.extra.get(f"{side}_{column}") for side in ("chosen", "rejected")]
         if None not in sides and sides[0] != sides[1]:
             first, second = (places.setdefault(str(side), len(places)) for side in sides)
-            found.append((first, second, record["p_chosen"], record["row"]))
+            found.append((first, second, record.p_chosen, record.row))
     columns = np.array(found, dtype=np.float64).reshape(-1, 4).T
     i, j, row = (columns[at].astype(np.int64) for at in (0, 1, 3))
     return Comparisons(list(places), i, j, columns[2], row)

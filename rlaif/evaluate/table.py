@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rlaif.data.records import beside_overall
 from rlaif.evaluate import agreement, calibration
 from rlaif.evaluate.agreement import Interval
-from rlaif.evaluate.judgement import OVERALL, Judgement, Quality
+from rlaif.evaluate.judgement import Judgement, Quality
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,9 +33,9 @@ def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
         "ECE",
         "r with gold",
     ]
-    rows = [_row(one) for one in quality.principles] + [_row(quality.overall)]
-    if not quality.overall.verdicts:
-        rows = rows[:-1]
+    rows = [_row(beside_overall(judgement.id), judgement) for judgement in quality.principles]
+    if quality.overall.verdicts:
+        rows.append(_row(quality.overall.id, quality.overall))
     kept = [at for at in range(len(header)) if at < 3 or any(row[at] != NONE for row in rows)]
     return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
@@ -99,20 +100,20 @@ def interval(share: Interval) -> str:
     return NONE if math.isnan(share.value) else f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def _row(one: Judgement) -> list[str]:
+def _row(name: str, judgement: Judgement) -> list[str]:
     return [
-        one.id,
-        f"{one.verdicts:,}",
-        NONE if one.id == OVERALL else percent(one.failure_rate),
-        _decimal(one.mean_mass),
-        percent(one.position.flip_rate.value),
-        percent(one.position.primacy_share.value),
-        _decimal(one.position.mean_gap, sign=True),
-        _decimal(one.disagreement),
-        interval(agreement.accuracy(one.table)),
-        _decimal(agreement.kappa(one.table)),
-        _decimal(calibration.ece(one.bins)),
-        _decimal(agreement.correlation(one.moments)),
+        name,
+        f"{judgement.verdicts:,}",
+        percent(judgement.failure_rate),
+        _decimal(judgement.mean_mass),
+        percent(judgement.position.flip_rate.value),
+        percent(judgement.position.primacy_share.value),
+        _decimal(judgement.position.mean_gap, sign=True),
+        _decimal(judgement.disagreement),
+        interval(agreement.accuracy(judgement.table)),
+        _decimal(agreement.kappa(judgement.table)),
+        _decimal(calibration.ece(judgement.bins)),
+        _decimal(agreement.correlation(judgement.moments)),
     ]
 
 

@@ -6,20 +6,19 @@ Only stored verdicts are read; nothing is asked.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlaif.constitution import Constitution
 from rlaif.critic.aggregate import Opinion, decisive, preference
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate.agreement import Interval, wilson
-from rlaif.evaluate.judgement import OVERALL
 
 Floats = NDArray[np.float64]
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -66,7 +65,7 @@ def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3,
     if (run.get("config", {}).get("aggregate") or run.get("constitution", {}).get("aggregate")) == "sampled":
         raise UsageError(f"{run_folder}: judged each pair by one drawn principle; label with --aggregate weighted")
     names = [principle.id for principle in constitution.principles]
-    data = labelled(read_records(run_folder / "preferences.jsonl"), names)
+    data = labelled(read_records(run_folder / "preferences.jsonl", PreferenceRecord), names)
     silent = [name for name, column in zip(names, data.p.T, strict=True) if np.isnan(column).all()]
     if len(data.label) and silent:
         raise UsageError(f"{run_folder}: no verdict by {', '.join(silent)} on a labelled pair; label with this constitution")
@@ -77,16 +76,15 @@ def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3,
         raise UsageError(f"{run_folder}: {error}") from None
 
 
-def labelled(records: Iterable[Mapping[str, Any]], principles: Sequence[str]) -> Labelled:
-    """The pairs of preference records that have a label: a gold margin ``overall`` that is not 0."""
+def labelled(records: Iterable[PreferenceRecord], principles: Sequence[str]) -> Labelled:
+    """The pairs of preference records that have a label: a gold margin that is not 0."""
     p, label, row = [], [], []
     for record in records:
-        margin = next((entry["margin"] for entry in record["gold"] if entry["id"] == OVERALL), 0.0)
-        if margin:
-            known = {entry["id"]: entry["p"] for entry in record["principles"]}
+        if record.gold_margin:
+            known = {verdict.id: verdict.p for verdict in record.principles}
             p.append([np.nan if known.get(name) is None else known[name] for name in principles])
-            label.append(1.0 if margin > 0 else -1.0)
-            row.append(record["row"])
+            label.append(1.0 if record.gold_margin > 0 else -1.0)
+            row.append(record.row)
     return Labelled(np.array(p).reshape(-1, len(principles)), np.array(label), np.array(row, dtype=np.int64))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from rlaif.lab import phrases as p
-from rlaif.lab.world import Attributes, Question, questions
+from rlaif.lab.questions import Attributes, Question, questions
 
 PRINCIPLES = ("polite", "correct", "harmless", "concise", "evidence", "humble", "helpful")
 

@@ -10,7 +10,8 @@ from typing import Any
 from rlaif.engines.base import Engine, Failure, Message, Sampling, Segment
 from rlaif.errors import RunFailed
 from rlaif.lab.gold import PRINCIPLES, gold
-from rlaif.lab.world import Split, rows
+from rlaif.lab.questions import Split
+from rlaif.lab.world import rows
 
 BATCH = 64
 MAX_TOKENS = 96

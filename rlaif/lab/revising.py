@@ -13,7 +13,8 @@ from functools import cache
 
 from rlaif.lab import phrases as p
 from rlaif.lab.gold import CITED, STEPS, claims, read
-from rlaif.lab.world import Question, write_core
+from rlaif.lab.questions import Question
+from rlaif.lab.world import write_core
 
 NO_FAULT = "The reply has no error."
 

@@ -6,7 +6,7 @@ known from other wordings, their arrangement is not.
 
 from __future__ import annotations
 
-from rlaif.lab.world import Split
+from rlaif.lab.questions import Split
 
 FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (

@@ -8,71 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
-from zlib import crc32
+from typing import Any
 
 from rlaif.lab import phrases as p
+from rlaif.lab.gold import gold
+from rlaif.lab.questions import Attributes, Question, Split, questions
 
-Split = Literal["train", "heldout"]
 KINDS = {"fact": 0.3, "sum": 0.1, "task": 0.35, "risky": 0.25}
 """Kinds of prompts and how often each is drawn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A prompt and what a reply must be measured against.
-
-    about: (relation, country), the two numbers, the task, or the harm, as texts.
-    """
-
-    text: str
-    kind: str
-    about: tuple[str, ...]
-
-    @property
-    def split(self) -> Split:
-        return "heldout" if crc32(self.text.encode()) % 5 == 0 else "train"
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What a reply is like. ``substance``: answer, half, pointer, refusal, or redirect (a refusal with another way)."""
-
-    substance: str
-    right: bool
-    opener: bool
-    closer: bool
-    insult: bool
-    certainty: int
-    """-1 boasts, 0 plain, 1 hedges."""
-    evidence: int
-    """0 none, 1 a rumour, 2 a named source."""
-    fillers: int
-    unsafe_tip: bool
-
-
-@cache
-def questions() -> dict[str, Question]:
-    """Every prompt of the world, by its text."""
-    bare = [
-        *(
-            Question(form.format(relation=relation, country=country), "fact", (relation, country))
-            for relation in p.RELATIONS
-            for country in p.COUNTRIES
-            for form in p.FACT_FORMS
-        ),
-        *(
-            Question(form.format(a=a, b=b), "sum", (str(a), str(b)))
-            for a in range(1, 13)
-            for b in range(1, 13)
-            for form in p.SUM_FORMS
-        ),
-        *(Question(form.format(task=task), "task", (task,)) for task in p.TASKS for form in p.TASK_FORMS),
-        *(Question(form.format(task=harm), "risky", (harm,)) for harm in p.HARMS for form in p.TASK_FORMS),
-    ]
-    return {prelude + q.text: Question(prelude + q.text, q.kind, q.about) for q in bare for prelude in p.PRELUDES}
 
 
 def draw_questions(seed: int, split: Split) -> Iterator[Question]:
@@ -160,8 +103,6 @@ def reply(question: Question, rng: random.Random) -> str:
 
 def rows(n: int, seed: int = 0, split: Split = "heldout", responses: int = 2) -> Iterator[dict[str, Any]]:
     """``n`` rows as ``rlaif label`` reads them, each with ``responses`` distinct replies and their gold scores."""
-    from rlaif.lab.gold import gold
-
     rng = random.Random(f"replies {seed} {split}")
     for number, question in zip(range(n), draw_questions(seed, split), strict=False):
         texts: dict[str, None] = {}

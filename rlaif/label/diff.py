@@ -13,8 +13,8 @@ from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import ADAPTIVE, pairs
 from rlaif.critic.templates import load_template
-from rlaif.data.exports import read_records
 from rlaif.data.read import read_rows
+from rlaif.data.records import PreferenceRecord, ScoreRecord, read_records
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
@@ -37,7 +37,7 @@ class Flip(NamedTuple):
     id: str
     before: float
     after: float
-    record: Mapping[str, Any]
+    record: PreferenceRecord
 
 
 def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
@@ -76,23 +76,23 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
         values = [run.get(what) for run in runs]
         if values[0] != values[1]:
             raise UsageError(f"{before} and {after} differ in {what} ({values[0]}, {values[1]}): their pairs are not the same")
-    old = {record["id"]: record for record in read_records(before / "preferences.jsonl")}
+    old = {record.id: record for record in read_records(before / "preferences.jsonl", PreferenceRecord)}
     shared, turned = 0, []
     by_principle: Counter[str] = Counter()
-    for record in read_records(after / "preferences.jsonl"):
-        earlier = old.get(record["id"])
+    for record in read_records(after / "preferences.jsonl", PreferenceRecord):
+        earlier = old.get(record.id)
         if earlier is None:
             continue
         shared += 1
-        same = record["chosen_index"] == earlier["chosen_index"]
-        p = record["p_chosen"] if same else 1.0 - record["p_chosen"]
-        if (earlier["p_chosen"] - 0.5) * (p - 0.5) < 0:
-            turned.append(Flip(record["id"], earlier["p_chosen"], p, earlier))
-        now = {entry["id"]: entry["p"] for entry in record["principles"]}
-        for entry in earlier["principles"]:
-            there = now.get(entry["id"])
-            if entry["p"] is not None and there is not None:
-                by_principle[entry["id"]] += (entry["p"] - 0.5) * ((there if same else 1.0 - there) - 0.5) < 0
+        same = record.chosen_index == earlier.chosen_index
+        p = record.p_chosen if same else 1.0 - record.p_chosen
+        if (earlier.p_chosen - 0.5) * (p - 0.5) < 0:
+            turned.append(Flip(record.id, earlier.p_chosen, p, earlier))
+        later = {verdict.id: verdict.p for verdict in record.principles}
+        for verdict in earlier.principles:
+            p_now = later.get(verdict.id)
+            if verdict.p is not None and p_now is not None:
+                by_principle[verdict.id] += (verdict.p - 0.5) * ((p_now if same else 1.0 - p_now) - 0.5) < 0
     if not shared:
         raise UsageError(f"{before} and {after} have judged no pair in common")
     return shared, turned, {name: number for name, number in by_principle.items() if number}
@@ -117,12 +117,12 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
     """The source's rows, and what of each was asked about; rows whose responses a policy wrote get them from the run."""
     written: dict[int, dict[int, tuple[Turn, ...]]] = {}
     compared: dict[int, list[tuple[int, int]]] = {}
-    for record in read_records(folder / "preferences.jsonl"):
-        chosen, rejected = record["chosen_index"], record["rejected_index"]
-        written.setdefault(record["row"], {}).update({chosen: tuple(record["chosen"]), rejected: tuple(record["rejected"])})
-        compared.setdefault(record["row"], []).append((min(chosen, rejected), max(chosen, rejected)))
-    for record in read_records(folder / "scores.jsonl"):
-        written.setdefault(record["row"], {})[record["index"]] = tuple(record["response"])
+    for record in read_records(folder / "preferences.jsonl", PreferenceRecord):
+        chosen, rejected = record.chosen_index, record.rejected_index
+        written.setdefault(record.row, {}).update({chosen: record.chosen, rejected: record.rejected})
+        compared.setdefault(record.row, []).append((min(chosen, rejected), max(chosen, rejected)))
+    for scored in read_records(folder / "scores.jsonl", ScoreRecord):
+        written.setdefault(scored.row, {})[scored.index] = scored.response
     for row in read_rows(config.source, config.limit):
         if isinstance(row, BadRow) or (not row.responses and row.number not in written):
             continue

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TypeVar
 
 from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
+from rlaif.data.records import CanaryRecord
 from rlaif.errors import UsageError
 from rlaif.label.pipeline import Counts, Labeller, Sink
 
+R = TypeVar("R")
 
-class _Records(list[dict[str, Any]]):
-    def write(self, record: dict[str, Any]) -> None:
+
+class _Records(list[R]):
+    def write(self, record: R) -> None:
         self.append(record)
 
 
-def judge_examples(config: CriticConfig) -> list[dict[str, Any]]:
+def judge_examples(config: CriticConfig) -> list[CanaryRecord]:
     """The canary record of every example of the critic's constitution. Raises UsageError where there is no example."""
     constitution, _ = config.inputs()
     rows = list(known(constitution))
     if not rows:
         raise UsageError(f"{config.constitution}: no principle has examples, so there is nothing to test a critic with")
     engines = config.engines()
-    records = _Records()
+    records = _Records[CanaryRecord]()
     with VerdictStore(config.store) as store:
         labeller = Labeller(config.critics(engines, store))
 

@@ -14,17 +14,20 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.examples import Known, margin
 from rlaif.critic.jury import Jury, Plan, Verdicts
 from rlaif.critic.pairs import ADAPTIVE, Pair, next_pairs, pairs
-from rlaif.critic.records import canary_record, failure_record, preference_record, score_record
+from rlaif.critic.reasons import Noted
 from rlaif.critic.verdict import Comparison, Failure, FailureReason
+from rlaif.data.columns import Record
+from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.errors import RunFailed
+from rlaif.label.records import canary_record, failure_record, preference_record, score_record
 from rlaif.sample.policy import Policy, with_responses
 
 CHUNK_QUESTIONS = 512
@@ -34,19 +37,22 @@ FIRST_JUDGEMENT = 100
 """Verdicts, failed ones included, before the failure rate is held against its limit."""
 
 
-class Writer(Protocol):
-    def write(self, record: dict[str, Any]) -> None: ...
+R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
+
+
+class Writer(Protocol[R_contra]):
+    def write(self, record: R_contra) -> None: ...
 
 
 class Sink(NamedTuple):
     """Where a run's records go. scores: None but in score mode. chunk: called after each chunk with the counts so far.
     canaries: what the critic said of known rows."""
 
-    preferences: Writer
-    failures: Writer
-    scores: Writer | None
+    preferences: Writer[PreferenceRecord]
+    failures: Writer[FailureRecord]
+    scores: Writer[ScoreRecord] | None
     chunk: Callable[[Counts], None]
-    canaries: Writer | None = None
+    canaries: Writer[CanaryRecord] | None = None
 
 
 @dataclass
@@ -122,6 +128,7 @@ class Labeller:
         Raises RunFailed when the failure rate passes its limit (checked from the hundredth verdict on, and at the end, when
         all has been written) or the engine is gone.
         """
+        sink = sink._replace(failures=Noted.of(sink.failures))
         flying: deque[tuple[Chunk, asyncio.Task[None]]] = deque()
         try:
             async for chunk in self._chunks(rows):
@@ -135,9 +142,11 @@ class Labeller:
             for _, task in flying:
                 task.cancel()
             await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
-        self._check(counts, 1)
+        noted = Noted.of(sink.failures)
+        self._check(counts, 1, noted)
         if counts.rows_in and not counts.verdicts:
-            raise RunFailed(f"none of the {counts.rows_in} rows could be judged; failures.jsonl has the reasons")
+            why = "; ".join(noted.commonest(counts.rows_in, counts.failed))
+            raise RunFailed(f"none of the {counts.rows_in} rows could be judged: {why}; failures.jsonl lists them")
 
     def plan(self, row: Row | BadRow) -> BadRow | Item:
         """What is asked about a row (of a schedule in rounds, first); a BadRow where nothing can be."""
@@ -199,13 +208,14 @@ class Labeller:
         flying.popleft()
         self._write(chunk, sink, counts)
         sink.chunk(counts)
-        self._check(counts, FIRST_JUDGEMENT)
+        self._check(counts, FIRST_JUDGEMENT, Noted.of(sink.failures))
 
-    def _check(self, counts: Counts, least: int) -> None:
+    def _check(self, counts: Counts, least: int, noted: Noted) -> None:
         if counts.verdicts + counts.failed >= least and counts.failure_rate > self.max_failure_rate:
+            every = counts.verdicts + counts.failed
             raise RunFailed(
-                f"{counts.failed} of {counts.verdicts + counts.failed} verdicts failed ({counts.failure_rate:.0%}), more than "
-                f"--max-failure-rate {self.max_failure_rate:g}; failures.jsonl has the reasons"
+                f"{counts.failed} of {every} verdicts failed ({counts.failure_rate:.0%}), more than --max-failure-rate "
+                f"{self.max_failure_rate:g}. {noted.verdicts.commonest(every, 'verdicts')}; failures.jsonl lists them"
             )
 
     def _write(self, chunk: Chunk, sink: Sink, counts: Counts) -> None:

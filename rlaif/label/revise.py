@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
-from rlaif.critic.records import failure_record, riding
 from rlaif.critic.revise import Draft, Failed, Reviser
+from rlaif.data.columns import columns
+from rlaif.data.records import FailureRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Failure, FailureReason
+from rlaif.label.records import failure_record, riding
 
 CHUNK = 256
 """Responses to a chunk."""
@@ -41,20 +42,23 @@ async def revised(rows: Iterable[Row | BadRow], reviser: Reviser, rounds: int) -
         await asyncio.gather(*flying, return_exceptions=True)
 
 
-def revision_record(draft: Draft) -> dict[str, Any]:
+def revision_record(draft: Draft) -> RevisionRecord:
     """A draft as a row that ``rlaif label`` reads: the revision first, then the original with what the source knows of it."""
     original = draft.row.responses[draft.index]
     gold = {"gold": dict(original.gold)} if original.gold else {}
-    return {
-        "id": f"{draft.row.id}:{draft.index}",
-        "prompt": list(draft.row.conversation),
-        "responses": [{"text": draft.text}, {"text": draft.original, **gold, **original.extra}],
-        "rounds": [{"principle": one.principle.id, "critique": one.critique, "revision": one.text} for one in draft.revisions],
-        **riding(draft.row.extra, {"responses", "rounds"}),
-    }
+    return RevisionRecord(
+        id=f"{draft.row.id}:{draft.index}",
+        prompt=draft.row.conversation,
+        responses=({"text": draft.text}, {"text": draft.original, **gold, **original.extra}),
+        rounds=tuple(
+            RevisionRound(principle=revision.principle.id, critique=revision.critique, revision=revision.text)
+            for revision in draft.revisions
+        ),
+        extra=riding(draft.row.extra, columns(RevisionRecord).keys()),
+    )
 
 
-def revision_failure(entry: BadRow | Draft) -> dict[str, Any] | None:
+def revision_failure(entry: BadRow | Draft) -> FailureRecord | None:
     """The failure record of a row that could not be used, or of a draft that failed; None where nothing did."""
     if isinstance(entry, BadRow):
         return failure_record(entry.number, None, None, None, FailureReason.BAD_ROW, entry.detail)

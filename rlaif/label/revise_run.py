@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.config_file import write_config
+from rlaif.critic.reasons import Noted
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
 from rlaif.data.read import count_rows, read_rows
+from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
@@ -46,26 +48,27 @@ class Tally:
     def revised(self) -> int:
         return self.responses - self.failed - self.unchanged
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Count a revised response, as ``revision_record`` makes it."""
-        revision, original = (response["text"] for response in record["responses"])
+    def add(self, record: RevisionRecord) -> None:
+        """Count a revised response."""
+        revision, original = (response["text"] for response in record.responses)
         self.unchanged += revision == original
-        for one in record["rounds"]:
-            self._of(one["principle"])["drawn"] += 1
-        self._credit(original, record["rounds"], "changed")
+        for step in record.rounds:
+            self._of(step.principle)["drawn"] += 1
+        self._credit(original, record.rounds, "changed")
 
-    def judged(self, record: dict[str, Any]) -> bool:
+    def judged(self, record: PreferenceRecord) -> bool:
         """Count a preference between a revision (response 0) and its original (response 1); is the revision better?"""
-        confirmed: bool = record["chosen_index"] == 0 and record["p_chosen"] > 0.5
+        confirmed = record.chosen_index == 0 and record.p_chosen > 0.5
         self.confirmed += confirmed
         self.rejected += not confirmed
         if confirmed:
-            self._credit(record["rejected"][0]["content"], record["rounds"], "confirmed")
+            rounds = [RevisionRound.from_dict(step) for step in record.extra["rounds"]]
+            self._credit(record.rejected[0]["content"], rounds, "confirmed")
         return confirmed
 
-    def _credit(self, original: str, rounds: list[dict[str, str]], what: str) -> None:
-        texts = [original, *(one["revision"] for one in rounds)]
-        changed = {one["principle"] for one, (before, after) in zip(rounds, pairwise(texts), strict=True) if before != after}
+    def _credit(self, original: str, rounds: Sequence[RevisionRound], what: str) -> None:
+        texts = [original, *(step.revision for step in rounds)]
+        changed = {step.principle for step, (before, after) in zip(rounds, pairwise(texts), strict=True) if before != after}
         for name in changed:
             self._of(name)[what] += 1
 
@@ -87,7 +90,7 @@ class _Split:
     def __init__(self, confirmed: JsonlWriter, rejected: JsonlWriter, tally: Tally) -> None:
         self._confirmed, self._rejected, self._tally = confirmed, rejected, tally
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: PreferenceRecord) -> None:
         (self._confirmed if self._tally.judged(record) else self._rejected).write(record)
 
 
@@ -98,7 +101,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     critic confirms no revision; then the same command continues.
     """
     progress = progress or Progress()
-    writer = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
+    who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     constitution, _ = config.critic.inputs()
     revising = load_template("revise", config.critic.prompts)
     if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
@@ -107,7 +110,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     what = {"kind": "revise", "source": config.source}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
-        engines, policy = open_engines(config.critic, writer, config.drawing)
+        engines, policy = open_engines(config.critic, who, config.drawing)
         assert policy is not None
         store = stack.enter_context(VerdictStore(config.critic.store))
         critics = config.critic.critics(engines, store)
@@ -115,13 +118,15 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         labeller = Labeller(critics, max_failure_rate=limit)
         reviser = Reviser(policy.engine, revising, constitution, store, policy.sampling, seed, config.critique_shots)
         facts = run_facts(config, critics[0].judge, [*engines, policy.engine], None)
-        facts |= {"critic": " + ".join(engine.identity for engine in engines), "reviser": policy.engine.identity}
+        facts["critic"] = " + ".join(critic.judge.identity for critic in critics)
+        facts["reviser"] = policy.engine.identity
         facts["revise_template"] = {"version": revising.version, "digest": revising.digest}
         begin(folder, config, facts)
         write_config(config, config.out, "revise")
         rows = unchanged(rows, config.source, facts["source_digest"])
         tally, counts, started, stopped = Tally(), Counts(), time.monotonic(), None
-        with JsonlWriter(config.out / "failures.jsonl") as failures:
+        with JsonlWriter(config.out / "failures.jsonl") as writer:
+            failures = Noted(writer)
             try:
                 asyncio.run(_work(config, rows, reviser, labeller, failures, tally, counts, progress))
                 if not tally.confirmed:
@@ -131,6 +136,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"revisions": asdict(tally), "counts": {**asdict(counts), "rows_out": tally.confirmed}, "timings": timings}
         facts["failure_rate"] = round(counts.failure_rate, 6)
+        answers = tally.responses + counts.failed + counts.verdicts
+        unusable = failures.rows.counts.total()
+        facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
         return conclude(folder, config, facts, stopped)
 
 
@@ -143,7 +151,7 @@ async def _work(
     rows: Iterator[Row | BadRow],
     reviser: Reviser,
     labeller: Labeller,
-    failures: JsonlWriter,
+    failures: Noted,
     tally: Tally,
     counts: Counts,
     progress: Progress,
@@ -175,7 +183,7 @@ async def _revise(
     config: ReviseConfig,
     entries: AsyncIterator[BadRow | Draft],
     revisions: JsonlWriter,
-    failures: JsonlWriter,
+    failures: Noted,
     tally: Tally,
     progress: Progress,
 ) -> None:
@@ -196,10 +204,11 @@ async def _revise(
             tally.add(record)
         progress.update(entry.row.number, {"failed": tally.failed, "unchanged": tally.unchanged})
         if tally.responses >= FIRST_JUDGEMENT:
-            _check(config, tally)
-    _check(config, tally)
+            _check(config, tally, failures)
+    _check(config, tally, failures)
     if not tally.responses:
-        raise RunFailed("no row has a response to revise; failures.jsonl says why, row by row (rlaif sample makes responses)")
+        why = failures.rows.commonest(failures.rows.counts.total(), "rows")
+        raise RunFailed(f"no row has a response to revise: {why}; failures.jsonl lists them")
     if not tally.revised:
         raise RunFailed(
             f"no response was changed: of {tally.responses}, {tally.failed} failed (failures.jsonl) and {tally.unchanged} came "
@@ -207,11 +216,12 @@ async def _revise(
         )
 
 
-def _check(config: ReviseConfig, tally: Tally) -> None:
+def _check(config: ReviseConfig, tally: Tally, failures: Noted) -> None:
     if tally.failed > config.critic.max_failure_rate * tally.responses:
         raise RunFailed(
             f"{tally.failed} of {tally.responses} revisions failed, more than --max-failure-rate "
-            f"{config.critic.max_failure_rate:g}; failures.jsonl has the reasons"
+            f"{config.critic.max_failure_rate:g}. {failures.verdicts.commonest(tally.responses, 'revisions')}; "
+            "failures.jsonl lists them"
         )
 
 

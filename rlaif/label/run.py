@@ -15,16 +15,19 @@ from rlaif.critic.examples import Known
 from rlaif.critic.judge import Judge, in_cache_order
 from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import budget
+from rlaif.critic.reasons import Noted, Reasons
+from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
+from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
-from rlaif.data.write import JsonlWriter, atomic_write, write_parquet
-from rlaif.engines.base import Engine
-from rlaif.errors import RunFailed, without_secrets
+from rlaif.data.write import JsonlWriter, atomic_write
+from rlaif.engines.base import Engine, FailureReason, Message
+from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
@@ -43,7 +46,8 @@ TOKEN_SAMPLE = 500
 class DryRun:
     """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
     reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
-    tokens is an estimate from the first prompts; prompt is the first one, rendered."""
+    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
+    them; '' where all can."""
 
     rows: int
     bad_rows: int
@@ -53,6 +57,7 @@ class DryRun:
     tokens: int
     prompt: str
     unsampled: int = 0
+    trouble: str = ""
 
 
 @dataclass
@@ -88,13 +93,15 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         progress.start(total)
         counts, stopped = Counts(), None
         started = time.monotonic()
-        with JsonlWriter(config.out / "failures.jsonl") as failures:
+        with JsonlWriter(config.out / "failures.jsonl") as writer:
+            failures = Noted(writer)
             try:
                 _stream(labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, bool(canaries))
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
+        facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         return conclude(folder, config, facts, stopped)
 
 
@@ -151,12 +158,18 @@ def conclude(
 
 
 def dry_run(config: LabelConfig) -> DryRun:
-    """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted)."""
+    """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted).
+
+    Raises UsageError where no row can be judged, or no prompt fits the context that the user gave.
+    """
     constitution, _ = read_inputs(config)
+    context = config.critic.engine.context
     engines = config.critic.engines()
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
     verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons else 1
     lengths: list[int] = []
+    least: list[int] = []
+    unusable = Reasons()
     shown = ""
     with VerdictStore(config.critic.store) as store:
         critics = config.critic.critics(engines, store)
@@ -170,6 +183,7 @@ def dry_run(config: LabelConfig) -> DryRun:
             item = labeller.plan(row)
             if isinstance(item, BadRow):
                 totals["bad_rows"] += 1
+                unusable.add(FailureReason.BAD_ROW, item.detail)
                 continue
             rounds = budget(len(item.row.responses)) / len(item.pairs) if labeller.in_rounds else 1.0
             for asked in (asked for plan in item.plans for asked in plan.by_critic):
@@ -180,18 +194,32 @@ def dry_run(config: LabelConfig) -> DryRun:
                 for question in questions[: TOKEN_SAMPLE - len(lengths)]:
                     prompt = critic.judge.prompt(question)
                     lengths.append(critic.engine.count_tokens(prompt))
+                    least.append(critic.engine.count_tokens(tuple(map(_trusted, prompt))) if context else 0)
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
     for one in engines:
         asyncio.run(one.close())
+    trouble = unusable.commonest(totals["rows"], "rows")
+    if totals["rows"] and totals["bad_rows"] == totals["rows"]:
+        raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
+    if context and least and min(least) >= context:
+        raise UsageError(
+            f"--critic-context {context}: the prompt takes {min(least)} tokens without any text of the rows; give a larger one"
+        )
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
-    return DryRun(**totals, verdicts=round(verdicts), questions=round(calls), tokens=round(tokens), prompt=shown)
+    counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
+    return DryRun(**totals, **counted, prompt=shown, trouble=trouble)
+
+
+def _trusted(message: Message) -> Message:
+    """The message without what comes from the rows."""
+    return Message(message.role, tuple(segment for segment in message.segments if segment.trusted))
 
 
 def _stream(
     labeller: Labeller,
     rows: Iterator[Row | BadRow],
     out: Path,
-    failures: JsonlWriter,
+    failures: Noted,
     counts: Counts,
     progress: Progress,
     mixed: bool,
@@ -255,7 +283,7 @@ def run_facts(
             "digest": template.digest,
             "choices": list(template.choices),
         },
-        "critic": " + ".join(engine.identity for engine in engines),
+        "critic": " + ".join(named(engine.identity, judge.sampled) for engine in engines),
         "policy": policy.engine.identity if policy else None,
         "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
         "seed": config.critic.seed,

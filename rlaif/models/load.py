@@ -65,7 +65,32 @@ def find_base(model: str, context: int | None, precision: Precision, trust_remot
     bf16 = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     limit = context or own or DEFAULT_CONTEXT
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-    return Base(source, identity, tokenizer, limit, tokenizer.pad_token_id, bf16, dtype, trust_remote_code)
+    pad = _pad(model, tokenizer, config, method)
+    return Base(source, identity, tokenizer, limit, pad, bf16, dtype, trust_remote_code)
+
+
+def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
+    """The id that fills batches. Raises UsageError where the model has no embedding for the tokenizer's own.
+
+    A new reward model gets one that ends no response: its score is read at the last token that is no padding, and were
+    padding the end of text too, a finished response would score as one that was cut before it.
+    """
+    pad: int = tokenizer.pad_token_id
+    size: int | None = getattr(config.get_text_config(), "vocab_size", None)
+    if size is not None and pad >= size:
+        raise UsageError(
+            f"{model}: the pad token {tokenizer.pad_token!r} is number {pad}, and the model has embeddings for 0 to "
+            f"{size - 1}: name a pad_token that it has in tokenizer_config.json, or resize its embeddings and save it again"
+        )
+    if method != "reward":
+        return pad
+    if any("ForSequenceClassification" in name for name in config.architectures or ()):
+        return pad if config.pad_token_id is None else int(config.pad_token_id)
+    ends = {tokenizer.eos_token_id, tokenizer.sep_token_id}
+    if pad not in ends:
+        return pad
+    others = (tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.mask_token_id, (size or len(tokenizer)) - 1, 0)
+    return next(other for other in others if other is not None and other not in ends and other < (size or len(tokenizer)))
 
 
 def load(

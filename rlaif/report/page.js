@@ -15,9 +15,8 @@
   const wrong = (verdict) => verdict.p !== null && Boolean(verdict.gold) && (verdict.p - 0.5) * verdict.gold <= 0;
 
   for (const pair of pairs) {
-    pair.verdicts = pair.principles.map(([id, p, gap, weight, failure]) =>
-      ({ id, p, gap, weight, failure, gold: pair.gold[id] }));
-    pair.overall = { id: "overall", p: pair.p, gap: null, failure: null, gold: pair.gold.overall };
+    pair.verdicts = pair.principles.map(([id, p, gap, weight, failure, gold]) => ({ id, p, gap, weight, failure, gold }));
+    pair.overall = { id: "overall", p: pair.p, gap: null, failure: null, gold: pair.gold };
   }
 
   const concerned = (pair, principle) => {

@@ -6,12 +6,14 @@ import base64
 import hashlib
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from rlaif.data.exports import read_records
+from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, beside_overall, read_records
+from rlaif.data.rows import Turn
 from rlaif.data.write import atomic_write, dumps
 from rlaif.evaluate import table
 from rlaif.evaluate.judgement import Quality
@@ -23,6 +25,8 @@ _MAX_TEXT = 8000
 _MAX_FAILURES = 500
 _HERE = Path(__file__).parent
 
+R = TypeVar("R")
+
 
 def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX_PAIRS) -> Path:
     """Write a run's report, by default to ``report.html`` in its folder, and return where it is.
@@ -31,9 +35,9 @@ def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX
     Raises UsageError where the folder holds no finished label run.
     """
     judged = quality(run_folder)
-    pairs = sample(read_records(run_folder / "preferences.jsonl"), max_pairs)
-    failures = list(islice(read_records(run_folder / "failures.jsonl"), _MAX_FAILURES))
-    missed = [canary for canary in read_records(run_folder / "canaries.jsonl") if not canary["right"]]
+    pairs = sample(read_records(run_folder / "preferences.jsonl", PreferenceRecord), max_pairs)
+    failures = list(islice(read_records(run_folder / "failures.jsonl", FailureRecord), _MAX_FAILURES))
+    missed = [canary for canary in read_records(run_folder / "canaries.jsonl", CanaryRecord) if not canary.right]
     path = out or run_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
@@ -41,9 +45,9 @@ def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX
     return path
 
 
-def sample(records: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+def sample(records: Iterable[R], most: int) -> list[R]:
     """At most ``most`` of the records, each as likely as the next, in their order (reservoir sampling, fixed seed)."""
-    kept: list[tuple[int, dict[str, Any]]] = []
+    kept: list[tuple[int, R]] = []
     draw = random.Random(0)
     for number, record in enumerate(records):
         if number < most:
@@ -53,9 +57,8 @@ def sample(records: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]
     return [record for _, record in sorted(kept, key=lambda pair: pair[0])]
 
 
-def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str, Any]], missed: list[dict[str, Any]]) -> str:
-    """The page. pairs: preference records to show. failures: failure records to list. missed: canary records, of those
-    that the critic got wrong or gave no verdict on."""
+def render(judged: Quality, pairs: list[PreferenceRecord], failures: list[FailureRecord], missed: list[CanaryRecord]) -> str:
+    """The page. pairs, failures: those to show. missed: canaries that the critic got wrong or gave no verdict on."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -72,10 +75,10 @@ def render(judged: Quality, pairs: list[dict[str, Any]], failures: list[dict[str
         header=header,
         rows=rows,
         plots=_plots(judged),
-        names=[one.id for one in judged.principles],
+        names=[beside_overall(judgement.id) for judgement in judged.principles],
         redundancy=_redundancy(judged),
         reasons=judged.reasons,
-        failures=[{**failure, "detail": str(failure.get("detail") or "")[:300]} for failure in failures],
+        failures=[replace(failure, detail=failure.detail[:300]) for failure in failures],
         missed=missed,
         failures_left_out=max(0, sum(judged.reasons.values()) - len(failures)),
         shown=len(pairs),
@@ -114,33 +117,41 @@ def _redundancy(judged: Quality) -> list[tuple[str, list[tuple[str, float]]]]:
     return rows
 
 
-def _payload(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+def _payload(pairs: list[PreferenceRecord]) -> dict[str, Any]:
     """What the list needs. Conversations and responses are held once: a row's pairs share them."""
-    places: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     texts: list[list[list[str]]] = []
 
-    def place(turns: list[dict[str, str]]) -> int:
+    def number(turns: Sequence[Turn]) -> int:
         key = dumps(turns)
-        if key not in places:
-            places[key] = len(texts)
+        if key not in numbers:
+            numbers[key] = len(texts)
             texts.append([[turn["role"], _cut(turn["content"])] for turn in turns])
-        return places[key]
+        return numbers[key]
 
     shown = [
         {
-            "id": pair["id"],
-            "row": pair["row"],
-            "prompt": place(pair["prompt"]),
-            "chosen": place(pair["chosen"]),
-            "rejected": place(pair["rejected"]),
-            "p": pair["p_chosen"],
-            "principles": [[one["id"], one["p"], one["gap"], one["weight"], one["failure"]] for one in pair["principles"]],
-            "gold": {label["id"]: label["margin"] for label in pair["gold"]},
-            "rationale": pair["rationale"],
+            "id": pair.id,
+            "row": pair.row,
+            "prompt": number(pair.prompt),
+            "chosen": number(pair.chosen),
+            "rejected": number(pair.rejected),
+            "p": pair.p_chosen,
+            "gold": pair.gold_margin,
+            "principles": _verdicts(pair),
+            "rationale": pair.rationale,
         }
         for pair in pairs
     ]
     return {"texts": texts, "pairs": shown}
+
+
+def _verdicts(pair: PreferenceRecord) -> list[list[Any]]:
+    gold = pair.gold_margins
+    return [
+        [beside_overall(verdict.id), verdict.p, verdict.gap, verdict.weight, verdict.failure, gold.get(verdict.id)]
+        for verdict in pair.principles
+    ]
 
 
 def _cut(text: str) -> str:

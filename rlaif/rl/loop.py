@@ -190,7 +190,9 @@ class Loop:
         figures = of.of_rewards(found.rewards, found.rollouts) | of.of_views(batch, views)
         if second:
             figures |= {
-                f"second_{name}": value for name, value in of.of_rewards(second, found.rollouts).items() if "reward" in name
+                f"second_{name}": value
+                for name, value in of.of_rewards(second, found.rollouts).items()
+                if name.startswith("reward")
             }
         self.log.samples(self.step, found.rollouts, found.rewards, second)
         report = self._heed(parts.monitor.heldout(self.step, figures["kl"], found.rollouts, found.rewards, second))

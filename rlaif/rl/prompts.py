@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlaif.critic.reasons import Reasons
 from rlaif.data.read import read_rows
+from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.engines.tokens import PromptEncoder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def read_queries(
     source: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, room: int
-) -> tuple[list[Query], list[dict[str, Any]]]:
+) -> tuple[list[Query], list[FailureRecord]]:
     """The source's prompts, and an entry of ``failures.jsonl`` for each row that gives none. Responses in it are not read.
 
     room: the most tokens that a prompt may have; a longer one is cut in its middle. Raises UsageError where nothing is left.
@@ -30,14 +31,15 @@ def read_queries(
     encoder, queries, failures = PromptEncoder(tokenizer), [], []
     for row in read_rows(source, limit):
         if isinstance(row, BadRow):
-            failures.append({"row": row.number, "id": None, "reason": str(FailureReason.BAD_ROW), "detail": row.detail})
+            failures.append(FailureRecord(row=row.number, reason=str(FailureReason.BAD_ROW), detail=row.detail))
             continue
         try:
             encoded = encoder.encode(as_prompt(row.conversation), room)
         except UsageError as error:  # of the chat template: one conversation that it refuses is no reason to stop
             encoded = Failure(FailureReason.BAD_ROW, str(error))
         if isinstance(encoded, Failure):
-            failures.append({"row": row.number, "id": row.id, "reason": str(encoded.reason), "detail": encoded.detail})
+            reason = str(encoded.reason)
+            failures.append(FailureRecord(row=row.number, id=row.id, reason=reason, detail=encoded.detail))
             continue
         queries.append(Query(row, str(row.extra.get("task") or ""), 0, tuple(encoded.ids)))
     if not queries:

@@ -40,8 +40,8 @@ class Rollout:
 class Rewards(NamedTuple):
     """What a source says of B rollouts.
 
-    values: [B], NaN where there is no verdict. valid: [B], bool. columns: what the values were made of (a principle's or a
-    source's reward by name), [B] each, NaN where missing. failures: how many have none, by reason.
+    values: [B], NaN where there is no verdict. valid: [B], bool. columns: what the values were made of (``rewards.tally`` has
+    their names), [B] each, NaN where missing. failures: how many have none, by reason.
     """
 
     values: Tensor

@@ -14,6 +14,7 @@ import torch
 from transformers import set_seed
 
 from rlaif.config_file import shown, write_config
+from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
@@ -69,7 +70,7 @@ async def _run(
     config: RlConfig,
     base: Base,
     queries: Sequence[Query],
-    failures: Sequence[dict[str, Any]],
+    failures: Sequence[FailureRecord],
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -95,7 +96,7 @@ async def _train(
     config: RlConfig,
     base: Base,
     queries: Sequence[Query],
-    failures: Sequence[dict[str, Any]],
+    failures: Sequence[FailureRecord],
     opened: OpenReward,
     second: OpenReward | None,
     folder: RunFolder,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, Literal, cast
 
 from rlaif.critic.answers import answered
 from rlaif.critic.store import Answer, VerdictStore, key
 from rlaif.data.rows import BadRow, Response, Row, Turn
-from rlaif.engines.base import Engine, Failure, Message, Prompt, Sampling, Segment
+from rlaif.engines.base import Engine, Failure, Message, Prompt, Role, Sampling, Segment
+from rlaif.engines.reasoning import split_reasoning
 from rlaif.errors import UsageError
 
+_MORE: tuple[Literal["tool_calls", "tool_call_id", "name", "tools"], ...] = ("tool_calls", "tool_call_id", "name", "tools")
 GROUP = 512
 """Responses asked of the policy in one call."""
 
@@ -78,14 +82,21 @@ def _sampled(row: Row, answer: Answer) -> Row | BadRow:
 
 
 def as_prompt(conversation: Iterable[Turn]) -> Prompt:
-    """The conversation as the policy sees it: nothing in it is trusted, whoever the turn is from."""
-    return tuple(
-        Message(
-            "system" if turn["role"] == "system" else "assistant" if turn["role"] == "assistant" else "user",
-            (Segment(turn["content"], False),),
-        )
-        for turn in conversation
-    )
+    """The conversation as the policy sees it: nothing in it is trusted, whoever the turn is from. Reasoning that an assistant's
+    turn begins with is told apart, as the model's chat template wants it."""
+    return tuple(map(_message, conversation))
+
+
+def _message(turn: Turn) -> Message:
+    more: dict[str, Any] = {name: turn[name] for name in _MORE if name in turn}
+    content = turn["content"]
+    if turn["role"] == "assistant":
+        if "reasoning_content" in turn:
+            more["reasoning_content"], content = f"\n{turn['reasoning_content']}\n", f"\n\n{content}"
+        elif parts := split_reasoning(content):
+            more["reasoning_content"], content = parts
+    held = json.dumps(more, ensure_ascii=False) if more else ""
+    return Message(cast(Role, turn["role"]), (Segment(content, False),), held)
 
 
 def _groups(rows: Iterable[Row | BadRow], size: int) -> Iterator[list[Row | BadRow]]:

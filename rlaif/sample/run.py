@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.read import count_rows, read_rows
+from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
@@ -87,7 +88,7 @@ async def _stream(
             counts.rows_in += 1
             if isinstance(row, BadRow):
                 counts.rows_failed += 1
-                failures.write({"row": row.number, "reason": str(FailureReason.BAD_ROW), "detail": row.detail})
+                failures.write(FailureRecord(row=row.number, reason=str(FailureReason.BAD_ROW), detail=row.detail))
             else:
                 counts.rows_out += 1
                 texts = [response.turns[0]["content"] for response in row.responses]

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rlaif.critic.records import DIGITS
-from rlaif.data.exports import read_records, standings, write_export
+from rlaif.data.exports import standings, write_export
 from rlaif.data.read import read_rows
+from rlaif.data.records import FailureRecord, ScoreRecord, read_records
 from rlaif.data.rows import Row
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
@@ -67,17 +67,19 @@ def _score(samples: Path, folder: Path, feedback: BestOfN, trusted: bool, progre
             for index, score in enumerate(model.scores([row.conversation] * len(texts), texts).tolist()):
                 if math.isnan(score):
                     detail = f"the reward model cannot score response {index}"
-                    failures.write({"row": row.number, "id": row.id, "reason": str(FailureReason.TOO_LONG), "detail": detail})
+                    reason = str(FailureReason.TOO_LONG)
+                    failures.write(FailureRecord(row=row.number, id=row.id, pair=(index,), reason=reason, detail=detail))
                     continue
                 scores.write(
-                    {
-                        "id": f"{row.id}:{index}",
-                        "prompt": list(row.conversation),
-                        "response": list(row.responses[index].turns),
-                        "score": round(score, DIGITS),
-                        "row": row.number,
-                        "index": index,
-                    }
+                    ScoreRecord(
+                        id=f"{row.id}:{index}",
+                        prompt=row.conversation,
+                        response=row.responses[index].turns,
+                        score=score,
+                        critic=model.identity,
+                        row=row.number,
+                        index=index,
+                    )
                 )
             progress.update(done, {})
     return {"reward_model": model.identity}
@@ -85,25 +87,25 @@ def _score(samples: Path, folder: Path, feedback: BestOfN, trusted: bool, progre
 
 def _list_unscored(samples: Path, scores: Path, failures: Path) -> None:
     """The prompts of whose responses none has a score. Raises RunFailed when that is all of them."""
-    scored = {record["row"] for record in read_records(scores)}
+    scored = {record.row for record in read_records(scores, ScoreRecord)}
     with JsonlWriter(failures) as listed:
         for row in _rows(samples):
             if row.number not in scored:
                 detail = f"none of its {len(row.responses)} responses has a score; label/failures.jsonl has the reasons"
-                listed.write({"row": row.number, "id": row.id, "reason": str(FailureReason.BAD_ROW), "detail": detail})
+                listed.write(FailureRecord(row=row.number, id=row.id, reason=str(FailureReason.BAD_ROW), detail=detail))
     if not scored:
         raise RunFailed(f"no response has a score; {failures} has the reasons")
 
 
 def _metrics(samples: Path, scores: Path, n: int) -> dict[str, float]:
-    rows = [[response.value for response in row.responses] for row in standings(read_records(scores))]
+    rows = [[response.value for response in row.responses] for row in standings(read_records(scores, ScoreRecord))]
     every = [value for values in rows for value in values]
     return {
         "kl_bound": kl_bound(n),
         "best_score": fmean(values[0] for values in rows),
         "mean_score": fmean(every),
         "prompts": len(rows),
-        "unscored": n * sum(1 for _ in read_records(samples)) - len(every),
+        "unscored": n * sum(1 for _ in _rows(samples)) - len(every),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import UsageError
@@ -22,7 +23,7 @@ class Data:
     items: list[Item] = field(default_factory=list)
     held_out: list[Item] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[FailureRecord] = field(default_factory=list)
     digest: str = ""
 
     def facts(self) -> dict[str, Any]:
@@ -66,5 +67,5 @@ def split(data: Data, config: TrainConfig, base: Base) -> None:
     data.held_out = config.loss.arrange(held_out, base.context, config.seed, held_out=True)
 
 
-def _failure(number: int, name: str | None, failure: Failure) -> dict[str, Any]:
-    return {"row": number, "id": name, "reason": str(failure.reason), "detail": failure.detail}
+def _failure(number: int, name: str | None, failure: Failure) -> FailureRecord:
+    return FailureRecord(row=number, id=name, reason=str(failure.reason), detail=failure.detail)

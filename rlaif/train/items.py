@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlaif.data.rows import Turn
-from rlaif.engines.base import Failure, FailureReason, Message, Segment
+from rlaif.engines.base import Failure, FailureReason
 from rlaif.engines.chat import render
+from rlaif.engines.reasoning import split_reasoning
+from rlaif.engines.rendering import Rendered
 from rlaif.engines.tokens import MIN_KEPT, Encoded, PromptEncoder
+from rlaif.errors import UsageError
 from rlaif.sample.policy import as_prompt
 from rlaif.train.rows import Example
 
@@ -62,8 +66,9 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int) -> None:
         self._prompts = PromptEncoder(tokenizer)
         self._context = context
-        self._head = [] if tokenizer.cls_token_id is None else [tokenizer.cls_token_id]
-        self._end = _turn_end(tokenizer)
+        head = [] if tokenizer.cls_token_id is None else [tokenizer.cls_token_id]
+        self._head = [] if self._prompts.start == head else head
+        self._end_text, self._end = _turn_end(tokenizer)
         self._eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def items(self, example: Example) -> list[Item] | Failure:
@@ -71,15 +76,17 @@ class Encoder:
         context or cannot be shortened to leave room for the response."""
         if not example.prompt and isinstance(example.responses[0], str):
             return self._text(example.responses[0])
-        said = [self._said(example.prompt, response) for response in example.responses]
-        whole = self._encode(example.prompt, None)
+        responses = [_turns(response) for response in example.responses]
+        thinking = any(self._thought(turn) is not None for turns in responses for turn in turns)
+        said = [self._said(example.prompt, turns, thinking) for turns in responses]
+        whole = self._encode(example.prompt, None, thinking)
         assert isinstance(whole, Encoded)  # without a limit nothing is too long
         room = self._context - len(self._head)
         if len(whole.ids) >= room:
             return Failure(FailureReason.TOO_LONG, f"a prompt of {len(whole.ids)} tokens, room for less than {room}")
         # The prompt gives way first, down to half of the context; what is still too much comes off the responses' ends.
         wanted = max(room - max(len(tokens.ids) for tokens in said), room // 2)
-        prompt = whole if len(whole.ids) <= wanted else self._encode(example.prompt, wanted)
+        prompt = whole if len(whole.ids) <= wanted else self._encode(example.prompt, wanted, thinking)
         if isinstance(prompt, Failure):
             if len(whole.ids) > room - MIN_KEPT:
                 return prompt
@@ -87,33 +94,74 @@ class Encoder:
         head = [*self._head, *prompt.ids]
         return [Item(tuple(tokens.after(head, self._context) for tokens in said), example.p, example.margin)]
 
-    def _said(self, prompt: tuple[Turn, ...], response: str | tuple[Turn, ...]) -> Tokens:
-        """The response alone, to the end of its last turn. What stands between two of its own turns is what the template writes
-        there; each of its own turns counts to the token that ends it."""
-        if isinstance(response, str):
-            return Tokens([*self._content(response), *self._end], 0)
-        before = self._encode((*prompt, *response[:-1]), None)
-        assert isinstance(before, Encoded)
-        spans = before.untrusted[len(prompt) :]  # one for each turn
-        start = spans[0][0]
-        own = [span for turn, span in zip(response, spans, strict=False) if turn["role"] == "assistant"]
-        ends = [stop + len(self._end) * (before.ids[stop : stop + len(self._end)] == self._end) for _, stop in own]
-        begins = [*(begin for begin, _ in own[1:]), len(before.ids)]
-        others = [(end - start, begin - start) for end, begin in zip(ends, begins, strict=True)]
-        ids = [*before.ids[start:], *self._content(response[-1]["content"]), *self._end]
-        return Tokens(ids, 0, tuple(others))
+    def _said(self, prompt: tuple[Turn, ...], turns: tuple[Turn, ...], thinking: bool) -> Tokens:
+        """The response alone, to the end of its last turn."""
+        if len(turns) == 1 and "tool_calls" not in turns[0]:
+            return Tokens([*self._answer(turns[0], thinking), *self._end], 0)
+        return self._whole(prompt, turns, thinking)
 
-    def _encode(self, conversation: tuple[Turn, ...], limit: int | None) -> Encoded | Failure:
-        return self._prompts.encode(as_prompt(conversation), limit)
+    def _answer(self, turn: Turn, thinking: bool) -> list[int]:
+        """What the model would generate, to say this after its prompt."""
+        encode, form = self._prompts, self._prompts.reasoning
+        thought = self._thought(turn)
+        if thought is None:
+            before = form.empty if thinking else form.bare
+            return [*encode.encode_trusted(before), *encode.encode_untrusted(turn["content"])]
+        reasoning, answer = form.parts(*thought)
+        return [
+            *encode.encode_trusted(form.opening),
+            *encode.encode_untrusted(reasoning),
+            *encode.encode_trusted(form.closing),
+            *encode.encode_untrusted(answer),
+        ]
 
-    def _content(self, text: str) -> list[int]:
-        """Untrusted text as ids: no token of the chat's structure can come of it."""
-        encoded = self._prompts.encode((Message("user", (Segment(text, False),)),))
-        assert isinstance(encoded, Encoded)
-        return encoded.ids[slice(*encoded.untrusted[0])]
+    def _thought(self, turn: Turn) -> tuple[str, str] | None:
+        """(reasoning, answer) of an assistant's turn that reasons."""
+        if turn["role"] != "assistant":
+            return None
+        if "reasoning_content" in turn:
+            return f"\n{turn['reasoning_content']}\n", f"\n\n{turn['content']}"
+        return split_reasoning(turn["content"], self._prompts.reasoning.opened)
+
+    def _whole(self, prompt: tuple[Turn, ...], turns: tuple[Turn, ...], thinking: bool) -> Tokens:
+        """A response of several turns, or with calls, as the template writes it. Each turn of the model's own counts from where
+        it begins to generate to the token that ends the turn; what stands between is the template's and the others'."""
+        render = self._prompts.render
+        messages = render.settled(as_prompt((*prompt, *turns)), False, thinking)
+        whole = render(messages, generation=False, thinking=thinking)
+        cuts: list[int] = []
+        for place, turn in enumerate(turns, len(prompt)):
+            if turn["role"] == "assistant":
+                before = render(messages[:place], generation=True, thinking=thinking)
+                after = render(messages[: place + 1], generation=False, thinking=thinking)
+                cuts += self._own(whole, before, range(len(before.contents), len(after.contents)))
+        ids = [self._prompts.ids(whole, start, end) for start, end in itertools.pairwise(cuts)]
+        ends = list(itertools.accumulate(map(len, ids)))
+        closed = whole.text[: cuts[-1]].endswith(self._end_text) and bool(self._end_text)
+        return Tokens(
+            [*itertools.chain.from_iterable(ids), *([] if closed else self._end)],
+            0,
+            tuple((ends[place - 1], ends[place]) for place in range(1, len(ends), 2)),
+        )
+
+    def _own(self, whole: Rendered, before: Rendered, markers: range) -> tuple[int, int]:
+        """Where in the whole text the model's own turn begins and ends, given what it followed and its markers."""
+        found = [match.span() for match in whole.marker.finditer(whole.text) if int(match[1]) in markers]
+        if whole.text.startswith(before.text):
+            start = len(before.text)
+        elif found:  # the template writes earlier turns otherwise than the last, as those that leave reasoning out
+            start = found[0][0]
+        else:
+            raise UsageError("the model's chat template writes an earlier turn otherwise than the last")
+        end = max([start, *(stop for _, stop in found)])
+        closing = whole.text.find(self._end_text, end)
+        return start, end if closing < 0 else closing + len(self._end_text)
+
+    def _encode(self, conversation: tuple[Turn, ...], limit: int | None, thinking: bool) -> Encoded | Failure:
+        return self._prompts.encode(as_prompt(conversation), limit, thinking=thinking)
 
     def _text(self, text: str) -> list[Item]:
-        ids = [*self._content(text), *self._eos]
+        ids = [*self._prompts.start, *self._prompts.encode_untrusted(text), *self._eos]
         pieces = [ids[at : at + self._context] for at in range(0, len(ids), self._context)]
         # The first token of a piece has nothing before it that could foretell it.
         return [Item((Tokens(piece, 1),), 1.0) for piece in pieces if len(piece) > 1]
@@ -128,17 +176,24 @@ def digest(items: Iterable[Item]) -> str:
     return found.hexdigest()[:16]
 
 
-def _turn_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What the chat template writes after an assistant's text, to the token that ends the turn; without a template the
-    separator or end-of-text token."""
+def _turns(response: str | tuple[Turn, ...]) -> tuple[Turn, ...]:
+    return (Turn(role="assistant", content=response),) if isinstance(response, str) else response
+
+
+def _turn_end(tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[int]]:
+    """What the chat template writes after an assistant's text, to the token that ends the turn, as text and as ids; without a
+    template no text, and the separator or end-of-text token."""
     last = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
     fallback = [] if last is None else [last]
     if tokenizer.chat_template is None:
-        return fallback
+        return "", fallback
     hole = "\ue000"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": hole}]
-    rendered = render(tokenizer, turns, add_generation_prompt=False)
-    after = list(tokenizer.encode(rendered.rpartition(hole)[2], add_special_tokens=False))
+    after = render(tokenizer, turns, add_generation_prompt=False).rpartition(hole)[2]
     structural = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
-    ends = [place for place, token in enumerate(after) if token in structural]
-    return after[: ends[0] + 1] if ends else fallback
+    ids = list(tokenizer.encode(after, add_special_tokens=False))
+    end = next((place + 1 for place, token in enumerate(ids) if token in structural), 0)
+    if not end:
+        return "", fallback
+    spelled = str(tokenizer.convert_ids_to_tokens(ids[end - 1]))
+    return after[: after.find(spelled) + len(spelled)], ids[:end]

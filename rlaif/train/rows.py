@@ -11,8 +11,9 @@ from typing import Any
 
 from rlaif.critic.reasons import Reasons
 from rlaif.data import formats
-from rlaif.data.exports import EXPORTS, read_records
+from rlaif.data.exports import EXPORTS
 from rlaif.data.read import read_rows
+from rlaif.data.records import OVERALL, FailureRecord, PreferenceRecord, read_records
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import DIALOGUES, to_row
@@ -59,9 +60,15 @@ def _rows(source: str, kind: RowKind, limit: int | None) -> Iterator[Row | BadRo
     if kind in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
+<<<<<<< HEAD
         records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl"))
         yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)
     elif kind == "completions" and path.is_file() and _holds_text(path):
+=======
+        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl", PreferenceRecord))
+        yield from islice((to_row(number, record.to_dict()) for number, record in enumerate(records, 1)), limit)
+    elif method == "sft" and path.is_file() and _holds_text(path):
+>>>>>>> main
         yield from islice(map(_text_example, formats.records(path)), limit)
     else:
         yield from read_rows(source, limit)
@@ -134,7 +141,7 @@ def _pairs(row: Row) -> list[Example]:
 
 def _known(row: Row) -> list[float] | None:
     """How good each response is known to be, higher is better; None where that is not known of all."""
-    overall = [response.gold.get("overall") for response in row.responses]
+    overall = [response.gold.get(OVERALL) for response in row.responses]
     known = [value for value in overall if value is not None]
     if len(known) == len(overall):
         return known
@@ -206,9 +213,13 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
+<<<<<<< HEAD
 def check_examples(
     examples: list[Example], kind: RowKind, method: str, source: str, failures: Sequence[Mapping[str, Any]] = ()
 ) -> None:
+=======
+def check_examples(examples: list[Example], method: Method, source: str, failures: Sequence[FailureRecord] = ()) -> None:
+>>>>>>> main
     """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
         why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from rlaif.data.card import card
 from rlaif.data.exports import write_export
-from rlaif.data.write import write_parquet
+from rlaif.data.parquet import write_parquet
 from rlaif.evaluate.quality import as_markdown, quality
 from tests.reference.fake_run import preferences, write_run
 

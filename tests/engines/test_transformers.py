@@ -176,3 +176,29 @@ def test_labels_are_checked_before_the_first_call(engine):
     engine.check_choices(["A", "B"])
     with pytest.raises(UsageError, match="same token"):
         engine.check_choices(["1", "10"])
+
+
+SETTINGS = {
+    "do_sample": True,
+    "temperature": 0.1,
+    "top_k": 1,
+    "top_p": 0.2,
+    "repetition_penalty": 4.0,
+    "no_repeat_ngram_size": 1,
+}
+
+
+def test_a_models_own_generation_settings_change_nothing(folder, engine, tmp_path):
+    import json
+
+    carrying = tmp_path / "carrying"
+    shutil.copytree(folder, carrying)
+    config = json.loads((carrying / "generation_config.json").read_text())
+    (carrying / "generation_config.json").write_text(json.dumps({**config, **SETTINGS}))
+    other = TransformersEngine(str(carrying))
+    asked = prompts(3)
+    for sampling in (Sampling(max_tokens=12, temperature=0), Sampling(max_tokens=12, n=3), Sampling(max_tokens=12, top_p=0.5)):
+        plain, carried = (asyncio.run(one.generate(asked, sampling)) for one in (engine, other))
+        assert carried == plain
+    assert engine.notes == ()
+    assert "repetition_penalty=4.0" in other.notes[0] and "top_k=1" in other.notes[0]

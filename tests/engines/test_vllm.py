@@ -121,3 +121,26 @@ def test_a_pattern_holds_what_is_written(engines, name):
     (drawn,) = asyncio.run(engines[name].generate([prompt("Nine.")], Sampling(max_tokens=40, temperature=0.0, pattern=pattern)))
     assert re.fullmatch(pattern, drawn[0].text), drawn[0].text
     assert drawn[0].text in ('{"ranking": [1, 1]}', '{"ranking": [2, 2]}') or sorted(listing(drawn[0], 2)) == [0, 1]
+
+
+def test_a_models_own_generation_settings_change_nothing_in_any_engine(tmp_path):
+    import json
+    import shutil
+
+    from rlaif.engines.open import lab_model
+
+    folder = tmp_path / "policy"
+    shutil.copytree(lab_model("lab:policy"), folder)
+    path = folder / "generation_config.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps({**held, "do_sample": True, "top_k": 1, "top_p": 0.2, "repetition_penalty": 4.0}))
+    asked = [(Message("user", (Segment(f"What is {n} plus 4?", False),)),) for n in range(6)]
+    plain = EngineConfig("lab:policy", engine="transformers").open()
+    wanted = asyncio.run(plain.generate(asked, Sampling(max_tokens=16, temperature=0)))
+    for kind in ("transformers", "vllm"):
+        engine = EngineConfig(str(folder), engine=kind).open()
+        assert "repetition_penalty=4.0" in engine.notes[0]
+        greedy = asyncio.run(engine.generate(asked, Sampling(max_tokens=16, temperature=0)))
+        assert [one[0].text for one in greedy] == [one[0].text for one in wanted]
+        drawn = asyncio.run(engine.generate(asked[:1], Sampling(max_tokens=16, n=24)))
+        assert len({one.text for one in drawn[0]}) > 12  # top_k of 1 would draw one text

@@ -1,7 +1,10 @@
 """JudgeBench's way of counting, on decisions written out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from rlaif.data.records import PrincipleVerdict
 from rlaif.errors import UsageError
 from rlaif.evaluate.benchmark import decisions, section, sections
 from tests.reference.fake_run import turn, write_run
@@ -9,10 +12,7 @@ from tests.reference.fake_run import turn, write_run
 
 def entry(first, last, name="right", weight=1.0):
     """A verdict by p that chosen is better where it is shown first, and where it is shown last."""
-    return {
-        "id": name, "p": round((first + last) / 2, 6), "gap": round(first - last, 6), "weight": weight, "mass": 1.0, "cut": 0,
-        "failure": None, "jury": None,
-    }  # fmt: skip
+    return PrincipleVerdict(id=name, p=round((first + last) / 2, 6), gap=round(first - last, 6), weight=weight, mass=1.0)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def test_each_order_decides_for_itself(first, last, expected):
 
 
 def test_principles_decide_together_in_each_order():
-    entries = [entry(0.9, 0.1, "a"), entry(0.2, 0.7, "b", 3.0), entry(0.5, 0.5, "c") | {"p": None, "gap": None}]
+    entries = [entry(0.9, 0.1, "a"), entry(0.2, 0.7, "b", 3.0), replace(entry(0.5, 0.5, "c"), p=None, gap=None)]
     assert decisions(entries, {}, "weighted") == (-1, 1)
     assert decisions(entries, {"a": 0.9}, "weighted") == (1, -1)
-    assert decisions([entry(0.9, 0.1) | {"gap": None}], {}, "weighted") is None
+    assert decisions([replace(entry(0.9, 0.1), gap=None)], {}, "weighted") is None
 
 
 def record(number, source, first, last, margin):
@@ -46,7 +46,7 @@ def record(number, source, first, last, margin):
         "rejected": [turn("assistant", "b")],
         "p_chosen": p,
         "margin": 2 * p - 1,
-        "principles": [entry(first, last)],
+        "principles": [entry(first, last).to_dict()],
         "rationale": None,
         "critic": "x",
         "row": number,

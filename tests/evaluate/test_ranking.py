@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rlaif.evaluate.ranking import SCALE, Comparisons, comparisons, elo, ratings, sandwich
+from tests.reference.fake_run import pair_record
 
 TRUE = np.array([0.0, 0.8, -0.5, 1.5])
 
@@ -74,10 +75,10 @@ def test_elo_of_one_game_is_its_formula():
 
 def test_records_are_compared_by_their_columns():
     records = [
-        {"chosen_model": "x", "rejected_model": "y", "p_chosen": 0.7, "row": 3},
-        {"chosen_model": "x", "rejected_model": "x", "p_chosen": 0.9, "row": 4},
-        {"chosen_model": None, "rejected_model": "y", "p_chosen": 0.9, "row": 5},
-        {"p_chosen": 0.9, "row": 6},
+        pair_record(3, 0.7, extra={"chosen_model": "x", "rejected_model": "y"}),
+        pair_record(4, 0.9, extra={"chosen_model": "x", "rejected_model": "x"}),
+        pair_record(5, 0.9, extra={"chosen_model": None, "rejected_model": "y"}),
+        pair_record(6, 0.9),
     ]
     data = comparisons(records)
     assert (data.names, data.p.tolist(), data.row.tolist()) == (["x", "y"], [0.7], [3])

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from rlaif.data.records import GoldMargin, PrincipleVerdict
 from rlaif.evaluate.weights import Labelled, fit, labelled, log_loss, solve
+from tests.reference.fake_run import pair_record
 
 TRUE = np.array([3.0, 0.0, 1.0])
 
@@ -76,11 +78,11 @@ def test_rows_are_never_on_both_sides():
 
 
 def test_only_labelled_pairs_are_read():
-    entry = {"id": "a", "p": 0.8}
+    a, b = PrincipleVerdict(id="a", p=0.8), PrincipleVerdict(id="b", p=None)
     records = [
-        {"row": 1, "gold": [{"id": "overall", "margin": -0.5}], "principles": [entry, {"id": "b", "p": None}]},
-        {"row": 2, "gold": [{"id": "overall", "margin": 0.0}], "principles": [entry]},
-        {"row": 3, "gold": [{"id": "a", "margin": 1.0}], "principles": [entry]},
+        pair_record(1, 0.8, gold=(GoldMargin(id="overall", margin=-0.5),), principles=(a, b)),
+        pair_record(2, 0.8, gold=(GoldMargin(id="overall", margin=0.0),), principles=(a,)),
+        pair_record(3, 0.8, gold=(GoldMargin(id="a", margin=1.0),), principles=(a,)),
     ]
     data = labelled(records, ["a", "b"])
     assert data.p[0, 0] == 0.8 and np.isnan(data.p[0, 1])

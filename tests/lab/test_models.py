@@ -20,8 +20,9 @@ from rlaif.engines.base import Sampling
 from rlaif.lab import MODELS, wordings
 from rlaif.lab.gold import PRINCIPLES, gold
 from rlaif.lab.policy import sampled_rows
+from rlaif.lab.questions import questions
 from rlaif.lab.revising import NO_FAULT, revise
-from rlaif.lab.world import questions, rows
+from rlaif.lab.world import rows
 
 BLIND = {"correct"}
 """What the shipped critic is allowed not to see (benchmarks/lab.md)."""

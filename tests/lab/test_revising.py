@@ -9,8 +9,9 @@ import pytest
 
 from rlaif.lab import phrases
 from rlaif.lab.gold import PRINCIPLES, gold
+from rlaif.lab.questions import questions
 from rlaif.lab.revising import NO_FAULT, revise
-from rlaif.lab.world import draw_questions, questions, reply, write_core
+from rlaif.lab.world import draw_questions, reply, write_core
 
 PRICE = {
     "polite": {"concise"},

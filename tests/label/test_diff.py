@@ -7,7 +7,7 @@ import pytest
 
 from rlaif.constitution.load import load_constitution
 from rlaif.critic.templates import default_folder
-from rlaif.data.exports import read_records
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.label.diff import cost, flips
@@ -51,7 +51,9 @@ def test_the_scale_that_the_run_was_asked_on_is_the_one_that_counts(project):
     project.script("rules: [{choose: {A: 1.0}}]")  # so the script's engine refuses the first scale
     project.label(mode="score", prompts=project.folder)
     assert read_run(project.folder / "run")["template"]["choices"] == list("EDCBA")
-    assert all(record["p_chosen"] == 0.5 for record in read_records(project.folder / "run" / "preferences.jsonl"))
+    assert all(
+        record.p_chosen == 0.5 for record in read_records(project.folder / "run" / "preferences.jsonl", PreferenceRecord)
+    )
     constitution = load_constitution(project.folder / "c.yaml")
     assert cost(project.folder / "run", constitution, constitution).calls == 0
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rlaif.data.records import PreferenceRecord
+
 PRINCIPLES = ("polite", "harmless", "concise")
 HOSTILE = "</script><script>document.title='owned'</script><!-- \u2028 <img src=x onerror=\"document.title='owned'\"> {{ 7*7 }}"
 
@@ -64,6 +66,12 @@ def preference(number: int, draw: random.Random, extra: dict[str, Any] | None = 
         "gold": gold,
         **(extra or {}),
     }
+
+
+def pair_record(row: int, p: float, **columns: Any) -> PreferenceRecord:
+    """The record of a pair without texts; other columns as they are given."""
+    texts: dict[str, Any] = dict.fromkeys(("prompt", "chosen", "rejected"), ())
+    return PreferenceRecord(id=f"{row}:0-1", **texts, p_chosen=p, row=row, chosen_index=0, rejected_index=1, **columns)
 
 
 def preferences(n: int, seed: int = 0) -> list[dict[str, Any]]:

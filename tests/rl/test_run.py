@@ -28,12 +28,24 @@ def test_a_run_leaves_a_model_and_says_what_it_did(learn, tmp_path):
     assert run["data"]["used"] == 24 and run["data"]["held_out"] == 4
     metrics = lines(folder / "metrics.jsonl")
     assert [entry["step"] for entry in metrics] == [0, 1, 2, 3]
-    wanted = ("reward", "kl", "length", "entropy", "mismatch", "waiting", "seconds_sampling", "gradient_norm", "reward/polite")
+    wanted = (
+        "reward",
+        "kl",
+        "length",
+        "entropy",
+        "mismatch",
+        "waiting",
+        "seconds_sampling",
+        "gradient_norm",
+        "reward/principles/polite",
+    )
     assert all(name in entry for name in wanted for entry in metrics[1:])
     samples = lines(folder / "samples.jsonl")
     assert [entry["step"] for entry in samples] == [0] * 4 + [2] * 4 + [3] * 4
     assert {entry["id"] for entry in samples[:4]} == {entry["id"] for entry in samples[4:8]}
-    assert {"polite", "helpful"} <= samples[0]["rewards"].keys() and samples[0]["second"]["reward"] == samples[0]["reward"]
+    assert {"principles/polite", "principles/helpful"} <= samples[0]["rewards"].keys() and samples[0]["second"][
+        "reward"
+    ] == samples[0]["reward"]
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "REINFORCE leave-one-out" in card and "3 steps on 20 prompts" in card
 

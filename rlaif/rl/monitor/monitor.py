@@ -13,14 +13,13 @@ from torch import Tensor
 from rlaif.rl.monitor.limits import Limits
 from rlaif.rl.monitor.peak import Fall, Floats, fall, smoothed
 from rlaif.rl.monitor.texts import boilerplate, distinct, self_bleu
-from rlaif.rl.rewards.tally import FAILED, failure_rate
+from rlaif.rl.rewards.tally import SPREAD, failure_rate, of_kind, values_of
 from rlaif.rl.rollout import Rewards, Rollout
 
 TEXTS = 256
 """Responses that the measures of texts look at, evenly spaced: what bounds their time."""
 CANDIDATES = 6
 """Evaluated policies that are kept: the newest, and those where the smoothed curve is highest."""
-NOT_PRINCIPLES = frozenset((FAILED, "spread", "veto"))
 LEAST_STD = 0.05
 """Below this a principle's baseline deviation says more about the sample than about the principle."""
 KEEPS_UP, BETA_STEP, BETA_MOST = 0.25, 1.5, 100.0
@@ -156,12 +155,11 @@ class Monitor:
     def _collapse(self, where: str, columns: Mapping[str, Tensor]) -> tuple[str, float]:
         """The principle that has lost most, and how much, in standard deviations of its first values."""
         worst, most = "", math.nan
-        for name, values in columns.items():
-            if name.rpartition("/")[2] not in NOT_PRINCIPLES:
-                std = max(self._first(f"{where} std {name}", _std(values)), LEAST_STD)
-                lost = (self._first(f"{where} mean {name}", _level(values)) - _level(values)) / std
-                if not lost <= most and not math.isnan(lost):
-                    worst, most = name, lost
+        for name, values in values_of(columns):
+            std = max(self._first(f"{where} std {name}", _std(values)), LEAST_STD)
+            lost = (self._first(f"{where} mean {name}", _level(values)) - _level(values)) / std
+            if not lost <= most and not math.isnan(lost):
+                worst, most = name, lost
         return worst, most
 
     def _check(self, step: int, measures: Mapping[str, float], about: Mapping[str, str]) -> tuple[tuple[str, ...], str | None]:
@@ -239,7 +237,7 @@ def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
 
 def _spread(columns: Mapping[str, Tensor]) -> Tensor:
     """All spreads of ensembles, one after the other."""
-    return torch.cat([torch.empty(0), *(values for name, values in columns.items() if name.rpartition("/")[2] == "spread")])
+    return torch.cat([torch.empty(0), *of_kind(columns, SPREAD)])
 
 
 def _ratio(value: float, base: float) -> float:

@@ -25,7 +25,7 @@ from rlaif.errors import UsageError
 from rlaif.rl.rewards.base import Context, Opened, given
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.reference import ReferenceAnswers
-from rlaif.rl.rewards.tally import FAILED, column, tally
+from rlaif.rl.rewards.tally import FAILED, column, of_principle, tally
 from rlaif.rl.rollout import Rewards, Rollout
 
 ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
@@ -55,8 +55,8 @@ class CriticReward:
     """A RewardSource. critics: see ``critic.jury``; they are asked and read as in labelling, reasons, shots and votes included.
     plan: ``alone`` for a mode that scores single responses, ``within_groups`` or ``against_reference`` for comparisons.
 
-    Rewards are in [-1, 1] for scores and in [0, 1], the probability of being better, for comparisons. Columns: one per
-    principle, and the share of the rollout's verdicts that failed.
+    Rewards are in [-1, 1] for scores and in [0, 1], the probability of being better, for comparisons. Columns:
+    ``principles/ID``, and the share of the rollout's verdicts that failed.
     """
 
     critics: tuple[Critic, ...]
@@ -77,7 +77,7 @@ class CriticReward:
             records[owner].asked += 1
             records[owner].failures[failure.reason] += 1
         names = [principle.id for principle in jury.judge.constitution.principles]
-        columns = {name: column([_mean(record.parts.get(name)) for record in records]) for name in names}
+        columns = {of_principle(name): column([_mean(record.parts.get(name)) for record in records]) for name in names}
         columns[FAILED] = column([record.failure_rate for record in records])
         return tally(column([_mean(record.totals) for record in records]), columns, [record.reason for record in records])
 
@@ -104,7 +104,7 @@ def open_critic(config: RewardConfig, context: Context) -> Opened:
     judge = critics[0].judge
     facts = {
         "feedback": config.feedback,
-        "critic": " + ".join(engine.identity for engine in engines),
+        "critic": " + ".join(critic.judge.identity for critic in critics),
         "constitution": judge.constitution.digest,
         "template": judge.template.digest,
         "aggregate": judge.aggregate,

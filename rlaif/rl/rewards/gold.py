@@ -9,7 +9,7 @@ from rlaif.engines.base import FailureReason
 from rlaif.lab.gold import PRINCIPLES, gold
 from rlaif.rl.rewards.base import Context, Opened
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.rl.rewards.tally import column, tally
+from rlaif.rl.rewards.tally import column, of_principle, tally
 from rlaif.rl.rewards.verifier import columns
 from rlaif.rl.rollout import Rewards, Rollout
 
@@ -18,7 +18,7 @@ async def gold_reward(rollouts: Sequence[Rollout]) -> Rewards:
     """A RewardSource: the mean of the gold scores, in [0, 1], with a column per principle. Prompts that are not of the lab's
     world are missing."""
     scores = [_scores(rollout) for rollout in rollouts]
-    parts = {name: column([found[name] if found else None for found in scores]) for name in PRINCIPLES}
+    parts = {of_principle(name): column([found[name] if found else None for found in scores]) for name in PRINCIPLES}
     totals = column([fmean(found.values()) if found else None for found in scores])
     return tally(totals, parts, [FailureReason.BAD_ROW] * len(rollouts))
 

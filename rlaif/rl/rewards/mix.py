@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlaif.errors import UsageError
 from rlaif.rl.maths.advantages import comparable, group_normalised
+from rlaif.rl.rewards.tally import VETO, of_source
 from rlaif.rl.rollout import Rewards, RewardSource, Rollout
 
 
@@ -40,7 +41,8 @@ class MixReward:
         part counts for more because its numbers are larger (GDPO, arXiv 2601.05242). Vetoes look at the raw values.
     tasks: task to the names of its parts; other tasks use all.
 
-    Columns: each part's raw values under its name, its own columns under ``name/column``, and ``name/veto`` (0 or 1).
+    Columns: each part's raw values under ``sources/NAME``, its own columns under ``sources/NAME/COLUMN``, and
+    ``sources/NAME/veto`` (0 or 1) where it has a gate.
     """
 
     parts: Sequence[Part]
@@ -58,11 +60,11 @@ class MixReward:
         columns: dict[str, Tensor] = {}
         failures: dict[str, int] = {}
         for part, rewards in zip(self.parts, answers, strict=True):
-            columns[part.name] = rewards.values
-            columns |= {f"{part.name}/{name}": values for name, values in rewards.columns.items()}
+            columns[of_source(part.name)] = rewards.values
+            columns |= {of_source(part.name, name): values for name, values in rewards.columns.items()}
             if part.gate:
                 fired = (rewards.values < part.gate.below).float()
-                columns[f"{part.name}/veto"] = fired.masked_fill(rewards.values.isnan(), torch.nan)
+                columns[of_source(part.name, VETO)] = fired.masked_fill(rewards.values.isnan(), torch.nan)
             failures |= {f"{part.name}: {reason}": many for reason, many in rewards.failures.items()}
         return Rewards(totals, ~totals.isnan(), columns, failures)
 

@@ -11,7 +11,7 @@ import torch
 from rlaif.engines.base import FailureReason
 from rlaif.rl.rewards.base import Context, Opened, given
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.rl.rewards.tally import tally
+from rlaif.rl.rewards.tally import SPREAD, tally
 from rlaif.rl.rollout import Rewards, Rollout
 from rlaif.train.config import Prediction
 from rlaif.train.predict import RewardModel, combine
@@ -33,7 +33,7 @@ class ModelReward:
         async with self._turn:  # beside generation, but not beside itself
             scored = await asyncio.to_thread(lambda: [model.members(conversations, texts) for model in self.models])
         members = torch.cat(scored, -1)  # [B, M]
-        columns = {"spread": members.std(-1, correction=0)} if members.shape[-1] > 1 else {}
+        columns = {SPREAD: members.std(-1, correction=0)} if members.shape[-1] > 1 else {}
         values = combine(members, self.prediction, self.penalty)
         return tally(values, columns, [FailureReason.TOO_LONG] * len(rollouts))
 

@@ -33,6 +33,14 @@ PLAIN = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """What a server would else take from the model's generation settings: then it would not sample from the policy."""
 
 
+class _UntoldError(Exception):
+    """A server did not do what it was told to."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.words)
+        self.problem = problem
+
+
 class ServerSampler:
     """Spreads prompts over ``urls``. The servers serve the model that the policy began as, can read ``folder``, and run with
     VLLM_SERVER_DEV_MODE=1, for the routes that change weights, and ``--logprobs-mode processed_logprobs``.
@@ -97,12 +105,18 @@ class ServerSampler:
     def _renew(self, server: Replica, folder: str) -> Problem | None:
         """Have a server load the weights. Returns what kept it from doing so."""
         reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
-        return self._tell(server, "collective_rpc", reload) or self._tell(server, "reset_prefix_cache", None)
+        try:
+            self._tell(server, "collective_rpc", reload)
+            self._tell(server, "reset_prefix_cache", None)
+        except _UntoldError as error:
+            return error.problem
+        return None
 
-    def _tell(self, server: Replica, route: str, body: dict[str, Any] | None) -> Problem | None:
+    def _tell(self, server: Replica, route: str, body: dict[str, Any] | None) -> None:
         url = f"{server.url.removesuffix('/v1')}/{route}"
         problem = handshake.ask(self._engine.client.address, url, body, refusal, seconds=600)
-        return problem and Problem(problem.kind, f"{server.name}, {route}: {problem.words}")
+        if problem:
+            raise _UntoldError(Problem(problem.kind, f"{server.name}, {route}: {problem.words}"))
 
     async def _ask(self, query: Query, n: int, temperature: float, seed: int) -> list[Rollout]:
         def read(content: dict[str, Any]) -> list[Rollout]:

@@ -34,7 +34,7 @@ def test_training_on_the_critics_word(rlaif, tmp_path):
     assert code == 0 and "heldout_second_reward" in out and "run/model" in out and "monitor_" not in out
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics] == [0, 1, 2]
-    assert -1 <= metrics[1]["reward"] <= 1 and "reward/harmless" in metrics[1] and metrics[1]["failed"] == 0.0
+    assert -1 <= metrics[1]["reward"] <= 1 and "reward/principles/harmless" in metrics[1] and metrics[1]["failed"] == 0.0
     assert rlaif(*run)[0] == 0  # finished: left as it is
     code, _, error = rlaif(*run, "--beta", "1")
     assert code == 2 and "beta 0.03, not 1.0" in error

@@ -27,7 +27,13 @@ def tokens(value):
     for i, row in enumerate(MASK.tolist()):
         ratios = [LOG_RATIO[i, t].item() for t, real in enumerate(row) if real]
         for t, log_ratio in enumerate(ratios):
-            yield value[i, t].item(), math.exp(log_ratio), ADVANTAGES[i, t].item(), math.exp(sum(ratios) / len(ratios)), len(ratios)
+            yield (
+                value[i, t].item(),
+                math.exp(log_ratio),
+                ADVANTAGES[i, t].item(),
+                math.exp(sum(ratios) / len(ratios)),
+                len(ratios),
+            )
 
 
 @pytest.mark.parametrize("name", SURROGATES)

@@ -83,9 +83,9 @@ def close(found: torch.Tensor, expected: list[float]) -> None:
 
 def test_scores_are_aggregated_over_principles_by_weight(critic):
     rewards = rewarded(critic(SCORES, alone), [rollout("good"), rollout("bad", group=1)])
-    close(rewards.columns["kind"], [1.0, -1.0])
-    close(rewards.columns["short"], [0.0, 0.0])
-    close(rewards.columns["safe"], [math.nan, math.nan])
+    close(rewards.columns["principles/kind"], [1.0, -1.0])
+    close(rewards.columns["principles/short"], [0.0, 0.0])
+    close(rewards.columns["principles/safe"], [math.nan, math.nan])
     close(rewards.values, [0.75, -0.75])
     assert rewards.valid.all() and not rewards.failures and failure_rate(rewards) == 0
 
@@ -101,7 +101,7 @@ def test_failures_are_missing_and_counted_by_reason(critic):
     close(rewards.values, [math.nan, 1.0, 0.75])
     assert rewards.valid.tolist() == [False, True, True]
     assert rewards.failures == {"label_mass_low": 1}
-    close(rewards.columns["short"], [math.nan, math.nan, 0.0])
+    close(rewards.columns["principles/short"], [math.nan, math.nan, 0.0])
     close(rewards.columns["failed"], [1.0, 0.5, 0.0])
     assert failure_rate(rewards) == pytest.approx(0.5)  # of verdicts, though only a third of the rewards is missing
 
@@ -112,7 +112,7 @@ def test_with_thirty_percent_failures_the_rest_is_as_without_them(critic):
     failing = SCORES.replace("rules:\n", "rules:\n  - {fail: engine_error, rate: 0.3}\n")
     part = rewarded(critic(failing, alone), [rollout(text) for text in texts])
     assert 0.2 < part.columns["failed"].mean() < 0.4
-    for name in ("kind", "short"):
+    for name in ("principles/kind", "principles/short"):
         known = ~part.columns[name].isnan()
         assert 30 < known.sum() < 55
         close(part.columns[name][known], whole.columns[name][known].tolist())
@@ -126,8 +126,8 @@ def test_samples_of_a_prompt_are_compared_in_both_orders(critic):
     group = [rollout("plain"), rollout("good"), rollout("best")]
     rewards = rewarded(critic(PAIRS, within_groups(None)), group)
     close(rewards.values, [1 - better, 0.5, better])
-    close(rewards.columns["kind"], [0.3, 0.5, 0.7])
-    close(rewards.columns["short"], [0.5, 0.5, 0.5])
+    close(rewards.columns["principles/kind"], [0.3, 0.5, 0.7])
+    close(rewards.columns["principles/short"], [0.5, 0.5, 0.5])
 
 
 def test_groups_do_not_mix_and_the_order_of_rollouts_does_not_matter(critic):
@@ -135,13 +135,13 @@ def test_groups_do_not_mix_and_the_order_of_rollouts_does_not_matter(critic):
     source = critic(PAIRS, within_groups(None))
     forward, backward = rewarded(source, rollouts), rewarded(source, rollouts[::-1])
     assert forward.values.tolist() == pytest.approx(backward.values.flip(0).tolist())
-    close(forward.columns["kind"], [0.3, 0.7, 0.7, 0.3])
+    close(forward.columns["principles/kind"], [0.3, 0.7, 0.7, 0.3])
     assert forward.values[:2].sum() + forward.values[2:].sum() == pytest.approx(2.0)
 
 
 def test_a_failed_comparison_is_missing_for_both(critic):
     rewards = rewarded(critic(PAIRS, within_groups(None)), [rollout("good"), rollout("plain mumble"), rollout("plain")])
-    close(rewards.columns["kind"], [0.7, math.nan, 0.3])
+    close(rewards.columns["principles/kind"], [0.7, math.nan, 0.3])
     close(rewards.columns["failed"], [1 / 4, 2 / 4, 1 / 4])
     assert rewards.valid.all()  # short still has its word
 
@@ -173,7 +173,7 @@ def test_against_the_reference_policys_answer(critic, tmp_path):
         source = CriticReward(source.critics, against_reference(reference))
         rollouts = [rollout("good"), rollout("plain"), rollout("best", prompt="hello", group=1)]
         rewards = rewarded(source, rollouts)
-        close(rewards.columns["kind"], [0.7, 0.5, 0.7])
+        close(rewards.columns["principles/kind"], [0.7, 0.5, 0.7])
         assert source.critics[0].engine.generated == 2  # one answer to a prompt
         rewarded(source, rollouts)
         assert source.critics[0].engine.generated == 2

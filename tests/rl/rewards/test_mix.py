@@ -33,8 +33,8 @@ def test_the_total_is_the_mean_by_weight_and_every_source_has_its_columns():
     mix = MixReward([Part("a", Table(x=1.0, yy=0.0), 3.0), Part("b", Table(x=-1.0, yy=1.0))])
     rewards = rewarded(mix, [rollout("x"), rollout("yy")])
     close(rewards.values, [0.5, 0.25])
-    close(rewards.columns["a"], [1.0, 0.0])
-    close(rewards.columns["b/length"], [1.0, 2.0])
+    close(rewards.columns["sources/a"], [1.0, 0.0])
+    close(rewards.columns["sources/b/length"], [1.0, 2.0])
     assert not rewards.failures
 
 
@@ -53,7 +53,7 @@ def test_a_veto_overrules_the_others_but_is_not_fired_by_silence():
     parts = [Part("help", Table(x=1.0, y=1.0, z=1.0)), Part("safe", Table(x=0.0, y=-0.6, z=NAN), 0.0, True, Gate(-0.5, -2.0))]
     rewards = rewarded(MixReward(parts), [rollout(text) for text in "xyz"])
     close(rewards.values, [1.0, -2.0, 1.0])
-    close(rewards.columns["safe/veto"], [0.0, 1.0, NAN])
+    close(rewards.columns["sources/safe/veto"], [0.0, 1.0, NAN])
 
 
 def test_of_several_vetoes_the_lowest_stands_even_where_others_are_missing():
@@ -90,8 +90,8 @@ def test_each_task_has_its_own_sources():
     )
     rewards = rewarded(mix, [rollout("f", task="q"), rollout("m", group=1, task="chat"), rollout("x", group=2, task="other")])
     close(rewards.values, [1.0, 0.5, 0.5])
-    close(rewards.columns["facts"], [1.0, NAN, 0.0])
-    close(rewards.columns["manners/length"], [NAN, 1.0, 1.0])
+    close(rewards.columns["sources/facts"], [1.0, NAN, 0.0])
+    close(rewards.columns["sources/manners/length"], [NAN, 1.0, 1.0])
     assert not rewards.failures
 
 

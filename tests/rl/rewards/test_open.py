@@ -35,7 +35,7 @@ def test_the_labs_critic_rewards_what_gold_rewards():
     assert rewards.valid.all() and not rewards.failures
     for name in ("polite", "harmless", "evidence", "humble", "helpful"):
         truth = torch.tensor([found[name] for found in golds])
-        assert torch.corrcoef(torch.stack([rewards.columns[name], truth]))[0, 1] > 0.9, name
+        assert torch.corrcoef(torch.stack([rewards.columns[f"principles/{name}"], truth]))[0, 1] > 0.9, name
     assert opened.facts["feedback"] == "score" and opened.facts["critic"] == opened.source.critics[0].engine.identity
 
 
@@ -46,7 +46,7 @@ def test_gold_is_the_mean_of_the_gold_scores():
     )
     expected = [sum(found.values()) / len(PRINCIPLES) for found in golds]
     assert rewards.values[:-1].tolist() == pytest.approx(expected)
-    assert rewards.columns["polite"][0] == pytest.approx(
+    assert rewards.columns["principles/polite"][0] == pytest.approx(
         gold(rollouts[0].query.row.conversation[0]["content"], rollouts[0].text)["polite"]
     )
     assert rewards.valid.tolist() == [True] * len(golds) + [False]
@@ -65,7 +65,7 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
     opened = open_reward(configure(RewardConfig, reward=str(tmp_path / "mix.yaml")))
     rewards = rewarded(opened.source, [rollout("four"), rollout("four", group=1, task="t")])
     assert rewards.values.tolist() == [2.0, 4.0]
-    assert rewards.columns["one/a"][0] == 1.0
+    assert rewards.columns["sources/one/principles/a"][0] == 1.0
     assert opened.task_weights == {"t": 3.0}
     assert [source["reward"] for source in opened.facts["sources"]] == ["verifier", "critic", "critic"]
     one, other = (part.source.critics[0].engine for part in opened.source.parts[1:])

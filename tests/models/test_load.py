@@ -1,0 +1,61 @@
+"""What is refused, or chosen, before any weights are loaded."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from rlaif.errors import UsageError
+from rlaif.models.load import find_base, load
+from tests.tiny import save_model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_model(tmp_path / "tiny")
+
+
+def with_pad(folder, token):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": token})
+    tokenizer.save_pretrained(folder)
+    return tokenizer.pad_token_id
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "reward"])
+def test_a_pad_token_outside_the_embedding_is_refused_with_the_remedy(folder, method):
+    pad = with_pad(folder, "<pad-of-its-own>")
+    with pytest.raises(UsageError, match=rf"'<pad-of-its-own>' is number {pad}, .* {pad - 1}: name a pad_token .*or resize"):
+        find_base(str(folder), method, None, "auto", False)
+
+
+def test_a_new_reward_model_is_not_padded_with_what_ends_a_response(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert find_base(str(folder), "reward", None, "auto", False).pad == tokenizer.pad_token_id
+    end = with_pad(folder, tokenizer.eos_token)
+    assert find_base(str(folder), "sft", None, "auto", False).pad == end == tokenizer.eos_token_id
+    pad = find_base(str(folder), "reward", None, "auto", False).pad
+    assert pad != end and 0 <= pad < json.loads((folder / "config.json").read_text())["vocab_size"]
+
+
+def test_a_reward_model_that_is_there_keeps_the_padding_that_it_was_trained_with(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "architectures": ["Qwen3ForSequenceClassification"], "pad_token_id": 7})
+    )
+    assert find_base(str(folder), "reward", None, "auto", False).pad == 7
+    assert find_base(str(folder), "sft", None, "auto", False).pad == AutoTokenizer.from_pretrained(folder).pad_token_id
+
+
+def test_a_finished_response_scores_otherwise_than_one_that_was_cut_before_its_end(folder):
+    end = with_pad(folder, AutoTokenizer.from_pretrained(folder).eos_token)
+    base = find_base(str(folder), "reward", None, "auto", False)
+    model = load(base, "reward")
+    ids = torch.tensor([[5, 6, 7, end], [5, 6, 7, base.pad]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    with torch.no_grad():
+        finished, cut = model(input_ids=ids, attention_mask=mask).logits[:, 0].tolist()
+        alone = model(input_ids=ids[1:, :3], attention_mask=mask[1:, :3]).logits[0, 0].item()
+    assert finished != pytest.approx(cut)
+    assert cut == pytest.approx(alone, abs=1e-6)
