@@ -130,7 +130,7 @@ def main() -> None:
             lora=options.lora,
             micro_tokens=1024,
         )
-        base = find_base(folder, None, "float32", False)
+        base = find_base(folder, "causal", None, "float32", False)
         networks = build(config, base)
     drawn = torch.randint(3, options.vocab, (PROMPTS, PROMPT), generator=torch.Generator().manual_seed(0)).tolist()
     queries = [Query(Row(number, str(number), (), ()), "", 0, tuple(ids)) for number, ids in enumerate(drawn)]

@@ -42,8 +42,10 @@ class Base(NamedTuple):
     trust_remote_code: bool
 
 
-def find_base(model: str, context: int | None, precision: Precision, trust_remote_code: bool, chat: bool = False) -> Base:
-    """Resolve ``model`` and load its tokenizer, but no weights. chat: whether it must have a chat template.
+def find_base(
+    model: str, kind: ModelKind, context: int | None, precision: Precision, trust_remote_code: bool, chat: bool = False
+) -> Base:
+    """Resolve ``model`` and load its tokenizer, but no weights. kind: of the model that it is to be. chat: whether it must have a chat template.
 
     Raises UsageError where it is not one to train.
     """
@@ -65,11 +67,11 @@ def find_base(model: str, context: int | None, precision: Precision, trust_remot
     bf16 = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     limit = context or own or DEFAULT_CONTEXT
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-    pad = _pad(model, tokenizer, config, method)
+    pad = _pad(model, tokenizer, config, kind)
     return Base(source, identity, tokenizer, limit, pad, bf16, dtype, trust_remote_code)
 
 
-def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
+def _pad(model: str, tokenizer: Any, config: Any, kind: ModelKind) -> int:
     """The id that fills batches. Raises UsageError where the model has no embedding for the tokenizer's own.
 
     A new reward model gets one that ends no response: its score is read at the last token that is no padding, and were
@@ -82,7 +84,7 @@ def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
             f"{model}: the pad token {tokenizer.pad_token!r} is number {pad}, and the model has embeddings for 0 to "
             f"{size - 1}: name a pad_token that it has in tokenizer_config.json, or resize its embeddings and save it again"
         )
-    if method != "reward":
+    if kind == "causal":
         return pad
     if any("ForSequenceClassification" in name for name in config.architectures or ()):
         return pad if config.pad_token_id is None else int(config.pad_token_id)

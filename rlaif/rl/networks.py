@@ -169,7 +169,7 @@ def _value_net(config: Baseline, base: Base, policy: Policy) -> ValueNet:
 
 
 def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
-    found = find_base(config.value_model, None, config.precision, config.trust_remote_code)
+    found = find_base(config.value_model, "sequence-classification", None, config.precision, config.trust_remote_code)
     if found.tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise UsageError(
             f"--value-model {config.value_model}: its tokenizer is not {config.model}'s; the value net reads its tokens"

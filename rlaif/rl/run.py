@@ -55,7 +55,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         )
     if config.report_to != "none" and find_spec(config.report_to) is None:
         raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
-    base = find_base(config.model, None, config.precision, config.trust_remote_code)
+    base = find_base(config.model, "causal", None, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
             f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"

@@ -85,7 +85,9 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     if processes().num_processes > 1:
         raise UsageError("best-of-n and --rounds run in one process; launch several for one stage (sample, label, train) alone")
     progress, train = progress or Progress(), config.train
-    base = find_base(train.model, train.context, train.precision, train.trust_remote_code, chat=train.loss.prefers())
+    base = find_base(
+        train.model, train.loss.model, train.context, train.precision, train.trust_remote_code, chat=train.loss.prefers()
+    )
     rows, plan = list(read_rows(train.source, train.limit)), _plan(config)
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}

@@ -60,15 +60,9 @@ def _rows(source: str, kind: RowKind, limit: int | None) -> Iterator[Row | BadRo
     if kind in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
-<<<<<<< HEAD
-        records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl"))
-        yield from islice((to_row(number, record) for number, record in enumerate(records, 1)), limit)
-    elif kind == "completions" and path.is_file() and _holds_text(path):
-=======
-        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl", PreferenceRecord))
+        records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl", PreferenceRecord))
         yield from islice((to_row(number, record.to_dict()) for number, record in enumerate(records, 1)), limit)
-    elif method == "sft" and path.is_file() and _holds_text(path):
->>>>>>> main
+    elif kind == "completions" and path.is_file() and _holds_text(path):
         yield from islice(map(_text_example, formats.records(path)), limit)
     else:
         yield from read_rows(source, limit)
@@ -213,13 +207,9 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-<<<<<<< HEAD
 def check_examples(
-    examples: list[Example], kind: RowKind, method: str, source: str, failures: Sequence[Mapping[str, Any]] = ()
+    examples: list[Example], kind: RowKind, method: str, source: str, failures: Sequence[FailureRecord] = ()
 ) -> None:
-=======
-def check_examples(examples: list[Example], method: Method, source: str, failures: Sequence[FailureRecord] = ()) -> None:
->>>>>>> main
     """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
         why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"

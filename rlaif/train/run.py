@@ -78,7 +78,9 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
 
 def _read(config: TrainConfig) -> tuple[Base, Data]:
     _check_installed(config)
-    base = find_base(config.model, config.context, config.precision, config.trust_remote_code, chat=config.loss.prefers())
+    base = find_base(
+        config.model, config.loss.model, config.context, config.precision, config.trust_remote_code, chat=config.loss.prefers()
+    )
     return base, read_data(config, base)
 
 

@@ -47,7 +47,7 @@ def networks(tiny):
 
     def call(config):
         torch.manual_seed(0)
-        found = build(config, find_base(str(tiny), None, "float32", False))
+        found = build(config, find_base(str(tiny), "causal", None, "float32", False))
         for name, value in (found.value.parameters() if found.value else {}).items():
             if name.startswith("head"):
                 torch.nn.init.normal_(value, std=0.1)

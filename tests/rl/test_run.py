@@ -155,7 +155,7 @@ def test_settings_without_a_meaning_are_refused(configured):
     ):
         with pytest.raises(UsageError, match=message):
             configured(method, **{**base, **given})
-    assert METHODS.keys() == {"ppo", "rloo", "grpo", "reinforce"}
+    assert {"ppo", "rloo", "grpo", "reinforce"} <= METHODS.keys()
     assert Ppo(**base, steps=1).value_alone == 0
     assert Ppo(**base).value_alone == 10 and Ppo(**base, value_model="rm").value_alone == 0
     assert Rloo(**base, lora=8).learns_at == pytest.approx(1e-5) and Grpo(**base).kl_in == "loss"

@@ -19,7 +19,7 @@ from tests.tiny import byte_tokenizer, save_model
 
 @pytest.fixture
 def base():
-    return find_base("lab:policy", None, "float32", False, chat=True)
+    return find_base("lab:policy", "causal", None, "float32", False, chat=True)
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end_or_not_at_all(tmp_pat
     bare.save_pretrained(tmp_path)
     if pad is None:
         with pytest.raises(UsageError, match="neither a pad nor an end-of-text token"):
-            find_base(str(tmp_path), None, "float32", False, chat=True)
+            find_base(str(tmp_path), "causal", None, "float32", False, chat=True)
     else:
-        assert find_base(str(tmp_path), None, "float32", False, chat=True).pad == whole.convert_tokens_to_ids(pad)
+        assert find_base(str(tmp_path), "causal", None, "float32", False, chat=True).pad == whole.convert_tokens_to_ids(pad)
 
 
 def test_dropout_is_off(tmp_path):
@@ -100,6 +100,6 @@ def test_dropout_is_off(tmp_path):
     shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "resid_pdrop": 0.5, "embd_pdrop": 0.5}
     GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), attn_pdrop=0.5, **shape)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    model = load(find_base(str(tmp_path), None, "float32", False, chat=True), "causal").train()
+    model = load(find_base(str(tmp_path), "causal", None, "float32", False, chat=True), "causal").train()
     ids = torch.arange(5, 25)[None]
     assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)

@@ -149,7 +149,7 @@ def test_an_adapter_on_four_bits_learns_and_is_merged_into_what_it_was_trained_o
         out=tmp_path / "run",
         eval_fraction=0.25,
     )
-    base = find_base("lab:policy", None, "float32", False, chat=True)
+    base = find_base("lab:policy", "causal", None, "float32", False, chat=True)
     data = read_data(config, base)
     split(data, config, base)
     reference = load_file(next((tmp_path / "run").glob("reference-*.safetensors")))["logprobs"][len(data.items) :]

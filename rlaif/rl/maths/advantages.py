@@ -95,8 +95,8 @@ def batch_normalised(scores: Tensor, groups: Tensor, valid: Tensor, eps: float =
 
 @torch.no_grad()
 def length_weighted(scores: Tensor, lengths: Tensor, groups: Tensor, valid: Tensor) -> Tensor:
-    """A_i = r_i − Σ_j |o_j| r_j / Σ_j |o_j| over the valid samples of the same prompt: the baseline of least variance, where the
-    squared norm of a response's gradient grows with its length.
+    """A_i = r_i − Σ_j |o_j| r_j / Σ_j |o_j| over the valid samples of the same prompt: the baseline of least variance, where
+    the squared norm of a response's gradient grows with its length.
 
     Args: lengths: [B], tokens of the responses, above 0. scores, groups, valid: [B], as in ``leave_one_out``. Returns: [B].
     Source: Hao et al. 2025, arXiv 2505.23585 (OPO).

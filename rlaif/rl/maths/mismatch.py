@@ -58,8 +58,8 @@ def within_band(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, low: f
 
 @torch.no_grad()
 def not_left_behind(logp: Tensor, sampler_logp: Tensor, advantages: Tensor, mask: Tensor, most: float) -> Tensor:
-    """0 on the responses with a negative advantage from which the policy has moved away: mean log (π_sampler / π) > most, in nats
-    per token; 1 on the others. Pushing down what the policy no longer says is noise.
+    """0 on the responses with a negative advantage from which the policy has moved away: mean log (π_sampler / π) > most, in
+    nats per token; 1 on the others. Pushing down what the policy no longer says is noise.
 
     Args: logp: of the policy as it is now. advantages: [B, T], the sign of each response's mean counts. most: δ > 0.
     Source: DeepSeek-AI 2025, arXiv 2512.02556 (off-policy sequence masking).

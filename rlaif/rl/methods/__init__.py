@@ -15,6 +15,9 @@ METHODS = Registry(
         "rloo": "rlaif.rl.methods.rloo:Rloo",
         "grpo": "rlaif.rl.methods.grpo:Grpo",
         "reinforce": "rlaif.rl.methods.reinforce:Reinforce",
+        "reinforce++": "rlaif.rl.methods.reinforce_plus:ReinforcePlus",
+        "opo": "rlaif.rl.methods.opo:Opo",
+        "maxrl": "rlaif.rl.methods.maxrl:MaxRl",
     },
 )
 """Name to a subclass of ``RlConfig`` that estimates advantages."""

@@ -14,3 +14,10 @@ def test_each_is_normalised_within_its_group(scored, totals, std):
         scale = statistics.stdev(group) + 1e-4 if std else 1.0
         wanted += [(each - statistics.fmean(group)) / scale for each in group]
     assert advantages[:, 0].tolist() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_batchs_deviation_is_one_for_all_groups(scored, totals):
+    advantages, _ = configure(Grpo, source="none", model="none", out="none", std_of="batch").estimate(scored)
+    scale = statistics.stdev(totals) + 1e-4
+    wanted = [(each - statistics.fmean(group)) / scale for group in (totals[:2], totals[2:]) for each in group]
+    assert advantages[:, 0].tolist() == pytest.approx(wanted, rel=1e-4)

@@ -7,7 +7,7 @@ from rlaif.rl.samplers.transformers import TransformersSampler
 
 
 def test_the_name_says_which(configured, networks, tiny):
-    config, base = configured("rloo"), find_base(str(tiny), None, "float32", False)
+    config, base = configured("rloo"), find_base(str(tiny), "causal", None, "float32", False)
     policy = networks(config).policy
     sampler = open_sampler(config, base, policy)
     assert isinstance(sampler, TransformersSampler)
