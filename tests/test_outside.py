@@ -108,7 +108,7 @@ def test_a_reward_source_in_a_mix(online, tmp_path):
     (tmp_path / "mix.yaml").write_text(mix)
     metrics, run = online("rloo", "--reward", "mix.yaml")
     assert [source["reward"] for source in run["reward"]["sources"]] == [REWARD, "gold"]
-    assert metrics[1]["reward/short/words"] >= 1
+    assert metrics[1]["reward/sources/short/words"] >= 1
 
 
 def test_a_module_of_the_working_folder(rlaif, tmp_path):

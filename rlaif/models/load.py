@@ -45,7 +45,9 @@ class Base(NamedTuple):
 def find_base(
     model: str, kind: ModelKind, context: int | None, precision: Precision, trust_remote_code: bool, chat: bool = False
 ) -> Base:
-    """Resolve ``model`` and load its tokenizer, but no weights. kind: of the model that it is to be. chat: whether it must have a chat template.
+    """Resolve ``model`` and load its tokenizer, but no weights.
+
+    kind: of the model that it is to be. chat: whether it must have a chat template.
 
     Raises UsageError where it is not one to train.
     """

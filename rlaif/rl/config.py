@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
+Surrogate = Literal["clip", "gspo", "cispo", "sapo"]
+Importance = Literal["truncate", "mask", "sequence"]
 Normalise = Literal["tokens", "sequences", "constant"]
 DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampling", "Shaping of rewards", "Steps"
 VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Output"
@@ -56,7 +58,9 @@ class RlConfig:
     sampler: ``transformers``, ``vllm``, base URLs of vLLM servers, comma-separated, or ``module:Name`` from outside.
     normalise: what a minibatch's loss is a mean over: its tokens, its sequences (each a mean over its own tokens, Shao et al.
     2024), or a constant, the tokens that there could be (Liu et al. 2025).
-    importance_cap: the most that a token's weight π_trainer / π_sampler may be; 0 for no weights.
+    surrogate, dual_clip: see ``maths.surrogates``. importance_cap: the most that a token's weight π_trainer / π_sampler may be;
+    0 for no weights. importance, importance_floor, importance_band, off_policy: see ``maths.mismatch``.
+    kl_weighted: in the loss, the estimate times π / π_old (DeepSeek-AI 2025, arXiv 2512.02556).
     micro_tokens: prompt and response tokens per forward pass, padding included; memory only.
     ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
     """
@@ -101,6 +105,9 @@ class RlConfig:
     beta: float = setting(0.05, "Weight of the KL from the reference policy.", panel=SHAPING, least=0)
     kl_in: KlPlace = setting("reward", "The KL counts in the reward, or in the loss.", panel=SHAPING)
     kl: Estimator = setting("k1", "Its estimator: k1, k2 or k3.", panel=SHAPING)
+    kl_weighted: bool = setting(
+        False, "In the loss: times the ratio, so that its gradient is the KL's own after a step too.", panel=SHAPING
+    )
     kl_target: float | None = setting(None, "Adapt beta to hold this KL per response.", panel=SHAPING, above=0)
     kl_horizon: float | None = setting(
         None, "…over so many episodes; by default a tenth of the error per step.", panel=SHAPING, above=0
@@ -114,9 +121,25 @@ class RlConfig:
     target_kl: float | None = setting(
         None, "End the iteration's update this far (nats per token) from where it began.", panel=STEPS, above=0
     )
+    surrogate: Surrogate = setting(
+        "clip", "What bounds a step: clip (PPO's), gspo (by response), cispo, or sapo (softly).", panel=STEPS
+    )
+    dual_clip: float | None = setting(
+        None, "clip, gspo: a bad token costs at most so many times its advantage.", panel=STEPS, above=1
+    )
     normalise: Normalise = setting("tokens", "A loss is a mean over tokens, sequences, or a constant.", panel=STEPS)
     importance_cap: float = setting(
         2.0, "Largest weight of a token, trainer over sampler; 0 for no weights.", panel=STEPS, least=0
+    )
+    importance: Importance = setting(
+        "truncate", "Weights beyond it are cut to it, or the token's or the response's loss is masked.", panel=STEPS
+    )
+    importance_floor: float = setting(0.5, "mask: the least weight that is not masked.", panel=STEPS, least=0, most=1)
+    importance_band: tuple[float, float] | None = setting(
+        None, "Mask responses whose geometric mean weight is not between these two.", panel=STEPS
+    )
+    off_policy: float | None = setting(
+        None, "Mask bad responses that the policy has left by so many nats per token.", panel=STEPS, above=0
     )
     learning_rate: float | None = setting(None, "Default: 1e-6, tenfold with --lora.", panel=STEPS, above=0)
     schedule: Schedule = setting("linear", "After warm-up: linear, cosine or constant.", panel=STEPS)
@@ -183,6 +206,14 @@ class RlConfig:
             raise UsageError("--kl-horizon belongs to the adaptive KL: give --kl-target too")
         if self.kl_in == "loss" and self.kl == "k1" and self.beta:
             raise UsageError("--kl-in loss needs --kl k2 or k3: the gradient of k1 is zero on average, so it penalises nothing")
+        if self.dual_clip and self.surrogate not in ("clip", "gspo"):
+            raise UsageError(f"--dual-clip: --surrogate {self.surrogate} has no clip; give clip or gspo")
+        if self.kl_weighted and self.kl_in != "loss":
+            raise UsageError("--kl-weighted is of the KL in the loss: give --kl-in loss too")
+        if self.importance_band and not self.importance_band[0] < 1 < self.importance_band[1]:
+            raise UsageError("--importance-band: 1, where sampler and trainer agree, must be between its two numbers")
+        if (self.importance != "truncate" or self.importance_band) and not self.importance_cap:
+            raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
         if 0 < self.importance_cap < 1:
             raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import RlConfig, Scored
-from rlaif.rl.maths import kl, losses, shaping
+from rlaif.rl.maths import kl, mismatch, shaping
 from rlaif.rl.networks import Networks
 
 
@@ -69,6 +69,18 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     in_reward = beta if config.kl_in == "reward" else 0.0
     weights = mask.float()
     if config.importance_cap:
-        weights = losses.truncated_importance(views.logp, batch.sampled, mask, config.importance_cap)
+        weights = _importance(config, views.logp, batch)
     advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
     return Experience(batch, views, weights, advantages, returns)
+
+
+def _importance(config: RlConfig, logp: Tensor, batch: Batch) -> Tensor:
+    """[B, R]: what a token that an older or another policy has drawn is worth."""
+    both = (logp, batch.sampled, batch.mask)
+    if config.importance == "mask":
+        weights = mismatch.masked(*both, config.importance_floor, config.importance_cap)
+    elif config.importance == "sequence":
+        weights = mismatch.sequence_masked(*both, config.importance_cap)
+    else:
+        weights = mismatch.truncated(*both, config.importance_cap)
+    return weights if config.importance_band is None else weights * mismatch.within_band(*both, *config.importance_band)

@@ -15,7 +15,9 @@ from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import Normalise, RlConfig
 from rlaif.rl.experience import Experience
 from rlaif.rl.maths import kl, losses
+from rlaif.rl.maths.mismatch import not_left_behind
 from rlaif.rl.maths.schedule import factor, line
+from rlaif.rl.maths.surrogates import SURROGATES, dual_clip, ratio
 from rlaif.rl.networks import Networks
 
 
@@ -92,14 +94,21 @@ class Learner:
             share = shares[rows, : mask.shape[1]]
             with self._networks.policy.active(learning=True):
                 logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0)
-                surrogate = losses.policy_loss(logp, views.logp, piece.advantages, mask, clip) * piece.weights
+                surrogate, bounded = SURROGATES[config.surrogate](logp, views.logp, piece.advantages, mask, clip)
+                if config.dual_clip:
+                    surrogate = dual_clip(surrogate, piece.advantages, mask, config.dual_clip)
+                surrogate = surrogate * piece.weights
+                if config.off_policy:
+                    surrogate = surrogate * not_left_behind(
+                        logp, piece.batch.sampled, piece.advantages, mask, config.off_policy
+                    )
                 loss = surrogate
                 if bonus:
                     loss = loss - bonus * entropy
                 if in_loss:
-                    loss = loss + in_loss * kl.ESTIMATORS[config.kl](logp, views.reference, mask)
+                    penalty = kl.ESTIMATORS[config.kl](logp, views.reference, mask)
+                    loss = loss + in_loss * (penalty * ratio(logp, views.logp, mask) if config.kl_weighted else penalty)
                 torch.autograd.backward((loss * share).sum())
-            bounded = losses.clipped(logp, views.logp, piece.advantages, mask, clip)
             moved = kl.k2(logp.detach(), views.logp, mask)
             sums.sum(
                 policy_loss=(surrogate * share).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens

@@ -132,6 +132,10 @@ def test_supervised_rows_are_read_as_sft_reads_them(learn, tmp_path):
 def test_settings_without_a_meaning_are_refused(configured):
     base = {"source": "x", "model": "m", "out": Path("o")}
     for message, method, given in (
+        ("--surrogate sapo has no clip", "rloo", {"surrogate": "sapo", "dual_clip": 3.0}),
+        ("--kl-in loss", "rloo", {"kl_weighted": True}),
+        ("--importance-band", "rloo", {"importance_band": (1.2, 1.5)}),
+        ("--importance-cap 0", "rloo", {"importance": "mask", "importance_cap": 0.0}),
         ("--lam: no such setting", "rloo", {"lam": 0.9}),
         ("--temperature 0", "rloo", {"temperature": 0.0}),
         ("--kl-in loss needs", "grpo", {"kl": "k1"}),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LARGEST_LOG_RATIO = 20.0
+from rlaif.rl.maths.losses import LARGEST_LOG_RATIO
 
 
 @torch.no_grad()

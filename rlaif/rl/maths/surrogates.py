@@ -1,12 +1,12 @@
-"""What the update minimises in place of −A log π, once the policy has moved: one loss per token for each idea of how far to trust
-the ratio ρ = π / π_old. Pure functions.
+"""What the update minimises in place of −A log π, once the policy has moved: one loss per token for each idea of how far to
+trust the ratio ρ = π / π_old. Pure functions.
 
 Shapes: every tensor is [B, T], and so is every result. ``mask`` is true on the tokens of responses that count; what stands
-elsewhere is never read (NaN and infinity included), is 0 in every result and has no gradient. All arithmetic is in float32. Where
-π is still π_old, the gradient of each is that of −A log π (of ``gspo``: of the mean of it over the response).
+elsewhere is never read (NaN and infinity included), is 0 in every result and has no gradient. All arithmetic is in float32.
+Where π is still π_old, the gradient of each is that of −A log π, summed over a response whose tokens have one advantage.
 
-Args of all: logp: log π, with gradient. old_logp: log π_old, of the policy that the advantages were estimated for. bounds: (low,
-high), how far below and above 1 the ratio may be. Returns: the losses, and true where the bound has stopped the gradient.
+Args of all: logp: log π, with gradient. old_logp: log π_old, of the policy that the advantages were estimated for. bounds:
+(low, high), how far below and above 1 the ratio may be. Returns: the losses, and true where the bound has stopped the gradient.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def cispo(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, boun
     Source: MiniMax 2025, arXiv 2506.13585, eq. 4 and 5; high = 5 in ScaleRL.
     """
     logp, advantages = (x.float().masked_fill(~mask, 0.0) for x in (logp, advantages))
-    ratio = _ratio(logp.detach(), old_logp, mask)
-    return -ratio.clamp(max=1.0 + bounds[1]) * advantages * logp, (ratio > 1.0 + bounds[1]) & mask
+    weight = ratio(logp.detach(), old_logp, mask)
+    return -weight.clamp(max=1.0 + bounds[1]) * advantages * logp, (weight > 1.0 + bounds[1]) & mask
 
 
 def sapo(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def sapo(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, bound
     """
     advantages = advantages.float().masked_fill(~mask, 0.0)
     tau = torch.where(advantages > 0, SAPO[0], SAPO[1])
-    gate = torch.sigmoid(tau * (_ratio(logp, old_logp, mask) - 1.0)) * 4.0 / tau
+    gate = torch.sigmoid(tau * (ratio(logp, old_logp, mask) - 1.0)) * 4.0 / tau
     return -advantages * gate, torch.zeros_like(mask)
 
 
@@ -78,5 +78,6 @@ def dual_clip(losses: Tensor, advantages: Tensor, mask: Tensor, most: float) -> 
     return torch.where(advantages < 0, torch.minimum(losses, -advantages * most), losses)
 
 
-def _ratio(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
+def ratio(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
+    """ρ, 1 where mask is not set."""
     return (logp.float() - old_logp.float()).masked_fill(~mask, 0.0).clamp(max=LARGEST_LOG_RATIO).exp()

@@ -20,8 +20,8 @@ Spread = Literal["group", "batch"]
 class Grpo(GroupMethod):
     """Shao et al. 2024, arXiv 2402.03300.
 
-    std: divide by the standard deviation; not so in Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). std_of: the group's own, or the
-    batch's, as in Lite PPO (Liu et al. 2025, arXiv 2508.08221).
+    std: divide by the standard deviation; not so in Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). std_of: the group's own, or
+    the batch's, as in Lite PPO (Liu et al. 2025, arXiv 2508.08221).
     """
 
     method: ClassVar[str] = "grpo"

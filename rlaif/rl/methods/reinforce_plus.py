@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ReinforcePlus(GroupMethod):
-    """Hu et al. 2025, arXiv 2501.03262 (REINFORCE++-baseline): each against its prompt's mean, then whitened over all tokens."""
+    """Hu et al. 2025, arXiv 2501.03262 (REINFORCE++-baseline): each against its prompt's mean, then whitened over tokens."""
 
     method: ClassVar[str] = "reinforce++"
     title: ClassVar[str] = "REINFORCE++ with a group baseline"

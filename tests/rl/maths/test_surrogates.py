@@ -55,7 +55,7 @@ def test_gspo_bounds_the_mean_ratio_of_a_response():
     for loss, _, advantage, s, _ in tokens(losses):
         assert loss == pytest.approx(max(-advantage * s, -advantage * min(max(s, 0.8), 1.3)), rel=1e-5)
     for slope, _, advantage, s, _ in tokens(gradient):  # a response's tokens share its gradient; all of them have the same loss
-        assert slope == pytest.approx(-advantage * s if s < 1.3 and (advantage > 0 or s > 0.8) else 0.0, rel=1e-5)
+        assert slope == pytest.approx(-advantage * s if (s < 1.3 if advantage > 0 else s > 0.8) else 0.0, rel=1e-5)
 
 
 def test_cispo_never_silences_a_token():
