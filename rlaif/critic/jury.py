@@ -18,6 +18,9 @@ from rlaif.data.rows import Row
 Verdicts = dict[Principle, list[dict[Subject, Verdict | Failure]]]
 """Of one row: by principle, each critic's by subject."""
 
+Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
+"""What is said of one pair or one response, by each principle."""
+
 
 class Plan(NamedTuple):
     """What each critic is asked about one subject of a row."""
@@ -72,8 +75,8 @@ class Jury:
         """The jury's verdict on two of the row's responses by each principle that says something of them."""
         judged = []
         for principle, by_critic in verdicts.items():
-            said = [self.mode.on_pair(by_subject, first, second) for by_subject in by_critic]
-            known = [verdict for verdict in said if verdict is not None]
+            each = [self.mode.on_pair(by_subject, first, second) for by_subject in by_critic]
+            known = [verdict for verdict in each if verdict is not None]
             if known:
                 judged.append((principle, agreed(known)))
         return judged
@@ -82,11 +85,16 @@ class Jury:
         """The jury's verdict on one of the row's responses by each principle that says something of it."""
         judged = []
         for principle, by_critic in verdicts.items():
-            said = [self.mode.on_response(by_subject, index) for by_subject in by_critic]
-            known = [verdict for verdict in said if verdict is not None]
+            each = [self.mode.on_response(by_subject, index) for by_subject in by_critic]
+            known = [verdict for verdict in each if verdict is not None]
             if known:
                 judged.append((principle, agreed_score(known)))
         return judged
+
+
+def swapped(judged: Judged) -> Judged:
+    """What is said of the pair the other way round."""
+    return [(principle, verdict.swap() if isinstance(verdict, Comparison) else verdict) for principle, verdict in judged]
 
 
 def agreed(verdicts: Sequence[Comparison | Failure]) -> Comparison | Failure:

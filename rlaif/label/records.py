@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlaif.constitution.types import Constitution, Principle
+from rlaif.critic.jury import Judged, swapped
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
 from rlaif.data.columns import columns
 from rlaif.data.records import (
@@ -25,8 +26,6 @@ from rlaif.data.rows import Response, Row
 OWN = columns(PreferenceRecord).keys() | columns(ScoreRecord).keys()
 """Columns of the records; a source column of the same name rides along as ``row_NAME``."""
 
-Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
-
 
 def preference_record(
     row: Row, pair: tuple[int, int], p: float, judged: Judged, constitution: Constitution, critic: str
@@ -35,14 +34,15 @@ def preference_record(
     to say how much better ``chosen`` is."""
     first_wins = p >= 0.5
     chosen, rejected = pair if first_wins else pair[::-1]
+    judged = judged if first_wins else swapped(judged)
     return PreferenceRecord(
         id=f"{row.id}:{pair[0]}-{pair[1]}",
         prompt=row.conversation,
         chosen=row.responses[chosen].turns,
         rejected=row.responses[rejected].turns,
         p_chosen=p if first_wins else 1.0 - p,
-        principles=tuple(_compared(principle, verdict, first_wins) for principle, verdict in judged),
-        rationale=_rationale(judged, first_wins),
+        principles=tuple(_compared(principle, verdict) for principle, verdict in judged),
+        rationale=_rationale(judged),
         critic=critic,
         row=row.number,
         chosen_index=chosen,
@@ -97,25 +97,25 @@ def canary_record(principle: Principle, name: str, won: float | None, verdict: C
     )
 
 
-def _compared(principle: Principle, verdict: Comparison | Score | Failure, first_wins: bool) -> PrincipleVerdict:
+def _compared(principle: Principle, verdict: Comparison | Score | Failure) -> PrincipleVerdict:
     if not isinstance(verdict, Comparison):
         failure = str(verdict.reason) if isinstance(verdict, Failure) else None
         return PrincipleVerdict(id=principle.id, p=None, weight=principle.weight, failure=failure)
     return PrincipleVerdict(
         id=principle.id,
-        p=verdict.p if first_wins else 1.0 - verdict.p,
+        p=verdict.p,
         gap=verdict.gap,
         weight=principle.weight,
         mass=verdict.mass,
         cut=verdict.cut,
-        jury=tuple(None if p is None else p if first_wins else 1.0 - p for p in verdict.jury) or None,
+        jury=verdict.jury or None,
     )
 
 
-def _rationale(judged: Judged, first_wins: bool) -> str | None:
-    """All reasons in one text, each under the principle's id and which response was A."""
+def _rationale(judged: Judged) -> str | None:
+    """All reasons in one text, each under the principle's id and which response was A. judged: with ``chosen`` as the first."""
     parts = [
-        f"{principle.id} (A is {'chosen' if reason.swapped != first_wins else 'rejected'}): {reason.text.strip()}"
+        f"{principle.id} (A is {'rejected' if reason.swapped else 'chosen'}): {reason.text.strip()}"
         for principle, verdict in judged
         if isinstance(verdict, Comparison)
         for reason in verdict.rationales

@@ -13,12 +13,11 @@ from statistics import fmean
 from typing import NamedTuple, Protocol
 
 from rlaif.config_file import shown
-from rlaif.constitution.types import Principle
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
-from rlaif.critic.jury import Jury, Verdicts
+from rlaif.critic.jury import Judged, Jury, Verdicts, swapped
 from rlaif.critic.store import VerdictStore
-from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
+from rlaif.critic.verdict import Failure, FailureReason
 from rlaif.data.rows import Response, Row, Turn
 from rlaif.engines.base import Sampling
 from rlaif.errors import UsageError
@@ -30,7 +29,6 @@ from rlaif.rl.rollout import Rewards, Rollout
 
 ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
 """Settings of the critic that change its rewards, besides what the digests say."""
-Judged = Sequence[tuple[Principle, Comparison | Score | Failure]]
 
 
 class Trial(NamedTuple):
@@ -89,8 +87,7 @@ def _sides(jury: Jury, verdicts: Verdicts, subject: tuple[int, ...]) -> list[tup
         scored = jury.on_response(verdicts, *subject)
         return [(scored, reward(opinions(scored), how))]
     compared = jury.on_pair(verdicts, subject[0], subject[1])
-    swapped = [(principle, item if isinstance(item, Failure) else item.swap()) for principle, item in compared]
-    return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped)]
+    return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped(compared))]
 
 
 def open_critic(config: RewardConfig, context: Context) -> Opened:

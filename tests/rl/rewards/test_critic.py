@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.constitution.load import load_constitution
-from rlaif.critic.ask import Critic
+from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.judge import Judge
+from rlaif.critic.jury import Jury
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
+from rlaif.critic.verdict import Comparison
 from rlaif.engines.base import Failure, FailureReason, Sampling
 from rlaif.engines.scripted import ScriptedEngine
 from rlaif.errors import UsageError
 from rlaif.rl.rewards.critic import CriticReward, against_reference, alone, ring, within_groups
 from rlaif.rl.rewards.reference import ReferenceAnswers
 from rlaif.rl.rewards.tally import failure_rate
+from tests.critic.erratic import ErraticEngine, critics, row
 from tests.rl.rewards.rollouts import rewarded, rollout
 
 CONSTITUTION = """
@@ -207,3 +210,71 @@ def test_in_a_ring_everybody_has_as_many_opponents(n, opponents):
         assert pairs == list(combinations(range(n), 2))
     else:
         assert met[0] <= opponents + 1
+
+
+def labelled(store, members, texts, **how):
+    """What labelling says of every pair of these texts by each principle, and what it asked for that."""
+    jury, replies = Jury(critics(store, *members, **how)), Replies()
+    pairs = list(combinations(range(len(texts)), 2))
+    plans = [jury.plan(row(*texts), pair) for pair in pairs]
+    asyncio.run(jury.ask(plans, replies))
+    verdicts = jury.verdicts(plans, replies)
+    return {pair: {principle.id: verdict for principle, verdict in jury.on_pair(verdicts, *pair)} for pair in pairs}
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "how", [{}, {"form": "reasons"}, {"form": "reasons", "votes": 3, "reasons": Sampling(64, 0.7)}], ids=str
+)
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_reward_asks_and_reads_as_labelling_does(tmp_path, size, how, failing):
+    members = [ErraticEngine(f"critic {number}", failing) for number in range(size)]
+    texts = ["x", "y", "z", "x"]
+    with VerdictStore(tmp_path / "v.sqlite") as store:
+        labels = labelled(store, members, texts, **how)
+        asked = sum(member.asked for member in members)
+        source = CriticReward(critics(store, *members, **how), within_groups(None))
+        rewards = rewarded(source, [rollout(text) for text in texts])
+        assert sum(member.asked for member in members) == asked
+    for name in ("kind", "short"):
+        for index in range(len(texts)):
+            sides = [
+                verdicts[name] if pair[0] == index else isinstance(verdicts[name], Failure) or verdicts[name].swap()
+                for pair, verdicts in labels.items()
+                if index in pair
+            ]
+            values = [verdict.p for verdict in sides if isinstance(verdict, Comparison)]
+            mean = sum(values) / len(values) if values else math.nan
+            assert rewards.columns[f"principles/{name}"][index].item() == pytest.approx(mean, nan_ok=True)
+    assert (rewards.columns["failed"] > 0).any() == (failing > 0)
+
+
+def test_a_failed_rationale_is_missing_data(tmp_path):
+    with VerdictStore(tmp_path / "v.sqlite") as store:
+        cut, sound = ErraticEngine("cut", cut=True), ErraticEngine("sound")
+        rollouts = [rollout("x"), rollout("y")]
+        alone_cut = rewarded(CriticReward(critics(store, cut, form="reasons"), within_groups(None)), rollouts)
+        assert not alone_cut.valid.any() and alone_cut.values.isnan().all() and alone_cut.failures == {"truncated": 2}
+        close(alone_cut.columns["failed"], [1.0, 1.0])
+        both = rewarded(CriticReward(critics(store, cut, sound, form="reasons"), within_groups(None)), rollouts)
+        only = rewarded(CriticReward(critics(store, sound, form="reasons"), within_groups(None)), rollouts)
+        close(both.values, only.values.tolist())
+        close(both.columns["failed"], [0.5, 0.5])
+
+
+def test_samples_that_are_the_same_are_a_tie_that_nobody_is_asked_about(critic):
+    source = critic(PAIRS, within_groups(None))
+    rewards = rewarded(source, [rollout("good"), rollout("good")])
+    close(rewards.values, [0.5, 0.5])
+    assert source.critics[0].engine.asked == 0 and failure_rate(rewards) == 0
+
+
+def test_overlapping_batches_ask_the_same_question_once(critic):
+    source = critic(SCORES, alone)
+
+    async def both():
+        return await asyncio.gather(source([rollout("good"), rollout("bad")]), source([rollout("bad"), rollout("good")]))
+
+    one, other = asyncio.run(both())
+    close(one.values, other.values.flip(0).tolist())
+    assert source.critics[0].engine.asked == 4
