@@ -66,7 +66,8 @@ class Registry(Mapping[str, Any]):
         try:
             return load()
         except Exception as error:  # of a user's module anything may come
-            raise UsageError(f"{self.flag} {name}: cannot be imported: {type(error).__name__}: {error}") from error
+            why = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+            raise UsageError(f"{self.flag} {name}: cannot be imported: {why}") from error
 
 
 def _load(reference: str) -> Any:

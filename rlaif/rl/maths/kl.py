@@ -18,7 +18,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-LARGEST_K3 = 10.0
+FORGOTTEN = 10.0
+"""Nats by which a token may be less likely than under the reference before ``k3`` lets it go."""
 
 
 def k1(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
@@ -38,14 +39,15 @@ def k2(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
 
 
 def k3(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
-    """r − 1 − log r, with r = ref / π: unbiased and never negative. Held at ``LARGEST_K3``, from where it has no gradient: one
-    token that the policy has all but forgotten would else decide the step (at 20 nats its gradient is 5e8).
+    """r − 1 − log r, with r = ref / π: unbiased and never negative. log r is held at ``FORGOTTEN``, beyond which there is no
+    gradient: one token that the policy has all but forgotten would else decide the step (at 20 nats its gradient is 5e8).
 
     Returns: [B, T]. Source: Schulman 2020, "Approximating KL divergence"; as GRPO's penalty, Shao et al. 2024, arXiv
         2402.03300, eq. 4.
     """
     log_ratio = _log_ratio(logp, ref_logp, mask)
-    return (torch.expm1(log_ratio.clamp(max=LARGEST_K3)) - log_ratio).clamp(max=LARGEST_K3)
+    log_ratio = log_ratio.clamp(max=FORGOTTEN)
+    return torch.expm1(log_ratio) - log_ratio
 
 
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = MappingProxyType({"k1": k1, "k2": k2, "k3": k3})
