@@ -107,7 +107,9 @@ def import_(
     """Turn a published list of principles into a constitution."""
     from rlaif.constitution.importers import import_file
     from rlaif.constitution.write import write
+    from rlaif.data.inputs import refuse_inputs
 
+    refuse_inputs(file, files=[out])
     imported = import_file(file, name)
     write(out, imported.constitution, f"Imported from {file.name} ({imported.kind}) by `rlaif constitution import`.", overwrite)
     echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")

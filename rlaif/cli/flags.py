@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -34,10 +34,17 @@ def option(name: str, kind: Any, default: Any, text: str, panel: str = SHARED, *
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about])
 
 
-def from_config(kind: type[T], work: Callable[..., None], command: str, own: Sequence[Parameter] = ()) -> Callable[..., None]:
+def from_config(
+    kind: type[T],
+    work: Callable[..., None],
+    command: str,
+    own: Sequence[Parameter] = (),
+    check: Callable[[T, Collection[str]], None] = lambda config, given: None,
+) -> Callable[..., None]:
     """``work(config)`` as a command whose flags are the settings of ``kind``.
 
-    command: its name, as in ``rlaif NAME``. own: flags that ``work`` takes as keywords besides.
+    command: its name, as in ``rlaif NAME``. own: flags that ``work`` takes as keywords besides. check: raises UsageError for a
+        configuration of which the settings ``given`` by name do not go together.
     """
 
     def run(**given: Any) -> None:
@@ -50,6 +57,7 @@ def from_config(kind: type[T], work: Callable[..., None], command: str, own: Seq
 
             typed = {**read_config(file, kind), **typed}
         config = configure(kind, **typed)
+        check(config, typed)
         if shown:
             from rlaif.config_file import dump_config
 

@@ -88,12 +88,15 @@ def rows(
     samples: Annotated[int, typer.Option(min=1, help="Responses per prompt.")] = 2,
     source: Annotated[Source, typer.Option("--from", help="Who writes the responses.")] = Source.GRAMMAR,
     prompts_only: Annotated[bool, typer.Option("--prompts-only", help="Leave the responses out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file at --out that holds no lab rows.")] = False,
 ) -> None:
     """Write rows that `rlaif label` reads: prompt, tags, responses and their gold scores."""
-    import json
-
+    from rlaif.data.inputs import refuse_others_file
+    from rlaif.data.write import JsonlWriter
     from rlaif.lab import world
 
+    if not overwrite:
+        refuse_others_file(out, b'{"id": "lab-', "file of lab rows")
     found = world.rows(n, seed, split.value, 0 if prompts_only else samples)
     if prompts_only:
         found = ({key: row[key] for key in ("id", "prompt", "tags")} for row in found)
@@ -106,10 +109,9 @@ def rows(
         engine = EngineConfig("lab:policy", engine="transformers").open()
         found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
-    part.replace(out)
+    with JsonlWriter(out) as writer:
+        for row in found:
+            writer.write(row)
     echo(f"{n} rows are in {out}")
 
 

@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
 from rlaif.constitution.load import load_constitution
+from rlaif.data.write import create
 from rlaif.errors import UsageError
 
 
@@ -93,7 +94,7 @@ def _replace(path: Path, text: str, weights: Mapping[str, float] | None = None) 
     path = path.resolve()  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with create(temporary) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

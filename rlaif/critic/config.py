@@ -98,12 +98,19 @@ class CriticConfig:
         return constitution, template
 
     def engines(self, others: int = 0) -> list[Engine]:
-        """Each critic's engine. others: models besides, which share a GPU's memory with these."""
+        """Each critic's engine. others: models besides, which share a GPU's memory with these.
+
+        Raises UsageError where one cannot be opened, or cannot tell the template's labels apart.
+        """
+        from rlaif.critic.templates import fitted, load_template
+
         models = list(dict.fromkeys(self.models))
         if not models:
             raise UsageError("--critic is missing: who judges? a model's path or hub id, http://… URLs, lab, or script:FILE")
         shared = self.engine.sharing(len(models) + others)
-        return [replace(shared, model=model).open() for model in models]
+        engines = [replace(shared, model=model).open() for model in models]
+        fitted(load_template(self.form, self.prompts), engines)
+        return engines
 
     def judge(self, constitution: Constitution, template: Template, identity: str) -> Judge:
         """Asks and reads by these settings. identity: of the critic's engine."""

@@ -34,6 +34,16 @@ def refuse_inputs(inputs: object, folder: Path | None = None, files: Sequence[Pa
                 raise UsageError(f"--out {taken[place]}: this would replace the input {path}; give another --out")
 
 
+def refuse_others_file(out: Path, sign: bytes, kind: str) -> None:
+    """Raises UsageError where ``out`` is there already and has no ``sign``, near its beginning, of the kind that is written."""
+    if out.is_file():
+        with out.open("rb") as file:
+            if sign in file.read(4096):
+                return
+    if os.path.lexists(out):
+        raise UsageError(f"--out {out}: is there already, and is no {kind}; give another --out, or --overwrite")
+
+
 def stamp(source: str) -> str | None:
     """What tells one content of a source from another: a hash of its bytes; None for a dataset's name on the hub."""
     path = Path(source)

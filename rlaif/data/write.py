@@ -45,14 +45,18 @@ def dumps(record: Any, indent: int | None = None) -> str:
     return line
 
 
-def disk_trouble(error: BaseException) -> str | None:
-    """One message with file and cure where ``error`` came of a disk (full, read-only, …), whatever library met it."""
+def disk_trouble(error: BaseException, path: Path | None = None) -> str | None:
+    """One message with file and cure where ``error`` came of a disk (full, read-only, …), whatever library met it.
+
+    path: the file that was written, where the error may not name it.
+    """
     known: BaseException | None = error
     while known is not None:
         for number, cure in _CURES.items():
-            if (isinstance(known, OSError) and known.errno == number) or os.strerror(number) in str(known):
-                name = getattr(known, "filename", None)
-                said = f"{name}: {os.strerror(number)}" if name else str(known)
+            words = os.strerror(number)
+            if (isinstance(known, OSError) and known.errno == number) or words in str(known):
+                name = path or getattr(known, "filename", None)
+                said = f"{name}: {words}" if name else str(known)
                 return said if cure in said else f"{said}; {cure}"
         known = known.__cause__ or known.__context__
     return None
@@ -86,8 +90,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
+        if isinstance(error, Exception) and not isinstance(error, RunFailed) and (trouble := disk_trouble(error, path)):
+            raise RunFailed(trouble) from error
         raise
     _sync_folder(path.parent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rlaif.data.formats import records
 from rlaif.data.rows import BadRow
-from rlaif.data.write import atomic_write
+from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import UsageError
 
 Columns = Mapping[str, Any]
@@ -42,10 +41,13 @@ def benchmark_rows(path: Path) -> Benchmark | None:
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """The rows as JSONL."""
+    """The rows as JSONL. Raises UsageError where ``path`` holds something else."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(dumps(row) + "\n" for row in rows)
+    if path.exists() and path.read_bytes() != text.encode():
+        raise UsageError(f"{path}: is there already, and holds no rows of this benchmark; move it, or give another --out")
     with atomic_write(path) as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.write(text)
 
 
 def _rows(path: Path, needed: frozenset[str], read: Callable[[Columns], dict[str, Any]]) -> Iterator[dict[str, Any]]:

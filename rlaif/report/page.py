@@ -12,8 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlaif.data.inputs import refuse_inputs, refuse_others_file
 from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, beside_overall, read_records
 from rlaif.data.rows import Turn
+from rlaif.data.run_folder import OUTPUTS
 from rlaif.data.write import atomic_write, dumps
 from rlaif.evaluate import table
 from rlaif.evaluate.judgement import Quality
@@ -28,12 +30,17 @@ _HERE = Path(__file__).parent
 R = TypeVar("R")
 
 
-def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX_PAIRS) -> Path:
+def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX_PAIRS, overwrite: bool = False) -> Path:
     """Write a run's report, by default to ``report.html`` in its folder, and return where it is.
 
     max_pairs: with more pairs than that, the page holds a random sample (the same one every time) and says so.
-    Raises UsageError where the folder holds no finished label run.
+    overwrite: whether a file at ``out`` that is no report may be replaced. Raises UsageError where it may not, where it is one
+    of the run's own files, and where the folder holds no finished label run.
     """
+    if out:
+        refuse_inputs([run_folder / name for name in OUTPUTS if name != "report.html"], files=[out])
+        if not overwrite:
+            refuse_others_file(out, b'<meta name="generator" content="rlaif">', "report of rlaif's")
     judged = quality(run_folder)
     pairs = sample(read_records(run_folder / "preferences.jsonl", PreferenceRecord), max_pairs)
     failures = list(islice(read_records(run_folder / "failures.jsonl", FailureRecord), _MAX_FAILURES))

@@ -67,8 +67,8 @@ def _steps(folder: Path, name: str = "step") -> list[int]:
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:  # a file of Python's: its errors say what is wrong
+        torch.save(dict(state), file)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class SampleConfig:
     seed: int = setting(0, "Another seed, other responses.", panel=PANEL)
     drawing: SamplingConfig = nested(Several)
     store: Path = setting(STORE, "Where answers are kept, so that none is asked twice.", panel=PANEL, resumable=True)
+    overwrite: bool = setting(False, "Replace other samples, or another file, at --out.", panel=PANEL, resumable=True)
 
     @property
     def failures(self) -> Path:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+from rlaif.config_file import shown
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
+from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
+from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed, UsageError
 from rlaif.sample.config import SampleConfig
 from rlaif.sample.policy import Policy, with_responses
+from rlaif.settings import resumable
+
+ENGINE = frozenset(("model", "engine", "dtype", "context", "gpu_memory", "tokenizer"))
+"""Settings that the policy's identity stands for where samples are continued."""
 
 
 @dataclass
@@ -38,29 +46,56 @@ class Progress:
 def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
     """Sample ``config.drawing.samples`` responses to each row of ``config.source`` into ``config.out``; returns the counts.
 
+    ``NAME.run.json`` beside it says of what it was made: other samples, or a file that is none, are not replaced.
+
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when no row could be answered.
     """
+    if config.out.suffix != ".jsonl":
+        raise UsageError(f"--out {config.out}: the samples are written as JSON Lines; give a name that ends in .jsonl")
     total = count_rows(config.source)
     total = total if total is None or config.limit is None else min(total, config.limit)
-    return sample_rows(read_rows(config.source, config.limit), total, config, progress)
+    rows = read_rows(config.source, config.limit)
+    what = {"kind": "sample", "source": config.source}
+    with RunFolder(config.out.parent, what, config.overwrite, config, name=config.out.stem) as folder:
+        content = stamp(config.source)
+        facts: dict[str, Any] = {"config": shown(config), "source_digest": content}
+
+        def begin(policy: str) -> None:
+            facts["policy"] = policy
+            before = folder.read()
+            same = [
+                (f"another policy ({before.get('policy')}, not {policy})", before.get("policy"), policy),
+                (f"other rows in {config.source}", before.get("source_digest"), content),
+            ]
+            folder.continued(facts["config"], ENGINE | resumable(SampleConfig), (), same)
+            folder.write("running", facts)
+
+        counts = sample_rows(unchanged(rows, config.source, content), total, config, progress, begin)
+        folder.write("finished", {**facts, "counts": counts})
+    return counts
 
 
 def sample_rows(
-    rows: Iterable[Row | BadRow], total: int | None, config: SampleConfig, progress: Progress | None = None
+    rows: Iterable[Row | BadRow],
+    total: int | None,
+    config: SampleConfig,
+    progress: Progress | None = None,
+    begin: Callable[[str], None] = lambda policy: None,
 ) -> dict[str, int]:
     """``run_sample`` of rows that have been read; responses that they bring are replaced.
+
+    begin: called with the policy's identity before anything is asked.
 
     ``config.out`` and ``config.failures`` appear when all is done. Until then every answer is in the store, from where the
     same call takes it: stopped and continued, it writes the same bytes.
     """
     progress = progress or Progress()
-    if config.out.suffix != ".jsonl":
-        raise UsageError(f"--out {config.out}: the samples are written as JSON Lines; give a name that ends in .jsonl")
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
     policy = Policy(config.drawing.open(config.model), config.drawing.sampling(config.seed))
+    begin(policy.engine.identity)
     counts = SampleCounts()
     progress.start(total)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, make_dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, make_dataclass
 from functools import cache
 
 from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
 from rlaif.sample.config import SamplingConfig
-from rlaif.settings import flag, flat, nested, redefault, setting, settings_of
+from rlaif.settings import flag, nested, redefault, setting, settings_of
 from rlaif.train.config import Prediction, TrainConfig, configuration
 from rlaif.train.methods import find_loss
 
@@ -30,7 +31,7 @@ class Feedback:
         "all", "Of a prompt's responses: all, adjacent, N drawn pairs, swiss or active (see rlaif label).", panel=PANEL
     )
     drawing: SamplingConfig = nested(SamplingConfig)
-    critic: CriticConfig = nested(CriticConfig, without=("mode",))
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), rename={"labels": "critic_labels"})
 
     def check(self) -> None:
         """Raises UsageError where nobody is there to judge, or nothing to choose between."""
@@ -62,10 +63,10 @@ class BestOfN(Feedback):
     def check(self) -> None:
         if self.reward_model and (self.critic.models or self.critic.constitution):
             raise UsageError("--reward-model: it ranks in place of --critic and --constitution; give one or the other")
-        if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
-            raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
         if self.drawing.samples < 2:
             raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
+        if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
+            raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +81,12 @@ class RoundsConfig:
         """What the user calls it."""
         return "best-of-n" if isinstance(self.feedback, BestOfN) else self.train.method
 
-    def unused(self) -> str | None:
-        """The flag of a setting that was given although it only plays a part with --rounds; None where there is none."""
+    def check(self, given: Collection[str]) -> None:
+        """Raises UsageError where a setting is ``given`` that only plays a part with --rounds, and these are not."""
         own = settings_of(type(self.train))
-        for name, each in settings_of(type(self)).items():
-            if name not in own and each.default is not MISSING and flat(self)[name] != each.default:
-                return flag(name)
-        return None
+        unused = [name for name in given if name not in own]
+        if self.feedback.rounds is None and unused:
+            raise UsageError(f"{flag(unused[0])}: it is for training on the model's own samples; give --rounds too")
 
 
 @cache
@@ -98,9 +98,9 @@ def rounds_configuration(method: str) -> type[RoundsConfig]:
 @cache
 def best_of_n_configuration() -> type[RoundsConfig]:
     """The configuration of best-of-n, which fine-tunes on the best responses."""
-    return _of("BestOfNRounds", configuration("sft"), BestOfN)
+    return _of("BestOfNRounds", configuration("sft"), BestOfN, without=("labels",))
 
 
-def _of(name: str, train: type[TrainConfig], feedback: type[Feedback]) -> type[RoundsConfig]:
-    own = [("train", train, nested(train)), ("feedback", feedback, nested(feedback))]
+def _of(name: str, train: type[TrainConfig], feedback: type[Feedback], without: Collection[str] = ()) -> type[RoundsConfig]:
+    own = [("train", train, nested(train, without=without)), ("feedback", feedback, nested(feedback))]
     return make_dataclass(name, own, bases=(RoundsConfig,), frozen=True, kw_only=True)

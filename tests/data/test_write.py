@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlaif.data.write import JsonlWriter, atomic_write, dumps
+from rlaif.errors import RunFailed
 
 
 def test_an_atomic_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
@@ -60,3 +62,38 @@ def test_text_that_no_file_can_hold_is_replaced_and_numbers_that_no_json_can_hol
     assert json.loads(dumps("\ud83d\ude00")) == "😀"
     with pytest.raises(ValueError, match="not JSON compliant"):
         dumps(float("nan"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_disk_that_takes_no_more_is_told_with_the_file_and_a_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "records.jsonl").write_text("old\n")
+    monkeypatch.setattr(os, "fsync", refused)
+    says = rf"records\.jsonl\.part: {os.strerror(number)}; \w+ "
+    with pytest.raises(RunFailed, match=says), JsonlWriter(tmp_path / "records.jsonl", sync_every=1) as writer:
+        writer.write({"a": 1})
+    with pytest.raises(RunFailed, match=rf"file: {os.strerror(number)}; \w+ "), atomic_write(tmp_path / "file"):
+        pass
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"records.jsonl": "old\n"}
+
+
+def test_no_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine")
+    for name in ("records.jsonl.part", "records.jsonl", f".file.{os.getpid()}.tmp", "file"):
+        (tmp_path / name).symlink_to("outside")
+    with JsonlWriter(tmp_path / "records.jsonl") as writer, atomic_write(tmp_path / "file") as file:
+        writer.write({"a": 1})
+        file.write("new")
+    assert (tmp_path / "outside").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new" and not (tmp_path / "file").is_symlink()
+
+
+def test_control_characters_are_escaped_and_read_as_they_were() -> None:
+    text = "\x1b\x85\x9b\u202e\u2066é\u2028😀"
+    line = dumps({"a": text})
+    assert json.loads(line) == {"a": text}
+    assert not set(line) & set("\x1b\x85\x9b\u202e\u2066")

@@ -69,7 +69,8 @@ class Project:
         return configure(LabelConfig, **given)
 
     def label(self, **options) -> dict:
-        return run_label(self.config(**options))["counts"]
+        """A run in place of the one before, which may have been of another constitution, critic or source."""
+        return run_label(self.config(**{"overwrite": True, **options}))["counts"]
 
     def read(self, name: str, run: str = "run") -> list[dict]:
         return [json.loads(line) for line in (self.folder / run / name).read_text().splitlines()]
@@ -330,11 +331,13 @@ def test_what_an_earlier_run_left_is_never_taken_for_this_ones(project):
     project.label(export=("sft", "unpaired"))
     first = project.read("preferences.jsonl")
     project.script("rules: [{fail: refused}]")
+    with pytest.raises(UsageError, match="another critic"):
+        project.label(overwrite=False)
+    assert project.read("preferences.jsonl") == first
     with pytest.raises(RunFailed):
         project.label()
-    assert project.read("preferences.jsonl") == first  # nothing is lost,
     for read in (quality, lambda folder: read_rows(str(folder))):
-        with pytest.raises(UsageError, match="has not finished; its last start failed"):  # and nothing mistaken
+        with pytest.raises(UsageError, match="has not finished; its last start failed"):
             read(project.folder / "run")
     project.script(SCRIPT)
     project.label(export=("sft",))
@@ -348,8 +351,8 @@ def test_what_an_earlier_run_left_is_never_taken_for_this_ones(project):
 def test_another_source_does_not_overwrite_a_run(project):
     project.label()
     (project.folder / "other.jsonl").write_text((project.folder / "rows.jsonl").read_text())
-    with pytest.raises(UsageError, match="holds another run"):
-        project.label(source=str(project.folder / "other.jsonl"))
+    with pytest.raises(UsageError, match=r"holds a run with source .*rows\.jsonl"):
+        project.label(source=str(project.folder / "other.jsonl"), overwrite=False)
     (project.folder / "run" / "scores.jsonl").write_text("{}")
     assert project.label(source=str(project.folder / "other.jsonl"), overwrite=True)["asked"] == 0
     assert not (project.folder / "run" / "scores.jsonl").exists()

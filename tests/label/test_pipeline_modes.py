@@ -298,7 +298,7 @@ def test_examples_test_a_critic_in_every_mode(project, mode):
         "rank": "rules: [{when: '(?s)<response_1>.{0,2}good', generate: '{\"ranking\": [1, 2]}'}, "
                 "{generate: '{\"ranking\": [2, 1]}'}]",
     }[mode])  # fmt: skip
-    assert [(record["id"], record["right"]) for record in judge_examples(project.config(mode=mode))] == [
+    assert [(record.id, record.right) for record in judge_examples(project.config(mode=mode).critic)] == [
         ("kind#1", True), ("kind#2", True), ("kind#3", True),
     ]  # fmt: skip
 

@@ -72,7 +72,7 @@ class Project:
             "store": self.folder / "store.sqlite",
             "max_failure_rate": 1.0,
         }
-        return run_revise(configure(ReviseConfig, **{**defaults, **options}))
+        return run_revise(configure(ReviseConfig, **{**defaults, "overwrite": True, **options}))
 
     def read(self, name: str, run: str = "run") -> list[dict]:
         return [json.loads(line) for line in (self.folder / run / name).read_text().splitlines()]
@@ -231,8 +231,8 @@ def test_no_text_is_asked_for_twice(project, monkeypatch):
 def test_the_folder_is_one_runs_and_not_another_sources(project):
     project.revise("bad")
     project.write("other.jsonl", '{"prompt": "q", "responses": ["bad"]}\n')
-    with pytest.raises(UsageError, match="holds another run"):
-        project.revise(source=str(project.folder / "other.jsonl"))
+    with pytest.raises(UsageError, match="holds a run with source"):
+        project.revise(source=str(project.folder / "other.jsonl"), overwrite=False)
 
 
 def test_its_outputs_are_what_training_reads(project):
@@ -284,7 +284,7 @@ rules:
 
 def test_shots_come_from_examples_with_a_critique(project):
     with pytest.raises(UsageError, match=r"no example in .* has a critique"):
-        project.revise("bad", shots=1)
+        project.revise("bad", critique_shots=1)
     shown = "    examples: [{prompt: how, worse: rude one, critique: It is rude., better: kind one}]\n"
     project.write("c.yaml", TWO.replace("{id: kind, text: The response is kind.}", "id: kind\n    text: Be kind.\n" + shown))
     project.write(
@@ -292,7 +292,10 @@ def test_shots_come_from_examples_with_a_critique(project):
     )
     project.write("only.yaml", (project.folder / "c.yaml").read_text().split("  - {id: short")[0])
     only = project.folder / "only.yaml"
-    assert text(project.revise("bad", shots=1, constitution=only) and project.read("sft.jsonl")[0]["completion"]) == "good"
+    assert (
+        text(project.revise("bad", critique_shots=1, constitution=only) and project.read("sft.jsonl")[0]["completion"])
+        == "good"
+    )
     project.revise("bad", constitution=only, run="none")
     assert text(project.read("sft.jsonl", "none")[0]["completion"]) == "good once"
 

@@ -83,7 +83,7 @@ def test_rows_that_give_no_prompt_are_listed(tmp_path):
     found, failures = read_queries(str(source), None, byte_tokenizer(), 60)
     assert [query.task for query in found] == ["greet", ""]
     assert len(found[1].ids) <= 60
-    assert [(entry["row"], entry["reason"]) for entry in failures] == [(2, "bad_row")]
+    assert [(failure.row, failure.reason) for failure in failures] == [(2, "bad_row")]
     source.write_text('{"prompt": "hello world"}\n')
     with pytest.raises(UsageError, match="no row gives a prompt"):
         read_queries(str(source), None, byte_tokenizer(), 4)

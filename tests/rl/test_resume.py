@@ -62,6 +62,44 @@ def test_half_and_half_is_the_whole(learn, tmp_path, prompts, method, options):
     assert log(straight, "samples") == log(resumed, "samples")
 
 
+REASONS = """
+rules:
+  - {when: "Say in a few sentences", fail: truncated, rate: 0.3}
+  - {when: "Which response is better", choose: {A: 0.6, B: 0.3}}
+  - {generate: It is politer.}
+"""
+"""Of its rationales 30% fail. Those of the lab's critic, which has learnt none, are all cut at their limit."""
+
+
+@pytest.mark.parametrize(
+    ("critics", "asked"),
+    [
+        (("lab", "lab:fallible"), {"feedback": "score"}),
+        (("lab", "script:reasons.yaml"), {"feedback": "group", "reasons": True, "reasons_tokens": 2, "votes": 2}),
+    ],
+)
+def test_a_jury_and_reasons_in_a_reward_resume_too(learn, tmp_path, monkeypatch, critics, asked):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reasons.yaml").write_text(REASONS)
+    (tmp_path / "c.yaml").write_text("{name: c, version: 1, principles: [{id: polite, text: The response is polite.}]}")
+
+    def train(out, progress=None):
+        given = {"critic": critics, "constitution": tmp_path / "c.yaml", "store": tmp_path / f"{out}.sqlite", **asked}
+        options = {"steps": 4, "save_every": 2, "samples": 3, "batch_size": 2, "eval_prompts": 0, "max_failure_rate": 1.0}
+        return learn("ppo", out, progress, **options, rewards=configure(RewardConfig, **given))
+
+    train("straight")
+    with pytest.raises(Killed):
+        train("resumed", killed_after(3))
+    run = train("resumed")
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert same(weights(straight), weights(resumed))
+    assert log(straight) == log(resumed)
+    assert run["reward"]["critic"].count(" + ") == 1
+    rates = [line["failure_rate"] for line in log(straight) if "failure_rate" in line]
+    assert all(rate > 0 for rate in rates) if "reasons" in asked else not any(rates)
+
+
 def test_something_was_learnt_in_each_half(learn, tmp_path):
     """The test above would pass for runs that change nothing."""
     for steps in (SAVED, STEPS):

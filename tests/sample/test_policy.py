@@ -48,7 +48,7 @@ def sample(tmp_path):
 
 def test_each_prompt_has_its_responses_and_its_columns(sample, prompts):
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
-    counts, records, failures = sample(prompts({"prompt": "Hi", "id": "a", "tags": ["x"]}, {"prompt": turns}), n=3)
+    counts, records, failures = sample(prompts({"prompt": "Hi", "id": "a", "tags": ["x"]}, {"prompt": turns}), samples=3)
     assert counts == {"rows_in": 2, "rows_out": 2, "rows_failed": 0}
     assert failures == []
     asked = [{"role": "user", "content": "Hi"}]
@@ -114,13 +114,15 @@ def test_the_seed_and_the_shape_of_the_draw_matter(sample, prompts):
     source = prompts({"prompt": "How do I brew tea?"}, {"prompt": "How do I cook rice?"})
 
     def texts(**options):
-        return [record["responses"] for record in sample(source, model="lab:policy", max_tokens=24, **options)[1]]
+        return [
+            record["responses"] for record in sample(source, model="lab:policy", max_tokens=24, overwrite=True, **options)[1]
+        ]
 
     first = texts(seed=1)
     assert first != texts(seed=2)
     assert first == texts(seed=1)
     assert len({response for responses in first for response in responses}) > 1
-    greedy = texts(temperature=0.0, n=1)
+    greedy = texts(temperature=0.0, samples=1)
     assert texts(top_p=0.01) == [responses * 2 for responses in greedy]
     with pytest.raises(UsageError, match="all 2 responses to a prompt would be the same"):
         texts(temperature=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.errors import UsageError
 from rlaif.train.methods import LOSSES
@@ -118,8 +119,8 @@ def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
 
 
 def test_where_nothing_can_be_learnt_the_commonest_reason_is_named():
-    failures = [{"row": n, "reason": "bad_row", "detail": f"no response in row {n}"} for n in range(3)]
-    failures.append({"row": 9, "reason": "bad_row", "detail": "not valid JSON"})
+    failures = [FailureRecord(row=n, reason="bad_row", detail=f"no response in row {n}") for n in range(3)]
+    failures.append(FailureRecord(row=9, reason="bad_row", detail="not valid JSON"))
     with pytest.raises(UsageError, match=r"no row that dpo can use: 75% of rows: no response in row 0; failures"):
         check_examples([], "pairs", "dpo", "rows.jsonl", failures)
 

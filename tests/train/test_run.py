@@ -275,7 +275,7 @@ def test_another_runs_folder_is_not_touched(train, pairs, write):
     write(pairs[:6])
     with pytest.raises(UsageError, match="other rows"):
         train("dpo", source, max_steps=1)
-    with pytest.raises(UsageError, match="another run"):
+    with pytest.raises(UsageError, match="holds a run with method 'dpo', not 'ipo'"):
         train("ipo", source, max_steps=1)
     assert train("ipo", source, max_steps=2, overwrite=True)["status"] == "finished"
 

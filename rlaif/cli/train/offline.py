@@ -11,7 +11,6 @@ import typer
 
 from rlaif.cli.flags import Command, from_config
 from rlaif.cli.train.sampled import run_sampled
-from rlaif.errors import UsageError
 from rlaif.train.config import TrainConfig, configuration
 from rlaif.train.feedback import RoundsConfig, rounds_configuration
 from rlaif.train.methods import find_loss
@@ -31,12 +30,10 @@ def _command(method: str) -> Callable[..., None]:
     def train(config: RoundsConfig) -> None:
         if config.feedback.rounds is not None:
             run_sampled(config)
-        elif unused := config.unused():
-            raise UsageError(f"{unused}: it is for training on the model's own samples; give --rounds too")
         else:
             _train(config.train)
 
-    return from_config(rounds_configuration(method), train, f"train {method}")
+    return from_config(rounds_configuration(method), train, f"train {method}", check=RoundsConfig.check)
 
 
 def _train(config: TrainConfig) -> None:

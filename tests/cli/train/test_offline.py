@@ -43,7 +43,6 @@ def test_help_shows_what_the_method_has_and_its_own_defaults(rlaif, monkeypatch)
     }
     defaults = [next(line for line in shown[method].splitlines() if "--beta" in line) for method in ("dpo", "simpo")]
     assert ["0.1" in defaults[0], "2.0" in defaults[1]] == [True, True]
-    assert "--no-overwrite" not in shown["dpo"]
 
 
 def test_rounds_and_best_of_n_say_where_everything_is(rlaif, tmp_path):

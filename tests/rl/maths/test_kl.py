@@ -141,5 +141,7 @@ def test_one_forgotten_token_does_not_decide_the_step(apart):
     logp = torch.tensor([[-apart, -1.0]], requires_grad=True)
     values = k3(logp, torch.tensor([[0.0, -1.5]]), torch.tensor([[True, True]]))
     values.sum().backward()
-    assert values[0, 0].item() == pytest.approx(math.exp(FORGOTTEN) - 1 - FORGOTTEN) and values[0, 1].item() == pytest.approx(math.exp(-0.5) - 1 + 0.5, rel=1e-5)
+    assert values[0, 0].item() == pytest.approx(math.exp(FORGOTTEN) - 1 - FORGOTTEN) and values[0, 1].item() == pytest.approx(
+        math.exp(-0.5) - 1 + 0.5, rel=1e-5
+    )
     assert logp.grad[0, 0] == 0 and logp.grad[0, 1] != 0
