@@ -14,7 +14,8 @@ from zlib import crc32
 
 from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from rlaif.constitution.load import load_constitution
 from rlaif.data.write import atomic_write
@@ -24,6 +25,7 @@ from rlaif.errors import RunFailed
 from rlaif.lab.gold import gold
 from rlaif.lab.policy import MAX_TOKENS
 from rlaif.lab.world import draw_questions
+from rlaif.progress import Progress
 
 CONSTITUTION = Path(__file__).parents[1] / "constitutions" / "lab.yaml"
 WEIGHTS = {principle.id: principle.weight for principle in load_constitution(CONSTITUTION).principles}
@@ -33,21 +35,13 @@ T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 Part = Literal["train", "dev", "heldout"]
 """Prompts to train on, to choose settings by, and for the figures. The first two are the world's split ``train``."""
-Stage = Callable[[str, int, int], None]
-
-
-class Display(NamedTuple):
-    """What a cell shows while it is made, as ``rlaif.train.loop.Progress`` does. stage: (name, total, done)."""
-
-    stage: Stage
-    update: Callable[[int, dict[str, float]], None]
 
 
 class Cell(NamedTuple):
     """One run of a grid. what: everything that shapes its result. make: makes the result, a JSON object."""
 
     what: dict[str, Any]
-    make: Callable[[Display], dict[str, Any]]
+    make: Callable[[Progress], dict[str, Any]]
 
 
 def run_grid(cells: Mapping[str, Cell], folder: Path) -> dict[str, dict[str, Any]]:
@@ -57,9 +51,9 @@ def run_grid(cells: Mapping[str, Cell], folder: Path) -> dict[str, dict[str, Any
     """
     folder.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description:32}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         whole, one = bars.add_task("grid", total=len(cells)), bars.add_task("", total=None)
-        display = Display(
+        display = Progress(
             lambda name, total, done: bars.reset(one, description=f"  {name}", total=total, completed=done),
             lambda done, figures: bars.update(one, completed=done),
         )

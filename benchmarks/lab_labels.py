@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lab_grid import CONSTITUTION, Display, Part, prompts, sample, total
+from benchmarks.lab_grid import CONSTITUTION, Part, prompts, sample, total
 from rlaif.data.exports import write_export
 from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.data.write import JsonlWriter
 from rlaif.lab.gold import gold
 from rlaif.label.config import LabelConfig
-from rlaif.label.run import Progress, run_label
+from rlaif.label.run import run_label
+from rlaif.progress import Progress
 from rlaif.settings import configure
 
 PAIRED = 4
@@ -26,7 +27,7 @@ PAIRS = "4"
 Array = NDArray[np.float64]
 
 
-def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int, display: Display) -> dict[str, float]:
+def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int, display: Progress) -> dict[str, float]:
     """Sample, label twice, and write what each method reads; returns the figures of the labels.
 
     ``folder/SOURCE/`` holds ``preferences.jsonl`` and its exports, ``folder/SOURCE-best/sft.jsonl`` the best of all the
@@ -48,7 +49,7 @@ def write_labels(folder: Path, part: Part, rows: int, responses: int, seed: int,
     return _label_by_gold(folder, data, truth, seed)
 
 
-def label(source: Path, out: Path, display: Display, **options: Any) -> None:
+def label(source: Path, out: Path, display: Progress, **options: Any) -> None:
     """``rlaif label`` with the lab's critic and constitution, both orders."""
     config = configure(
         LabelConfig,
@@ -61,8 +62,7 @@ def label(source: Path, out: Path, display: Display, **options: Any) -> None:
         overwrite=True,
         **options,
     )
-    start: Callable[[int | None], None] = lambda rows: display.stage(f"label {out.name}", rows or 1, 0)  # noqa: E731
-    run_label(config, Progress(start, lambda counts: display.update(counts.rows_in, {})))
+    run_label(config, display.within(out.name))
 
 
 def _label_by_gold(folder: Path, data: list[dict[str, Any]], truth: Array, seed: int) -> dict[str, float]:

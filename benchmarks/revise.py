@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers.utils.logging import set_verbosity_error
 
-from benchmarks.lab_grid import CONSTITUTION, Cell, Display, Part, evaluate, prompts, run_grid, sample
+from benchmarks.lab_grid import CONSTITUTION, Cell, Part, evaluate, prompts, run_grid, sample
 from benchmarks.revise_page import page
 from benchmarks.train import RECIPES, TESTED, training
 from rlaif.data.records import PreferenceRecord, RevisionRecord, SftRecord, read_records
@@ -26,9 +26,9 @@ from rlaif.lab.gold import gold
 from rlaif.lab.questions import questions
 from rlaif.lab.revising import revise
 from rlaif.label.config import ReviseConfig
-from rlaif.label.revise_run import Progress, run_revise
+from rlaif.label.revise_run import run_revise
+from rlaif.progress import Progress
 from rlaif.settings import configure
-from rlaif.train.loop import Progress as TrainProgress
 from rlaif.train.run import run_train
 
 COMMAND = "python -m benchmarks.revise"
@@ -52,7 +52,7 @@ def cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:
     return found
 
 
-def _revise(folder: Path, part: Part, n: int, replies: int, rounds: int, seed: int, display: Display) -> Path:
+def _revise(folder: Path, part: Part, n: int, replies: int, rounds: int, seed: int, display: Progress) -> Path:
     """The run folder of ``rlaif revise`` over the policy's replies."""
     name = f"{part}-{seed}"
     rows = folder / f"{name}.jsonl"
@@ -67,11 +67,11 @@ def _revise(folder: Path, part: Part, n: int, replies: int, rounds: int, seed: i
     config = configure(
         ReviseConfig, source=str(rows), constitution=CONSTITUTION, critic="lab", out=out, store=store, rounds=rounds, seed=seed
     )
-    run_revise(config, Progress(lambda stage, size, done: display.stage(stage, size or 0, done), display.update))
+    run_revise(config, display)
     return out
 
 
-def _measure(folder: Path, rounds: int, seed: int, display: Display) -> dict[str, Any]:
+def _measure(folder: Path, rounds: int, seed: int, display: Progress) -> dict[str, Any]:
     """Per reply: its rounds (principle, whether it had a fault by it, gold before and after), and the critic's word."""
     out = _revise(folder, "heldout", MEASURED, 1, rounds, seed, display)
     confirmed = {record.id.rpartition(":")[0] for record in read_records(out / "preferences.jsonl", PreferenceRecord)}
@@ -91,12 +91,12 @@ def _measure(folder: Path, rounds: int, seed: int, display: Display) -> dict[str
     return {"replies": replies}
 
 
-def _base(seed: int, display: Display) -> dict[str, Any]:
+def _base(seed: int, display: Progress) -> dict[str, Any]:
     display.stage("evaluate", 1, 0)
     return {"gold": evaluate("lab:policy", "heldout", TESTED, seed)}
 
 
-def _learn(folder: Path, kept: str, rounds: int, seed: int, display: Display) -> dict[str, Any]:
+def _learn(folder: Path, kept: str, rounds: int, seed: int, display: Progress) -> dict[str, Any]:
     """Gold of the policy after SFT on revisions of its own replies, with the settings of ``benchmarks.train``."""
     out = _revise(folder, "train", LEARNT, REPLIES, rounds, seed, display)
     examples = [(record.prompt, record.completion) for record in read_records(out / "sft.jsonl", SftRecord)]
@@ -108,7 +108,7 @@ def _learn(folder: Path, kept: str, rounds: int, seed: int, display: Display) ->
         for prompt, completion in examples:
             writer.write({"prompt": prompt, "completion": completion})
     config = training("sft", RECIPES["sft"], source, folder / f"model-{kept}-{rounds}-{seed}", seed)
-    run_train(config, TrainProgress(*display))
+    run_train(config, display)
     display.stage("evaluate", 1, 0)
     scores = evaluate(str(config.out / "model"), "heldout", TESTED, seed)
     shutil.rmtree(config.out)

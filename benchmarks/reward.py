@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from transformers.utils.logging import set_verbosity_error
 
-from benchmarks.lab_grid import CONSTITUTION, Cell, Display, run_grid, total
+from benchmarks.lab_grid import CONSTITUTION, Cell, run_grid, total
 from benchmarks.lab_labels import write_records
 from benchmarks.reward_page import PREDICTIONS, Lab, Row, lab_differences, lab_table, text_table
 from benchmarks.reward_text import PAIRS, RECIPE, VOCABULARY, WIDTH, distil
@@ -34,11 +34,10 @@ from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
 from rlaif.lab.world import rows
 from rlaif.label.config import LabelConfig
-from rlaif.label.run import Progress as LabelProgress
 from rlaif.label.run import run_label
+from rlaif.progress import Progress
 from rlaif.settings import configure
 from rlaif.train.config import Labels, configuration
-from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel, combine
 from rlaif.train.run import run_train
 
@@ -75,7 +74,7 @@ def cells(folder: Path, seeds: Sequence[int], alpaca: Path) -> dict[str, Cell]:
     return {**found, "text": text}
 
 
-def _label(folder: Path, critic: str, display: Display) -> dict[str, float]:
+def _label(folder: Path, critic: str, display: Progress) -> dict[str, float]:
     """Label the lab's rows; how far the labels agree with gold, where gold has an opinion."""
     write_records(folder / "rows.jsonl", rows(ROWS, 0, "train"))
     options = dict(CRITICS[critic])
@@ -89,8 +88,7 @@ def _label(folder: Path, critic: str, display: Display) -> dict[str, float]:
         overwrite=True,
         **options,
     )
-    show = LabelProgress(lambda n: display.stage("label", n or 1, 0), lambda counts: display.update(counts.rows_in, {}))
-    run_label(config, show)
+    run_label(config, display)
     right, sure = [], []
     for record in read_records(config.out / "preferences.jsonl", PreferenceRecord):
         better, worse = _gold(record.prompt, record.chosen), _gold(record.prompt, record.rejected)
@@ -103,7 +101,7 @@ def _gold(prompt: Sequence[Turn], response: Sequence[Turn]) -> float:
     return total(gold(prompt[-1]["content"], response[-1]["content"]))
 
 
-def _train(folder: Path, row: Row, seed: int, display: Display) -> dict[str, dict[str, float]]:
+def _train(folder: Path, row: Row, seed: int, display: Progress) -> dict[str, dict[str, float]]:
     """One reward model, on pairs of its own draw; its figures on held-out prompts by way to predict."""
     out = folder / row.run(seed)
     draw = random.Random(seed)
@@ -127,7 +125,7 @@ def _train(folder: Path, row: Row, seed: int, display: Display) -> dict[str, dic
         **LAB,
     )
     began = time.process_time()
-    run_train(config, Progress(*display))
+    run_train(config, display)
     seconds = time.process_time() - began
     display.stage("score", 1, 0)
     held = list(rows(TESTED, 1, "heldout"))

@@ -20,11 +20,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from benchmarks.lab_grid import Display
 from benchmarks.lab_labels import write_records
+from rlaif.progress import Progress
 from rlaif.settings import configure
 from rlaif.train.config import configuration
-from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel
 from rlaif.train.run import run_train
 
@@ -154,7 +153,7 @@ def logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def distil(path: Path, out: Path, display: Display) -> dict[str, Any]:
+def distil(path: Path, out: Path, display: Progress) -> dict[str, Any]:
     """Train on the prompts that are not held out, and judge by the others: the model beside the baselines."""
     rows = read(path)
     seen, unseen = [row for row in rows if not held_out(row)], [row for row in rows if held_out(row)]
@@ -168,7 +167,7 @@ def distil(path: Path, out: Path, display: Display) -> dict[str, Any]:
         **RECIPE,
     )
     before, began = os.times(), time.monotonic()
-    run = run_train(config, Progress(*display))
+    run = run_train(config, display)
     seconds, after = time.monotonic() - began, os.times()
     display.stage("score", 1, 0)
     answers = [answer for row in unseen for answer in row]

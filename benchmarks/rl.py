@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers.utils.logging import set_verbosity_error
 
-from benchmarks.lab_grid import Cell, Display, evaluate, run_grid
+from benchmarks.lab_grid import Cell, evaluate, run_grid
 from benchmarks.rl_page import Results, page
 from benchmarks.rl_sources import (
     EPOCHS,
@@ -40,11 +40,11 @@ from benchmarks.train import RECIPES
 from benchmarks.train import config_of as offline_config
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
+from rlaif.progress import Progress
 from rlaif.rl.config import RlConfig
 from rlaif.rl.methods import find_method
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
-from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
 COMMAND = "python -m benchmarks.rl"
@@ -157,24 +157,24 @@ def _what(run: Run) -> dict[str, Any]:
     return {**shape, "tested": TESTED}
 
 
-def _base(seed: int, display: Display) -> dict[str, Any]:
+def _base(seed: int, display: Progress) -> dict[str, Any]:
     display.stage("evaluate", 1, 0)
     return {"gold": evaluate("lab:policy", "heldout", TESTED, seed)}
 
 
-def _offline(folder: Path, seed: int, display: Display) -> dict[str, Any]:
+def _offline(folder: Path, seed: int, display: Progress) -> dict[str, Any]:
     """The best offline method on the pairs of the seed's reward model."""
     data = folder / f"labels-{seed}" / "critic" / "preferences.jsonl"
     config = replace(offline_config(folder, OFFLINE, "critic", seed), source=str(data), out=folder / f"offline-{seed}")
     began = time.process_time()
-    run_train(config, Progress(*display))
+    run_train(config, display)
     seconds = time.process_time() - began
     scores = evaluate(str(config.out / "model"), "heldout", TESTED, seed)
     shutil.rmtree(config.out)
     return {"gold": scores, "cpu_seconds": seconds}
 
 
-def _train(config: RlConfig, display: Display) -> dict[str, Any]:
+def _train(config: RlConfig, display: Progress) -> dict[str, Any]:
     """One run; gold of its model's replies to held-out prompts."""
     result, _ = _run(config, display)
     display.stage("evaluate", 1, 0)
@@ -183,7 +183,7 @@ def _train(config: RlConfig, display: Display) -> dict[str, Any]:
     return result
 
 
-def _watch(config: RlConfig, display: Display) -> dict[str, Any]:
+def _watch(config: RlConfig, display: Progress) -> dict[str, Any]:
     """One run; what was measured at each of its evaluations, and gold of the rollouts that each step was trained on, which
     are the policy's of the step before."""
     result, lines = _run(config, display)
@@ -195,9 +195,9 @@ def _watch(config: RlConfig, display: Display) -> dict[str, Any]:
     return result
 
 
-def _run(config: RlConfig, display: Display) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _run(config: RlConfig, display: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     began, cpu = time.monotonic(), time.process_time()
-    run = run_rl(config, Progress(*display))
+    run = run_rl(config, display)
     lines = [json.loads(line) for line in (config.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     kl = next(line["heldout_kl"] for line in lines if line["step"] == run["model_of_step"])
     seconds = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - began}

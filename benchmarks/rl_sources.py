@@ -9,15 +9,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.lab_grid import CONSTITUTION, Display, prompts
+from benchmarks.lab_grid import CONSTITUTION, prompts
 from benchmarks.lab_labels import write_labels, write_records
 from rlaif.constitution.load import load_constitution
 from rlaif.lab.gold import CITED
+from rlaif.progress import Progress
 from rlaif.rl.monitor.limits import LIMITS
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
 from rlaif.train.config import configuration
-from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
 PROMPTS = 3000
@@ -43,7 +43,7 @@ def citations(row: Mapping[str, Any], response: str) -> float:
     return float(sum(response.count(sentence) for sentence in CITED))
 
 
-def write_files(folder: Path, seed: int, display: Display) -> dict[str, float]:
+def write_files(folder: Path, seed: int, display: Progress) -> dict[str, float]:
     """Labels of the seed, and its prompts."""
     found = write_labels(folder / f"labels-{seed}", "train", LABELLED, RESPONSES, seed, display)
     write_records(folder / f"prompts-{seed}.jsonl", ({"prompt": text} for text in prompts("train", PROMPTS, seed)))
@@ -90,7 +90,7 @@ def _mix(constitution: str, critic: float, verifier: float) -> dict[str, Any]:
     return {"sources": [judge, {"id": UNSEEN, "kind": "verifier", "verifier": "rlaif.lab.verify:correct", "weight": verifier}]}
 
 
-def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> dict[str, Any]:
+def train_reward_model(folder: Path, name: str, seed: int, display: Progress) -> dict[str, Any]:
     """On all pairs that the judge ``name`` has labelled."""
     source = folder / f"labels-{seed}" / name / "preferences.jsonl"
     config = configure(
@@ -104,7 +104,7 @@ def train_reward_model(folder: Path, name: str, seed: int, display: Display) -> 
         overwrite=True,
         **REWARD_MODEL,
     )
-    run = run_train(config, Progress(*display))
+    run = run_train(config, display)
     shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
     return {"metrics": run["metrics"]}
 

@@ -23,15 +23,15 @@ import numpy as np
 import torch
 from transformers.utils.logging import set_verbosity_error
 
-from benchmarks.lab_grid import Cell, Display, evaluate, mean_gold, prompts, run_grid, sample, total
+from benchmarks.lab_grid import Cell, evaluate, mean_gold, prompts, run_grid, sample, total
 from benchmarks.lab_labels import PAIRED, PAIRS, label, write_labels, write_records
 from benchmarks.train_page import Results, page
 from rlaif.data.records import SftRecord, read_records
 from rlaif.data.write import atomic_write
 from rlaif.lab.gold import gold
+from rlaif.progress import Progress
 from rlaif.settings import configure
 from rlaif.train.config import TrainConfig, configuration
-from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
 COMMAND = "python -m benchmarks.train"
@@ -124,14 +124,14 @@ def training(method: str, recipe: Recipe, source: Path, out: Path, seed: int) ->
     )
 
 
-def _base(seed: int, display: Display) -> dict[str, Any]:
+def _base(seed: int, display: Progress) -> dict[str, Any]:
     display.stage("evaluate", 1, 0)
     return {"gold": evaluate("lab:policy", "heldout", TESTED, seed)}
 
 
-def _train(config: TrainConfig, display: Display) -> dict[str, Any]:
+def _train(config: TrainConfig, display: Progress) -> dict[str, Any]:
     began = time.process_time()
-    run = run_train(config, Progress(*display))
+    run = run_train(config, display)
     seconds = time.process_time() - began
     display.stage("evaluate", 1, 0)
     scores = evaluate(str(config.out / "model"), "heldout", TESTED, config.seed)
@@ -139,7 +139,7 @@ def _train(config: TrainConfig, display: Display) -> dict[str, Any]:
     return {"gold": scores, "cpu_seconds": seconds, "examples": run["data"]["used"], "metrics": run["metrics"]}
 
 
-def _select(out: Path, seed: int, noise: float, display: Display) -> dict[str, Any]:
+def _select(out: Path, seed: int, noise: float, display: Progress) -> dict[str, Any]:
     """Mean gold of the base policy's best of n by the critic's score, by noisy gold and by gold itself: no training."""
     display.stage("sample", 1, 0)
     asked = prompts("heldout", SELECTED, seed)
@@ -157,7 +157,7 @@ def _select(out: Path, seed: int, noise: float, display: Display) -> dict[str, A
     return {"critic": mean_gold(zip(asked, best, strict=True)), "gold": by(noisy), "oracle": by(truth)}
 
 
-def _cost(config: TrainConfig, display: Display) -> dict[str, Any]:
+def _cost(config: TrainConfig, display: Progress) -> dict[str, Any]:
     display.stage("in a process of its own", 1, 0)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return {"peak_bytes": pool.submit(_peak, replace(config, out=config.out.with_name(f"cost-{config.out.name}"))).result()}

@@ -86,17 +86,17 @@ def write_config(config: Any, folder: Path, command: str) -> None:
 
 def _property(each: Setting) -> dict[str, Any]:
     kind, maybe = optional(each.type)
-    found: dict[str, Any] = {}
+    schema: dict[str, Any] = {}
     inner = _inner(each)
     if get_origin(kind) is Literal:
         return {"enum": [*get_args(kind), *([None] if maybe else [])]}
     names = [_TYPES.get(kind, "object")]
     if get_origin(kind) is tuple:
         literal = get_origin(inner) is Literal
-        found["items"] = {"enum": list(get_args(inner))} if literal else {"type": _TYPES[inner]}
+        schema["items"] = {"enum": list(get_args(inner))} if literal else {"type": _TYPES[inner]}
         alone = [] if get_args(kind)[-1] is not Ellipsis else ["string" if literal else _TYPES[inner]]
         names = ["array", *alone]  # one value needs no list around it
-    found["type"] = [*names, *(["null"] if maybe else [])]
+    schema["type"] = [*names, *(["null"] if maybe else [])]
     about = each.about
     for word, bound in (
         ("minimum", about.least),
@@ -105,8 +105,8 @@ def _property(each: Setting) -> dict[str, Any]:
         ("exclusiveMaximum", about.below),
     ):
         if bound is not None:
-            found[word] = bound
-    return found
+            schema[word] = bound
+    return schema
 
 
 def _beside(value: Any, each: Setting, folder: Path) -> Any:

@@ -35,7 +35,9 @@ def remember_secrets(text: str) -> None:
         password = user.partition(":")[2] or user
         if plain := unquote(user):
             _secrets.add(base64.b64encode(plain.encode()).decode())  # as HTTP's Basic authorization carries it
-        _secrets.update(one for one in (password, unquote(password), quote(unquote(password), safe="")) if len(one) >= _LEAST)
+        _secrets.update(
+            spelling for spelling in (password, unquote(password), quote(unquote(password), safe="")) if len(spelling) >= _LEAST
+        )
 
 
 def without_secrets(text: str) -> str:

@@ -39,15 +39,15 @@ def together(work: Callable[[], T]) -> T:
     """
     if processes().num_processes == 1:
         return work()
-    found: list[T] = []
+    results: list[T] = []
     error: Exception | None = None
     try:
-        found.append(work())
+        results.append(work())
     except (UsageError, RunFailed) as raised:
         error = raised
     first = next((other for other in gather_object([error]) if other), None)
     if first is None:
-        return found[0]
+        return results[0]
     if processes().is_main_process:
         raise first
     raise SystemExit(0)  # another code would have the launcher end the main process before it has spoken
@@ -56,7 +56,7 @@ def together(work: Callable[[], T]) -> T:
 def on_main(work: Callable[[], T]) -> T:
     """What ``work()`` gives in the main process, in every process; its errors as in ``together``."""
     state = processes()
-    found = together(lambda: work() if state.is_main_process else None)
+    results = together(lambda: work() if state.is_main_process else None)
     if state.num_processes == 1:
-        return found  # type: ignore[return-value]
-    return broadcast_object_list([found])[0]  # type: ignore[no-any-return]
+        return results  # type: ignore[return-value]
+    return broadcast_object_list([results])[0]  # type: ignore[no-any-return]

@@ -228,7 +228,7 @@ def _converted(kind: Any, value: Any) -> Any:
         items = list(value)
         if len(items) != len(inner):
             raise ValueError(value)
-        return tuple(_converted(one, item) for one, item in zip(inner, items, strict=True))
+        return tuple(_converted(part, item) for part, item in zip(inner, items, strict=True))
     if kind is Path:
         return Path(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

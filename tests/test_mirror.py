@@ -4,18 +4,13 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 UNTESTED = {
-    "rlaif/cli/console.py",
-    "rlaif/cli/echo.py",
-    "rlaif/cli/progress.py",
     "rlaif/cli/train/sampled.py",
     "rlaif/constitution/read.py",
     "rlaif/critic/config.py",
     "rlaif/critic/judge.py",
-    "rlaif/critic/stored.py",
     "rlaif/data/formats.py",
-    "rlaif/data/rows.py",
-    "rlaif/data/values.py",
     "rlaif/engines/base.py",
     "rlaif/engines/config.py",
     "rlaif/engines/open.py",
@@ -26,40 +21,32 @@ UNTESTED = {
     "rlaif/lab/phrases.py",
     "rlaif/lab/policy.py",
     "rlaif/lab/training.py",
-    "rlaif/lab/verify.py",
-    "rlaif/label/config.py",
     "rlaif/label/examples.py",
     "rlaif/label/revise_run.py",
     "rlaif/label/run.py",
     "rlaif/label/setup.py",
-    "rlaif/models/load.py",
     "rlaif/report/plots.py",
     "rlaif/rl/card.py",
     "rlaif/rl/config.py",
-    "rlaif/rl/figures.py",
-    "rlaif/rl/rewards/config.py",
     "rlaif/rl/rewards/gold.py",
     "rlaif/rl/rewards/reference.py",
-    "rlaif/rl/rollout.py",
     "rlaif/rl/samplers/server.py",
-    "rlaif/rl/state.py",
     "rlaif/sample/config.py",
     "rlaif/sample/run.py",
     "rlaif/train/arguments.py",
     "rlaif/train/card.py",
     "rlaif/train/data.py",
     "rlaif/train/feedback.py",
-    "rlaif/train/launch/__init__.py",
     "rlaif/train/loop.py",
     "rlaif/train/objectives.py",
-    "rlaif/yaml_file.py",
 }
 """Modules that have no test of their own yet. Take out, do not add."""
 
 
 def has_code(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in ast.walk(tree))
+    """Whether a function of the module does anything; a protocol and a configuration of fields alone have nothing to test."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, FUNCTIONS)]
+    return any(not isinstance(node, ast.Expr | ast.Pass) for function in functions for node in function.body)
 
 
 def mirror(module):

@@ -16,3 +16,10 @@ class Console(console.Console):
     def render(self, renderable: console.RenderableType, options: console.ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
+
+
+def print_paths(*paths: tuple[str, object]) -> None:
+    """Where what a command wrote is: (what it is, its path), one a line."""
+    out = Console(highlight=False, soft_wrap=True)
+    for what, path in paths:
+        out.print(f"{what:9}{path}", markup=False)

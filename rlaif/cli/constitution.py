@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlaif.cli.echo import echo
+from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.settings import nested, setting
@@ -49,6 +49,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
         echo(f"{file}: ok ({_count(constitution.principles)}, aggregate {constitution.aggregate})")
     if not sound:
         raise typer.Exit(2)
+    suggest(f"rlaif constitution test {files[0]} --critic MODEL")
 
 
 @app.command(cls=Command)
@@ -78,8 +79,8 @@ def show(
     sample = _first_row(row, needed) if row else _sample_row()
     responses = [response.turns for response in sample.responses[:needed]]
 
-    def wording(one: Principle) -> str:
-        return template.wording(one.text, one.wordings.get(mode.value))
+    def wording(item: Principle) -> str:
+        return template.wording(item.text, item.wordings.get(mode.value))
 
     out = Text(f"{constitution.name}, {mode.value} prompt for {_facts(shown, sample)}\n")
     out.append("\u27e6this\u27e7", style="black on yellow").append(" is text that is not trusted; all else is yours\n")
@@ -95,6 +96,7 @@ def show(
             out.append(f"\n{_facts(other, sample)}\n", style="bold cyan")
             out.append_text(_marked(wording(other), True)).append("\n")
     Console(highlight=False, soft_wrap=True).print(out, end="")
+    suggest(f"rlaif constitution test {file} --critic MODEL")
 
 
 @app.command("import", cls=Command)
@@ -115,6 +117,7 @@ def import_(
     echo(f"{out}: {_count(imported.constitution['principles'])}, from the format {imported.kind}")
     if imported.left_out:
         echo(f"left out: {', '.join(imported.left_out)}")
+    suggest(f"rlaif constitution check {out}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,10 @@ def _test(config: TestConfig) -> None:
     right = sum(bool(record.right) for record in judged)
     echo(f"{config.file}: {right} of {len(judged)} examples right, {len(records) - len(judged)} without a verdict")
     if right < len(records):
+        wrong = next(record.principle for record in records if not record.right)
+        suggest(f"rlaif constitution show {config.file} --principle {wrong}")
         raise typer.Exit(1)
+    suggest(f"rlaif label ROWS --constitution {config.file} --critic MODEL --out runs/NAME")
 
 
 app.command(
@@ -154,24 +160,24 @@ def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="A constitution (YAML).")],
     after: Annotated[Path, typer.Argument(metavar="B", help="What became of it (YAML).")],
     run: Annotated[
-        Path | None, typer.Option("--run", metavar="FOLDER", help="A label run by A: count what B would ask again of it.")
+        Path | None, typer.Option("--run", metavar="FOLDER", help="A label run by A: count what B would ask again.")
     ] = None,
     runs: Annotated[
         tuple[Path, Path] | None,
-        typer.Option("--runs", metavar="FOLDER FOLDER", help="Label runs by A and by B: show which pairs turned over."),
+        typer.Option("--runs", metavar="FOLDER FOLDER", help="Label runs by A and by B: show which preferences changed sides."),
     ] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Print at most so many of these pairs.")] = 10,
 ) -> None:
-    """Say which principles differ, what it costs to label anew, and which preferences turn over."""
+    """Print which principles differ, what it costs to label again, and which preferences change sides."""
     from rlaif.constitution.diff import differences
     from rlaif.constitution.load import load_constitution
 
     old, new = load_constitution(before), load_constitution(after)
-    found = list(differences(old, new))
-    for change in found:
-        asked = f" (asked anew in {', '.join(change.modes)})" if change.modes else ""
-        echo(f"{change.principle or 'constitution'}: {_told(change.what, change.before, change.after)}{asked}")
-    if not found:
+    changes = list(differences(old, new))
+    for change in changes:
+        asked = f" (asked again in {', '.join(change.modes)})" if change.modes else ""
+        echo(f"{change.principle or 'constitution'}: {_in_words(change.what, change.before, change.after)}{asked}")
+    if not changes:
         echo("no difference that could change a preference")
     if run:
         from rlaif.label.diff import cost
@@ -183,13 +189,15 @@ def diff(
     if runs:
         from rlaif.label.diff import flips
 
-        shared, turned, verdicts = flips(*runs)
-        echo(f"{len(turned):,} of {shared:,} preferences turned over")
+        shared, flipped, verdicts = flips(*runs)
+        echo(f"{len(flipped):,} of {shared:,} preferences changed sides")
         for name, number in verdicts.items():
             echo(f"  {name}: {number:,} verdicts")
-        for flip in turned[:show]:
-            said = " ".join(flip.record.prompt[-1]["content"].split())[:80] if flip.record.prompt else ""
-            echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {said}")
+        for flip in flipped[:show]:
+            question = " ".join(flip.record.prompt[-1]["content"].split())[:80] if flip.record.prompt else ""
+            echo(f"  {flip.id}: {flip.before:.2f} -> {flip.after:.2f}  {question}")
+    source = f"--config {run}/config.yaml --overwrite" if run else "ROWS --critic MODEL --out runs/NAME"
+    suggest(f"rlaif label {source} --constitution {after}")
 
 
 @app.command(cls=Command)
@@ -198,7 +206,7 @@ def fit(
     run: Annotated[Path, typer.Option("--run", metavar="FOLDER", help="A label run over rows with known preferences.")],
     held_out: Annotated[float, typer.Option("--held-out", min=0.05, max=0.95, help="Share of rows to measure on.")] = 0.3,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the weights would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the weights would be; write nothing.")] = False,
 ) -> None:
     """Fit the weights to known preferences, from a run's stored verdicts, and write them into the file.
 
@@ -215,21 +223,22 @@ def fit(
     if constitution.aggregate == "worst":
         raise UsageError(f"{file}: aggregate is worst, in which weights play no part")
     before = {principle.id: principle.weight for principle in constitution.principles}
-    found = fit_run(run, constitution, held_out, seed)
-    after = dict(zip(before, found.weights, strict=True))
+    fitted = fit_run(run, constitution, held_out, seed)
+    after = dict(zip(before, fitted.weights, strict=True))
     for name, weight in after.items():
         echo(f"{name}: {before[name]:g} -> {weight:g}")
-    echo(f"fitted on {found.fitted_on:,} pairs; agreement with {found.held_out:,} others (95% interval):")
-    for which, share in (("before", found.before), ("equal weights", found.equal), ("fitted", found.after)):
+    echo(f"fitted on {fitted.fitted_on:,} pairs; agreement with {fitted.held_out:,} others (95% interval):")
+    for which, share in (("before", fitted.before), ("equal weights", fitted.equal), ("fitted", fitted.after)):
         echo(f"  {which:13} {interval(share)}")
-    if found.after.value < max(found.before.value, found.equal.value):
+    if fitted.after.value < max(fitted.before.value, fitted.equal.value):
         raise RunFailed(f"the fitted weights agree less than others do; {file} is as it was")
     if not dry_run:
         write_weights(file, after)
         echo(f"written to {file}")
+        suggest(f"rlaif label --config {run}/config.yaml --overwrite")
 
 
-def _told(what: str, before: object, after: object) -> str:
+def _in_words(what: str, before: object, after: object) -> str:
     if what in ("added", "removed"):
         return f"{what}: {after or before}"
     if what == "examples":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rlaif.cli.echo import echo
+from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
@@ -42,11 +42,12 @@ def _agreement(config: AgreementConfig) -> None:
     own = settings_of(AgreementConfig)
     for name, value in flat(config).items():
         if folder == config.source and name not in ("source", "by") and value != own[name].default:
-            raise UsageError(f"{flag(name)} is for judging a file; {config.source} is none")
+            raise UsageError(f"{flag(name)} is for judging a file; {config.source} is a run's folder")
     _print(cells(sections(folder, by)))
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
         echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")
+    suggest(f"rlaif report {folder}")
 
 
 def _judged(config: AgreementConfig) -> tuple[Path, str | None]:
@@ -92,6 +93,7 @@ def ranking(
     if not data.names:
         raise UsageError(f"{run}: no pair has columns chosen_{by} and rejected_{by} that differ")
     _print(table(ratings(data, bootstrap, seed)))
+    suggest(f"rlaif report {run}")
 
 
 def _print(cells: list[list[str]]) -> None:

@@ -22,10 +22,10 @@ class Command(TyperCommand):
     """A command whose ``--help`` stands in no box of its own."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        found = super().get_help_option(ctx)
-        if found is not None:
-            found.rich_help_panel = SHARED  # where typer looks for it
-        return found
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.rich_help_panel = SHARED  # where typer looks for it
+        return option
 
 
 def option(name: str, kind: Any, default: Any, text: str, panel: str = SHARED, **more: Any) -> Parameter:

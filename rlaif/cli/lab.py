@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rlaif.cli.echo import echo
+from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 app = typer.Typer(help="The offline lab: a small world with known gold scores.", no_args_is_help=True)
 
@@ -48,35 +45,18 @@ def build(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Train the lab's policy, critics and reviser from scratch, in about half an hour on two CPU cores."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+    from rlaif.cli.console import Console
+    from rlaif.cli.progress import ProgressBar
     from rlaif.lab import MODELS
     from rlaif.lab.build import NAMES, build_models
+    from rlaif.progress import Progress
 
-    columns = (
-        TextColumn("{task.description:9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     folder = out or MODELS
-    with Progress(*columns) as progress:
-        build_models(folder, NAMES if only is None else (only.value,), seed, threads, _Bars(progress))
+    with ProgressBar(Console(stderr=True), "making the tokenizer", ("loss",)) as bar:
+        names = NAMES if only is None else (only.value,)
+        build_models(folder, names, seed, threads, Progress(bar.stage, bar.update))
     echo(f"models and build.json are in {folder}")
-
-
-class _Bars:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task: Any = None
-
-    def start(self, name: str, total: int) -> None:
-        self._task = self._progress.add_task(name, total=total, loss=0.0)
-
-    def advance(self, samples: int, loss: float) -> None:
-        self._progress.update(self._task, advance=samples, loss=loss)
+    suggest("python benchmarks/lab.py")
 
 
 @app.command(cls=Command)
@@ -97,9 +77,9 @@ def rows(
 
     if not overwrite:
         refuse_others_file(out, b'{"id": "lab-', "file of lab rows")
-    found = world.rows(n, seed, split.value, 0 if prompts_only else samples)
+    records = world.rows(n, seed, split.value, 0 if prompts_only else samples)
     if prompts_only:
-        found = ({key: row[key] for key in ("id", "prompt", "tags")} for row in found)
+        records = ({key: row[key] for key in ("id", "prompt", "tags")} for row in records)
     elif source is Source.POLICY:
         import asyncio
 
@@ -107,12 +87,17 @@ def rows(
         from rlaif.lab.policy import sampled_rows
 
         engine = EngineConfig("lab:policy", engine="transformers").open()
-        found = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
+        records = iter(asyncio.run(sampled_rows(engine, n, seed, split.value, samples)))
     out.parent.mkdir(parents=True, exist_ok=True)
     with JsonlWriter(out) as writer:
-        for row in found:
+        for row in records:
             writer.write(row)
     echo(f"{n} rows are in {out}")
+    judged = "--critic lab --constitution constitutions/lab.yaml"
+    if prompts_only:
+        suggest(f"rlaif train rloo {out} --model lab:policy {judged} --out runs/NAME")
+    else:
+        suggest(f"rlaif label {out} {judged} --out runs/NAME")
 
 
 @app.command(cls=Command)
@@ -147,3 +132,4 @@ def gold(
     table.add_section()
     table.add_row("total, by weight", *(f"{total:.3f}" for total in totals))
     Console(soft_wrap=True).print(table)
+    suggest("rlaif train --help")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import DRY_RUN, from_config
 from rlaif.label.config import LabelConfig
 
@@ -15,11 +16,12 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
     if dry_run:
         _print_dry_run(config)
         return
-    from rlaif.cli.progress import LabelProgress
-    from rlaif.label.run import Progress, run_label
+    from rlaif.cli.progress import ProgressBar
+    from rlaif.label.run import run_label
+    from rlaif.progress import Progress
 
-    with LabelProgress(Console(stderr=True)) as bar:
-        run = run_label(config, Progress(bar.start, bar.update))
+    with ProgressBar(Console(stderr=True), "opening the critic", ("failed", "from the store", "verdicts")) as bar:
+        run = run_label(config, Progress(bar.stage, bar.update))
     _print_result(config.out, run)
 
 
@@ -49,10 +51,11 @@ def _print_dry_run(config: LabelConfig) -> None:
         console.print(plan.trouble, markup=False)
     if plan.unsampled:
         console.print(f"{plan.unsampled} rows wait for responses of the policy; what is asked about those is not counted")
+    suggest("the same command without --dry-run")
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:
-    from rlaif.cli.console import Console
+    from rlaif.cli.console import Console, print_paths
     from rlaif.evaluate.quality import as_table, quality
 
     counts = run["counts"]
@@ -65,5 +68,8 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
     )
     for line in run["commonest_failures"]:
         console.print(line, markup=False)
-    for what, name in (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html")):
-        console.print(f"{what:9}{out / name}", markup=False)
+    print_paths(*((what, out / name) for what, name in FILES))
+    suggest(f"rlaif train dpo {out} --model MODEL --out {out}-dpo")
+
+
+FILES = (("dataset", "preferences.jsonl"), ("failures", "failures.jsonl"), ("report", "report.html"))

@@ -1,34 +1,44 @@
-"""The progress bars of long commands, on stderr: a spinner until the work begins, then a bar."""
+"""The progress bar of long commands, on stderr: a spinner until the work begins, then a line for each of its stages."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from rlaif.cli.console import Console
 
-if TYPE_CHECKING:
-    from rlaif.label.pipeline import Counts
-    from rlaif.sample.run import SampleCounts
+BAR, TIME, GAPS = 10, 7, 4
+"""Columns of the terminal that the bar, the time left and the spaces between a line's five parts take."""
+
+OFFLINE = ("loss", "accuracy", "margin", "eval_loss", "failed")
+"""What the bar of training from a dataset shows."""
 
 
-class RunProgress:
-    """A context manager: what is being done, how much is done and to do, time left, the latest figures."""
+class ProgressBar:
+    """A context manager. What is being done, how much is done and to do, the time left, and the latest figures.
 
-    def __init__(self, console: Console, opening: str) -> None:
+    opening: what the spinner says. shown: names of figures, the most important first: a line holds as many as fit into the
+    terminal's width. The bar, the counts and the time left are never cut.
+    """
+
+    def __init__(self, console: Console, opening: str, shown: Sequence[str] = ()) -> None:
+        self._console, self._shown = console, shown
         self._loading = console.status(opening)
+        whole = Column(no_wrap=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}", markup=False, table_column=whole),
+            BarColumn(bar_width=BAR, table_column=whole),
+            MofNCompleteColumn(table_column=whole),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=whole),
+            TextColumn("{task.fields[figures]}", markup=False, table_column=whole),
             console=console,
         )
+        self._task: TaskID | None = None
+        self._room = 0
 
     def __enter__(self) -> Self:
         self._loading.start()
@@ -38,61 +48,28 @@ class RunProgress:
         self._loading.stop()
         self._bar.stop()
 
-    def _begin(self, name: str, total: int | None, done: int = 0) -> TaskID:
+    def stage(self, name: str, total: int | None, done: int) -> None:
+        """The next part of the work begins. total: None when unknown."""
         self._loading.stop()
         self._bar.start()
-        return self._bar.add_task(name, total=total, completed=done, figures="")
+        self._task = self._bar.add_task(name, total=total, completed=done, figures="")
+        counts = len(f"{total}/{total}") if total else 2 * len("0000000")
+        self._room = self._console.width - len(name) - BAR - counts - TIME - GAPS
 
-
-class LabelProgress(RunProgress):
-    """Rows done and to do, rates, tokens, answers from the store, failures."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console, "opening the critic")
-
-    def start(self, total: int | None) -> None:
-        """The engine is ready. total: rows to come, None when unknown."""
-        self._started = time.monotonic()
-        self._task = self._begin("label", total)
-
-    def update(self, counts: Counts) -> None:
-        seconds = max(1e-9, time.monotonic() - self._started)
-        figures = (
-            f"{counts.rows_in / seconds:.1f} rows/s · {counts.verdicts / seconds:.0f} verdicts/s\n"
-            f"{counts.prompt_tokens / 1e3:.0f}k tokens · {counts.cached} cached · {counts.failed} failed"
-        )
-        self._bar.update(self._task, completed=counts.rows_in, figures=figures)
-
-
-class SampleProgress(RunProgress):
-    """Rows done and to do, and failures."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console, "opening the model")
-
-    def start(self, total: int | None) -> None:
-        """The engine is ready. total: rows to come, None when unknown."""
-        self._started = time.monotonic()
-        self._task = self._begin("sample", total)
-
-    def update(self, counts: SampleCounts) -> None:
-        seconds = max(1e-9, time.monotonic() - self._started)
-        figures = f"{counts.rows_in / seconds:.1f} rows/s · {counts.rows_failed} failed"
-        self._bar.update(self._task, completed=counts.rows_in, figures=figures)
-
-
-class TrainProgress(RunProgress):
-    """Steps done and to do of each stage, and the run's metrics: those of the names in ``shown``."""
-
-    def __init__(self, console: Console, shown: Sequence[str] = ("loss", "margin", "accuracy", "eval_loss")) -> None:
-        super().__init__(console, "opening data and model")
-        self._shown = shown
-
-    def stage(self, name: str, total: int | None, done: int) -> None:
-        """The next thing begins. total: None when unknown."""
-        self._task = self._begin(name, total, done)
-
-    def update(self, done: int, figures: dict[str, float]) -> None:
+    def update(self, done: int, figures: Mapping[str, float]) -> None:
         """figures: the run's latest metrics by name."""
-        shown = [f"{name.replace('_', ' ')} {figures[name]:.3g}" for name in self._shown if name in figures]
-        self._bar.update(self._task, completed=done, figures=" · ".join(shown))
+        assert self._task is not None, "an update outside of a stage"
+        known = {name: figures[name] for name in self._shown if name in figures}
+        self._bar.update(self._task, completed=done, figures=line_of(known, self._room))
+
+
+def line_of(figures: Mapping[str, float], room: int) -> str:
+    """The figures in their order, as many as ``room`` characters hold."""
+    line = ""
+    for name, value in figures.items():
+        number = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+        longer = f"{line}{' · ' if line else ''}{name.replace('_', ' ')} {number}"
+        if len(longer) > room:
+            break
+        line = longer
+    return line

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rlaif.cli.echo import echo
+from rlaif.cli.echo import echo, suggest
 
 
 def report(
@@ -22,6 +22,7 @@ def report(
 
     path = write_report(run, out, max_pairs, overwrite)
     echo(path)
+    suggest(f"rlaif train dpo {run} --model MODEL --out {run}-dpo")
     if show:
         import webbrowser
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import from_config
 from rlaif.label.config import ReviseConfig
 
 
 def _revise(config: ReviseConfig) -> None:
     from rlaif.cli.console import Console
-    from rlaif.cli.progress import TrainProgress
-    from rlaif.label.revise_run import Progress, run_revise
+    from rlaif.cli.progress import ProgressBar
+    from rlaif.label.revise_run import run_revise
+    from rlaif.progress import Progress
 
-    with TrainProgress(Console(stderr=True), ("failed", "unchanged", "confirmed", "rejected")) as bar:
+    shown = ("failed", "unchanged", "confirmed", "rejected")
+    with ProgressBar(Console(stderr=True), "opening the critic and the reviser", shown) as bar:
         run = run_revise(config, Progress(bar.stage, bar.update))
     _print_result(config.out, run["revisions"], run["commonest_failures"])
 
@@ -26,27 +29,30 @@ Running the same command again asks nothing twice: every answer is kept in the v
 """
 
 
-def _print_result(out: Path, found: dict[str, Any], troubles: list[str]) -> None:
+def _print_result(out: Path, counted: dict[str, Any], troubles: list[str]) -> None:
     from rich.table import Table
 
-    from rlaif.cli.console import Console
+    from rlaif.cli.console import Console, print_paths
 
     table = Table("principle", "drawn", "changed", "confirmed")
-    for name, counts in found["by_principle"].items():
+    for name, counts in counted["by_principle"].items():
         table.add_row(name, *(f"{counts[column]:,}" for column in ("drawn", "changed", "confirmed")))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
-        f"{found['responses']} responses: {found['confirmed']} revisions confirmed, {found['rejected']} rejected, "
-        f"{found['unjudged']} not judged, {found['unchanged']} left as they were, {found['failed']} failed"
+        f"{counted['responses']} responses: {counted['confirmed']} revisions confirmed, {counted['rejected']} rejected, "
+        f"{counted['unjudged']} not judged, {counted['unchanged']} left as they were, {counted['failed']} failed"
     )
     for trouble in troubles:
         console.print(trouble, markup=False)
-    for what, name in (
-        ("pairs", "preferences.jsonl"),
-        ("for SFT", "sft.jsonl"),
-        ("rejected", "rejected.jsonl"),
-        ("failures", "failures.jsonl"),
-        ("report", "report.html"),
-    ):
-        console.print(f"{what:9}{out / name}", markup=False)
+    print_paths(*((what, out / name) for what, name in FILES))
+    suggest(f"rlaif train sft {out} --model MODEL --out {out}-sft")
+
+
+FILES = (
+    ("pairs", "preferences.jsonl"),
+    ("for SFT", "sft.jsonl"),
+    ("rejected", "rejected.jsonl"),
+    ("failures", "failures.jsonl"),
+    ("report", "report.html"),
+)

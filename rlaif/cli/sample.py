@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import from_config
 from rlaif.sample.config import SampleConfig
 
 
 def _sample(config: SampleConfig) -> None:
-    from rlaif.cli.console import Console
-    from rlaif.cli.progress import SampleProgress
-    from rlaif.sample.run import Progress, run_sample
+    from rlaif.cli.console import Console, print_paths
+    from rlaif.cli.progress import ProgressBar
+    from rlaif.progress import Progress
+    from rlaif.sample.run import run_sample
 
-    with SampleProgress(Console(stderr=True)) as bar:
-        counts = run_sample(config, Progress(bar.start, bar.update))
+    with ProgressBar(Console(stderr=True), "opening the model", ("failed",)) as bar:
+        counts = run_sample(config, Progress(bar.stage, bar.update))
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{counts['rows_out']} prompts answered, {config.drawing.samples} responses each; {counts['rows_failed']} failed"
     )
-    for what, path in (("samples", config.out), ("failures", config.failures)):
-        console.print(f"{what:9}{path}", markup=False)
+    print_paths(("samples", config.out), ("failures", config.failures))
+    suggest(f"rlaif label {config.out} --constitution FILE.yaml --critic MODEL --out runs/NAME")
 
 
 sample = from_config(SampleConfig, _sample, "sample")

@@ -27,7 +27,7 @@ def differences(before: Constitution, after: Constitution) -> Iterator[Change]:
     """Every difference that could change a verdict or what is made of it; names, versions and comments could not."""
     if before.aggregate != after.aggregate:
         yield Change(None, "aggregate", before.aggregate, after.aggregate)
-    old, new = ({principle.id: principle for principle in one.principles} for one in (before, after))
+    old, new = ({principle.id: principle for principle in constitution.principles} for constitution in (before, after))
     for name in old:
         if name not in new:
             yield Change(name, "removed", old[name].text, None)

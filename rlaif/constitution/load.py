@@ -1,4 +1,4 @@
-"""A constitution from its YAML file and those it extends. Every problem of every file is told at once."""
+"""A constitution from its YAML file and those it extends. All problems of all files are reported at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlaif.constitution.problems import Fault, faults, found, nearest
+from rlaif.constitution.problems import Fault, describe, faults, nearest
 from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
 from rlaif.constitution.types import MODES, Constitution, Example, Principle
 from rlaif.data.rows import Turn
@@ -49,10 +49,10 @@ def _chain(path: Path) -> tuple[list[Source], list[str]]:
             with open_file(path) as file:
                 content = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
-            said = _unreadable(path, error)
+            reason = _unreadable(path, error)
             if not sources:
-                raise UsageError(f"{path}: {said}") from None
-            sources[-1].add(Fault(("extends",), f"found {found(sources[-1].data['extends'])}; {said}"))
+                raise UsageError(f"{path}: {reason}") from None
+            sources[-1].add(Fault(("extends",), f"found {describe(sources[-1].data['extends'])}; {reason}"))
             return sources, []
         try:
             source = read(path, content)
@@ -65,9 +65,9 @@ def _chain(path: Path) -> tuple[list[Source], list[str]]:
         if not isinstance(base, str) or not base.strip():
             return sources, []
         path = source.path.parent / base
-        if _real(path) in [_real(place.path) for place in sources]:
-            names = [str(place.path) for place in sources] + [str(path)]
-            source.add(Fault(("extends",), f"goes in a circle: {' -> '.join(names)}"))
+        if _real(path) in [_real(earlier.path) for earlier in sources]:
+            names = [str(earlier.path) for earlier in sources] + [str(path)]
+            source.add(Fault(("extends",), f"is a cycle: {' -> '.join(names)}"))
             return sources, []
         if len(sources) == MAX_CHAIN:
             source.add(Fault(("extends",), f"the chain is longer than {MAX_CHAIN} files; allowed: a shorter one"))
@@ -102,7 +102,7 @@ def _validator() -> Draft7Validator:
 
 
 def _check(source: Source) -> None:
-    """What one file tells of itself: the schema, and what a schema cannot say."""
+    """The checks of one file: the schema, and what a schema cannot express."""
     for error in _validator().iter_errors(source.data):
         if tuple(error.absolute_path) not in source.faulty:
             for fault in islice(faults(error), MAX_PROBLEMS + 1):
@@ -114,17 +114,17 @@ def _check(source: Source) -> None:
         where = ("principles", number)
         if raw["id"] in first:
             line = source.values["principles", first[raw["id"]], "id"].line
-            source.add(Fault((*where, "id"), f"found {found(raw['id'])} again; the first is on line {line}; ids are unique"))
+            source.add(Fault((*where, "id"), f"found {describe(raw['id'])} again; the first is on line {line}; ids are unique"))
         first.setdefault(raw["id"], number)
         examples = raw.get("examples")
-        for place, example in enumerate(examples if isinstance(examples, list) else ()):
+        for index, example in enumerate(examples if isinstance(examples, list) else ()):
             if (
                 isinstance(example, dict)
                 and isinstance(example.get("better"), str)
                 and example["better"] == example.get("worse")
             ):
                 source.add(
-                    Fault((*where, "examples", place, "worse"), "found the same text as better; allowed: a worse response")
+                    Fault((*where, "examples", index, "worse"), "found the same text as better; allowed: a worse response")
                 )
 
 
@@ -137,8 +137,8 @@ def _check_merged(sources: list[Source]) -> None:
                 break
             if raw["id"] not in known:
                 if source is not sources[-1] and "text" not in raw:
-                    said = f"missing; no principle of {source.data['extends']} has this id{nearest(raw['id'], known)}"
-                    source.add(Fault(("principles", number, "text"), said))
+                    reason = f"missing; no principle of {source.data['extends']} has this id{nearest(raw['id'], known)}"
+                    source.add(Fault(("principles", number, "text"), reason))
                 known[raw["id"]] = None
     weights = [raw.get("weight", 1) for raw in _merge(sources).values()]
     if weights and all(weight == 0 for weight in weights):

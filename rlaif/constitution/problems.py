@@ -42,14 +42,14 @@ class Fault(NamedTuple):
     on_key: bool = False
 
 
-def nearest(found: object, valid: Iterable[str], cutoff: float = 0.6) -> str:
-    """``; did you mean X?`` for the valid name that is most like ``found``; nothing when none is
+def nearest(name: object, valid: Iterable[str], cutoff: float = 0.6) -> str:
+    """``; did you mean X?`` for the valid name that is most like ``name``; nothing when none is
     as like as ``cutoff`` (1 is the same)."""
-    close = difflib.get_close_matches(str(found)[:100], list(islice(valid, 1000)), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(str(name)[:100], list(islice(valid, 1000)), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def found(value: object) -> str:
+def describe(value: object) -> str:
     """A value as a message shows it: short, on one line, in YAML's words."""
     if isinstance(value, str):
         return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."
@@ -78,7 +78,7 @@ def faults(error: ValidationError) -> Iterator[Fault]:
         yield from _branch(error)
     else:
         near = nearest(instance, map(str, schema["enum"])) if rule == "enum" else ""
-        yield Fault(where, f"found {found(instance)}; allowed: {allowed(schema)}{near}")
+        yield Fault(where, f"found {describe(instance)}; allowed: {allowed(schema)}{near}")
 
 
 def _branch(error: ValidationError) -> Iterator[Fault]:
@@ -93,7 +93,7 @@ def _branch(error: ValidationError) -> Iterator[Fault]:
                 yield from faults(inner)
             return
     choices = ", or ".join(allowed(branch) for branch in schema["anyOf"])
-    yield Fault(tuple(error.absolute_path), f"found {found(error.instance)}; allowed: {choices}")
+    yield Fault(tuple(error.absolute_path), f"found {describe(error.instance)}; allowed: {choices}")
 
 
 _KINDS = {

@@ -18,7 +18,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from rlaif.constitution.problems import Fault, Mark, Problem, Where, found
+from rlaif.constitution.problems import Fault, Mark, Problem, Where, describe
 from rlaif.errors import UsageError
 
 MAX_BYTES = 500_000
@@ -57,9 +57,9 @@ class Source:
 
     def lines(self) -> list[str]:
         """The problems in their order, each on a line."""
-        told = [str(problem) for problem in sorted(set(self.problems))]
-        more = [f"{self.path}: there are more problems; these come first"] if len(told) > MAX_PROBLEMS else []
-        return told[:MAX_PROBLEMS] + more
+        messages = [str(problem) for problem in sorted(set(self.problems))]
+        more = [f"{self.path}: there are more problems; these come first"] if len(messages) > MAX_PROBLEMS else []
+        return messages[:MAX_PROBLEMS] + more
 
     def key(self, where: Where) -> str:
         """A key as messages write it: ``principles[harmless].gate``; by number where there is no id to go by."""
@@ -83,7 +83,7 @@ def read(path: Path, content: bytes, kind: str = "constitution", least: str = "n
     Raises UsageError, with the position, for what is not YAML at all; lesser problems are collected.
     """
     if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}:1:1: larger than {MAX_BYTES:,} bytes; this is no {kind}")
+        raise UsageError(f"{path}:1:1: larger than {MAX_BYTES:,} bytes; this is not a {kind}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,14 +107,14 @@ def _compose(path: Path, text: str, kind: str) -> Node | None:
             root: Node | None = YAML(typ="safe", pure=True).compose(text)
             return root
     except RecursionError:
-        raise UsageError(f"{path}:1:1: nested too deeply; this is no {kind}") from None
+        raise UsageError(f"{path}:1:1: nested too deeply; this is not a {kind}") from None
     except Exception as error:
-        place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        mark = Mark(place.line + 1, place.column + 1) if place else _at(text[: getattr(error, "position", 0)])
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
+        position = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        mark = Mark(position.line + 1, position.column + 1) if position else _at(text[: getattr(error, "position", 0)])
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
         if isinstance(error, MarkedYAMLError) and error.context:
-            said = f"{error.context}, {said}"
-        raise UsageError(f"{path}:{mark.line}:{mark.column}: not valid YAML: {' '.join(str(said).split())}") from None
+            reason = f"{error.context}, {reason}"
+        raise UsageError(f"{path}:{mark.line}:{mark.column}: not valid YAML: {' '.join(str(reason).split())}") from None
 
 
 def _at(before: str) -> Mark:
@@ -168,7 +168,7 @@ class _Builder:
             # Columns in `when` may be called 2024 or yes: whatever YAML would read, a key is its text.
             name = key_node.value if isinstance(key_node, ScalarNode) else None
             if name is None or not _encodable(name):
-                self.pending.append((mark, where, "found a key that is no text; allowed: plain names"))
+                self.pending.append((mark, where, "found a key that is not a text; allowed: plain names"))
                 continue
             if earlier := self.source.keys.get((*where, name)):
                 self.pending.append((mark, (*where, name), f"set twice; the first is on line {earlier.line}; keep one"))
@@ -198,13 +198,13 @@ def _scalar(node: ScalarNode) -> Any:
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise ValueError(f"found {found(text)}; allowed: a finite number")
+            raise ValueError(f"found {describe(text)}; allowed: a finite number")
         return number
     raise ValueError(_unwanted(node))
 
 
 def _unwanted(node: Node) -> str:
-    return f"found the tag {found(_kind(node))}; allowed: plain YAML without tags"
+    return f"found the tag {describe(_kind(node))}; allowed: plain YAML without tags"
 
 
 def _encodable(text: str) -> bool:

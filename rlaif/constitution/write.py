@@ -113,10 +113,10 @@ def _replace(path: Path, text: str, weights: Mapping[str, float] | None = None) 
 
 def _says(path: Path, weights: Mapping[str, float]) -> bool:
     try:
-        found = {principle.id: principle.weight for principle in load_constitution(path).principles}
+        written = {principle.id: principle.weight for principle in load_constitution(path).principles}
     except UsageError:
         return False
-    return all(found.get(name) == weight for name, weight in weights.items())
+    return all(written.get(name) == weight for name, weight in weights.items())
 
 
 def _folded(value: Any) -> Any:

@@ -46,10 +46,10 @@ async def _drawn(wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: Verd
     under_way = {name: asyncio.get_running_loop().create_future() for name in names}
     store.under_way |= under_way
 
-    async def piece(some: list[bytes]) -> None:
-        fresh = dict(zip(some, await draw([wanted[name] for name in some]), strict=True))
+    async def piece(part: list[bytes]) -> None:
+        fresh = dict(zip(part, await draw([wanted[name] for name in part]), strict=True))
         store.put(fresh.items())
-        kept.update(fresh | store.get(some))  # where another process was faster, its answer is the one that stays
+        kept.update(fresh | store.get(part))  # where another process was faster, its answer is the one that stays
 
     tasks = [asyncio.create_task(piece(names[start : start + size])) for start in range(0, len(names), size)]
     try:
@@ -60,4 +60,4 @@ async def _drawn(wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: Verd
             task.cancel()
         for name, future in under_way.items():
             del store.under_way[name]
-            future.set_result(kept.get(name))  # None where this came to nothing: who waits for it asks anew
+            future.set_result(kept.get(name))  # None where this came to nothing: a caller that waits for it asks again

@@ -33,7 +33,7 @@ class Replies:
             answer, rationale = self.answers[question.key], self.rationales.get(question.key)
             texts = answer if isinstance(answer, list) else []
             first = texts[0] if texts else answer  # several draws share the prompt
-            read += sum(one.prompt_tokens for one in (first, rationale) if isinstance(one, Choice | Generation))
+            read += sum(part.prompt_tokens for part in (first, rationale) if isinstance(part, Choice | Generation))
             written += sum(len(text.token_ids) for text in (*texts, rationale) if text)
         return read, written
 
@@ -68,9 +68,9 @@ class Critic:
             return await self._written(questions)
         reasons = await self._reasons({question.key: question for question in questions}) if self.judge.template.then else {}
         answers: dict[bytes, Answer] = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
-        told = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
+        rationales = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
         ready = [question for question in questions if question.key not in answers]
-        prompts = [self.judge.prompt(question, told.get(question.key)) for question in ready]
+        prompts = [self.judge.prompt(question, rationales.get(question.key)) for question in ready]
         labels = await self._labels(prompts) if prompts else []
         answers |= {question.key: label for question, label in zip(ready, labels, strict=True)}
         return [answers[question.key] for question in questions]

@@ -24,7 +24,7 @@ def known(constitution: Constitution) -> Iterator[Known]:
         for number, example in enumerate(principle.examples, 1):
             better = (number - 1) % 2
             texts = (example.better, example.worse)[:: -1 if better else 1]
-            responses = tuple(Response((_said(text),)) for text in texts)
+            responses = tuple(Response((_answer(text),)) for text in texts)
             yield Known(0, f"{principle.id}#{number}", example.prompt, responses, principle=principle, better=better)
 
 
@@ -43,18 +43,20 @@ def shots(principle: Principle, choices: Sequence[str], most: int, conversation:
     """
     usable = [example for example in principle.examples if list(example.prompt) != list(conversation)][:most]
     return tuple(
-        Shot(example.prompt, ((_said(example.worse),), (_said(example.better),)), choices[1])
+        Shot(example.prompt, ((_answer(example.worse),), (_answer(example.better),)), choices[1])
         if number % 2
-        else Shot(example.prompt, ((_said(example.better),), (_said(example.worse),)), choices[0])
+        else Shot(example.prompt, ((_answer(example.better),), (_answer(example.worse),)), choices[0])
         for number, example in enumerate(usable)
     )
 
 
 def critique_shots(principle: Principle, most: int, conversation: Sequence[Turn]) -> tuple[Shot, ...]:
     """Up to ``most`` of the principle's examples that have a critique: the worse response, its critique, the better one."""
-    usable = [one for one in principle.examples if one.critique and list(one.prompt) != list(conversation)][:most]
-    return tuple(Shot(one.prompt, ((_said(one.worse),),), one.critique, one.better) for one in usable)
+    usable = [example for example in principle.examples if example.critique and list(example.prompt) != list(conversation)][
+        :most
+    ]
+    return tuple(Shot(example.prompt, ((_answer(example.worse),),), example.critique, example.better) for example in usable)
 
 
-def _said(text: str) -> Turn:
+def _answer(text: str) -> Turn:
     return Turn(role="assistant", content=text)

@@ -89,11 +89,11 @@ class Judge:
         shown = tuple(different.index(turns) for turns in responses)
         orders = ORDERS[self.orders] if len(different) > 1 else (False,) if len(subject) == 1 else ()
         listed = [different[::-1] if swapped else different for swapped in orders]
-        samples = [(some, key(row.conversation, some).hex()) for some in listed]
+        samples = [(texts, key(row.conversation, texts).hex()) for texts in listed]
         asked = []
         for principle in self._principles(row, subject) if principles is None else principles:
             examples = shots(principle, self.template.choices, self.shots, row.conversation)
-            once = [self._question(principle, row.conversation, some, digest, examples) for some, digest in samples]
+            once = [self._question(principle, row.conversation, texts, digest, examples) for texts, digest in samples]
             questions = tuple(self._vote(question, vote) for vote in range(self.votes) for question in once)
             asked.append(Asked(principle, questions, shown))
         return asked

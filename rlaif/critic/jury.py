@@ -58,7 +58,7 @@ class Jury:
         for plan in plans:
             for questions, asked in zip(wanted, plan.by_critic, strict=True):
                 questions += [question for question in in_cache_order(asked) if question.key not in replies.answers]
-        for fresh in await asyncio.gather(*(critic.ask(some) for critic, some in zip(self.critics, wanted, strict=True))):
+        for fresh in await asyncio.gather(*(critic.ask(missing) for critic, missing in zip(self.critics, wanted, strict=True))):
             replies.add(fresh)
 
     def verdicts(self, plans: Iterable[Plan], replies: Replies) -> Verdicts:
@@ -107,14 +107,14 @@ def agreed(verdicts: Sequence[Comparison | Failure]) -> Comparison | Failure:
 
 def agreed_score(verdicts: Sequence[Score | Failure]) -> Score | Failure:
     """The jury's score of a response: the mean of the critics' label distributions, and so of their scores."""
-    there = [verdict for verdict in verdicts if isinstance(verdict, Score)]
-    if not there or len(verdicts) == 1:
+    known = [verdict for verdict in verdicts if isinstance(verdict, Score)]
+    if not known or len(verdicts) == 1:
         return verdicts[0]
     return Score(
-        score=sum(verdict.score for verdict in there) / len(there),
-        distribution=tuple(sum(ps) / len(there) for ps in zip(*(verdict.distribution for verdict in there), strict=True)),
-        mass=min(verdict.mass for verdict in there),
-        raw=tuple(text for verdict in there for text in verdict.raw),
-        cut=max(verdict.cut for verdict in there),
+        score=sum(verdict.score for verdict in known) / len(known),
+        distribution=tuple(sum(ps) / len(known) for ps in zip(*(verdict.distribution for verdict in known), strict=True)),
+        mass=min(verdict.mass for verdict in known),
+        raw=tuple(text for verdict in known for text in verdict.raw),
+        cut=max(verdict.cut for verdict in known),
         jury=tuple(verdict.score if isinstance(verdict, Score) else None for verdict in verdicts),
     )

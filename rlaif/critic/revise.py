@@ -86,32 +86,32 @@ class Reviser:
 
     async def advance(self, drafts: Sequence[Draft], number: int) -> list[Draft]:
         """The drafts after round ``number``, each by a principle of its own; those that have failed stay as they are."""
-        found = list(drafts)
+        advanced = list(drafts)
         requests = {
-            at: request for at, draft in enumerate(drafts) if isinstance(request := self._request(draft, number), Request)
+            index: request for index, draft in enumerate(drafts) if isinstance(request := self._request(draft, number), Request)
         }
-        for at, draft in enumerate(drafts):
-            if at not in requests and draft.failed is None:
+        for index, draft in enumerate(drafts):
+            if index not in requests and draft.failed is None:
                 nothing = Failure(FailureReason.BAD_ROW, "no principle of the constitution applies to this row (see `when`)")
-                found[at] = replace(draft, failed=Failed(None, nothing))
+                advanced[index] = replace(draft, failed=Failed(None, nothing))
         critiques = await self._written({request.key: self._prompt(request) for request in requests.values()})
         criticised: dict[int, tuple[bytes, str]] = {}
-        for at, request in requests.items():
+        for index, request in requests.items():
             critique = self._read(critiques[request.key], "critique")
             if isinstance(critique, Failure):
-                found[at] = replace(request.draft, failed=Failed(request.principle, critique))
+                advanced[index] = replace(request.draft, failed=Failed(request.principle, critique))
             else:
-                criticised[at] = key("revision", request.key.hex(), request.revise, critique), critique
-        prompts = {name: self._prompt(requests[at], critique) for at, (name, critique) in criticised.items()}
+                criticised[index] = key("revision", request.key.hex(), request.revise, critique), critique
+        prompts = {name: self._prompt(requests[index], critique) for index, (name, critique) in criticised.items()}
         revisions = await self._written(prompts)
-        for at, (name, critique) in criticised.items():
-            draft, principle = requests[at].draft, requests[at].principle
+        for index, (name, critique) in criticised.items():
+            draft, principle = requests[index].draft, requests[index].principle
             revision = self._read(revisions[name], "revision")
             if isinstance(revision, Failure):
-                found[at] = replace(draft, failed=Failed(principle, revision))
+                advanced[index] = replace(draft, failed=Failed(principle, revision))
             else:
-                found[at] = replace(draft, revisions=(*draft.revisions, Revision(principle, critique, revision)))
-        return found
+                advanced[index] = replace(draft, revisions=(*draft.revisions, Revision(principle, critique, revision)))
+        return advanced
 
     def _request(self, draft: Draft, number: int) -> Request | None:
         applying = [principle for principle in self.constitution.principles if principle.applies(draft.row.extra)]

@@ -25,23 +25,23 @@ _ALONE = re.compile(
 def label_of(text: str, labels: Sequence[str]) -> str | None:
     """The label that ``text`` is; None where it is anything more or less. Reasoning in ``<think>`` before it does not count."""
     alone = _ALONE.fullmatch(_THOUGHT.sub("", text, count=1))
-    said = alone[1] if alone else ""
-    if said in labels:
-        return said
-    alike = [label for label in labels if label.casefold() == said.casefold()]
+    answer = alone[1] if alone else ""
+    if answer in labels:
+        return answer
+    alike = [label for label in labels if label.casefold() == answer.casefold()]
     return alike[0] if len(alike) == 1 else None
 
 
 def counted(texts: Sequence[Generation], labels: Sequence[str]) -> Choice | Failure:
     """The labels' shares of ``texts`` as a ``Choice``; a failure where no text is a label."""
-    said = Counter(label_of(text.text, labels) for text in texts if text.finish == "stop")
-    valid = sum(said[label] for label in labels)
+    label_counts = Counter(label_of(text.text, labels) for text in texts if text.finish == "stop")
+    valid = sum(label_counts[label] for label in labels)
     commonest = Counter(text.text for text in texts).most_common(1)[0][0][:200]
     if not valid:
         cut = all(text.finish == "length" for text in texts)
         reason = FailureReason.TRUNCATED if cut else FailureReason.PARSE_FAILED
         return Failure(reason, f"none of {len(texts)} texts is a label alone; the critic said {commonest!r}")
-    shares = tuple(math.log(max(said[label] / len(texts), sys.float_info.min)) for label in labels)
+    shares = tuple(math.log(max(label_counts[label] / len(texts), sys.float_info.min)) for label in labels)
     return Choice(shares, valid / len(texts), commonest, texts[0].prompt_tokens)
 
 

@@ -27,7 +27,7 @@ __all__ = ["FORMAT", "LASTING", "Answer", "VerdictStore", "key"]
 FORMAT = 1
 """What ``PRAGMA user_version`` says of a store's tables; 0 is a store from before there were versions, which reads alike."""
 LASTING = frozenset({FailureReason.TOO_LONG, FailureReason.REFUSED})
-"""Failures that the same question would meet again. Others are not stored, so that the next run asks anew."""
+"""Failures that the same question would meet again. Others are not stored, so that the next run asks again."""
 
 
 def key(*parts: object) -> bytes:
@@ -71,21 +71,21 @@ class VerdictStore:
         self._db.close()
 
     def _open(self) -> None:
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        (written_format,) = self._db.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and "answers" not in tables:  # somebody's database: nothing may be written into it
             raise UsageError(f"{self.path}: a database, but no verdict store; give another --store")
-        if found > FORMAT:
+        if written_format > FORMAT:
             by = dict(self._db.execute("SELECT name, value FROM meta")).get("rlaif", "?") if "meta" in tables else "?"
             raise UsageError(
-                f"{self.path}: written by a later version of rlaif ({by}, format {found}; this one reads {FORMAT}); update "
-                "rlaif, or give another --store"
+                f"{self.path}: written by a later version of rlaif ({by}, format {written_format}; this one reads {FORMAT}); "
+                "update rlaif, or give another --store"
             )
         if tables:
             self._db.execute("SELECT key, answer FROM answers LIMIT 1")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        if found < FORMAT:
+        if written_format < FORMAT:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
             self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
@@ -95,22 +95,22 @@ class VerdictStore:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The stored answers among ``keys``. A damaged one is named on stderr and left out: it will be asked again."""
-        found: dict[bytes, Answer] = {}
+        answers: dict[bytes, Answer] = {}
         for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
-            marks = ",".join("?" * len(some))
+            batch = keys[start : start + 500]
+            marks = ",".join("?" * len(batch))
             try:
                 rows = self._db.execute(
-                    f"SELECT key, CAST(answer AS BLOB) FROM answers WHERE key IN ({marks})", some
+                    f"SELECT key, CAST(answer AS BLOB) FROM answers WHERE key IN ({marks})", batch
                 ).fetchall()
             except sqlite3.Error as error:
                 raise RunFailed(f"{self.path}: the verdict store cannot be read: {_trouble(error)}") from error
             for name, answer in rows:
                 try:
-                    found[name] = read(answer)
+                    answers[name] = read(answer)
                 except DamagedError as damage:
                     self._note_damaged(name, str(damage))
-        return found
+        return answers
 
     def put(self, answers: Iterable[tuple[bytes, Answer]]) -> None:
         """Keep answers, all or none of them: on disk when this returns, whatever becomes of the process.
@@ -135,7 +135,7 @@ class VerdictStore:
     def _begin(self) -> None:
         """Take the file for writing. While another process holds it, wait: the answers in hand are paid for."""
         until = time.monotonic() + 10 * self._patience
-        told = False
+        warned = False
         while True:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -143,9 +143,9 @@ class VerdictStore:
             except sqlite3.OperationalError as error:
                 if not _locked(error) or time.monotonic() > until:
                     raise
-            if not told:
+            if not warned:
                 warn(f"{self.path}: another process holds the verdict store; waiting for it")
-                told = True
+                warned = True
 
     def _note_damaged(self, name: bytes, damage: str) -> None:
         if name not in self._damaged and self._asking_again < 3:

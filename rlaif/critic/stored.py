@@ -58,7 +58,7 @@ def _choice(content: Mapping[str, Any]) -> Choice:
 
 def _generation(content: Mapping[str, Any]) -> Generation:
     ids, logprobs = tuple(content["token_ids"]), _logprobs(content)
-    if len(ids) != len(logprobs) or not all(type(one) is int and one >= 0 for one in ids):
+    if len(ids) != len(logprobs) or not all(type(token) is int and token >= 0 for token in ids):
         raise DamagedError("token_ids and logprobs do not go together")
     if content["finish"] not in ("stop", "length"):
         raise DamagedError(f"finish is {content['finish']!r}")

@@ -189,8 +189,8 @@ class Template:
             parts.append(self._fenced("assistant_reasoning", turn["reasoning_content"]))
         calls = [f"{call['function']['name']}({call['function']['arguments']})" for call in turn.get("tool_calls", ())]
         if turn["content"] or not calls:
-            said = f"{turn['name']}: {turn['content']}" if "name" in turn else turn["content"]
-            parts.append([Segment(self.defuse(said), False)])
+            written = f"{turn['name']}: {turn['content']}" if "name" in turn else turn["content"]
+            parts.append([Segment(self.defuse(written), False)])
         parts += [self._fenced("assistant_tool_call", call) for call in calls]
         return [segment for number, part in enumerate(parts) for segment in ([Segment("\n", True)] if number else []) + part]
 
@@ -198,8 +198,8 @@ class Template:
         return [Segment(f"<{tag}>\n", True), Segment(self.defuse(text), False), Segment(f"\n</{tag}>", True)]
 
 
-def _after(said: Segment, request: str) -> dict[str, tuple[Segment, ...]]:
-    return {"rationale": (said,), "critique": (said,), "principle": (Segment(request, True),)}
+def _after(written: Segment, request: str) -> dict[str, tuple[Segment, ...]]:
+    return {"rationale": (written,), "critique": (written,), "principle": (Segment(request, True),)}
 
 
 def _trusted(segments: Sequence[Segment]) -> tuple[Segment, ...]:
@@ -285,8 +285,8 @@ def _parse(path: Path, form: Form, raw: Any) -> Template:
     keys |= {"choices"} if form.labels else set()
     keys |= {"then"} if form.then else set()
     if not isinstance(raw, dict) or raw.keys() != keys:
-        found = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise UsageError(f"{path}: a {form.file} template has exactly the keys {', '.join(sorted(keys))}; found {found}")
+        given = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
+        raise UsageError(f"{path}: a {form.file} template has exactly the keys {', '.join(sorted(keys))}; found {given}")
     if raw["mode"] != form.file:
         raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {form.file} template")
     if not isinstance(raw["version"], int) or not isinstance(raw["principle"], str):

@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Entry):
-    """A row of a file. extra: columns of the user's source that ride along, after the record's own."""
+    """A row of a file. extra: the other columns of the user's source, after the record's own."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -50,6 +50,17 @@ def read_rows(source: str, limit: int | None = None, columns: Mapping[str, str] 
     return islice((row for row, _ in chain(lead, (_row(record, columns) for record in records))), limit)
 
 
+def named_columns(spec: str | None) -> dict[str, str]:
+    """What ``--columns`` says: ``prompt=ask,chosen=good`` as a mapping. Raises UsageError where it is nothing of the kind."""
+    named: dict[str, str] = {}
+    for part in spec.split(",") if spec else ():
+        name, sign, own = (piece.strip() for piece in part.partition("="))
+        if not (name and sign and own) or name in named:
+            raise UsageError(f"--columns {spec}: expected NAME=COLUMN, separated by commas, each NAME once; found {part!r}")
+        named[name] = own
+    return named
+
+
 def count_rows(source: str) -> int | None:
     """How many rows the source holds, for a progress bar; None where finding out is not cheap. Bad rows count."""
     path = Path(source)

@@ -60,7 +60,7 @@ class Response:
 class Row:
     """number: 1-based line or row in the source. id: the row's own ``id`` as text, else its number as text.
     preferred: index of the response that the dataset's own (human) label prefers, None where there is no such label.
-    extra: columns that ride along to the output."""
+    extra: the other columns, kept in the output."""
 
     number: int
     id: str

@@ -123,7 +123,7 @@ class RunFolder:
             taken = [name for name in self._outputs if name in self._there]
             if taken:
                 raise UsageError(
-                    f"{self.path / taken[0]} is there already, and of no run; give another --out, or --overwrite to replace it"
+                    f"{self.path / taken[0]} exists and belongs to no run; give another --out, or --overwrite to replace it"
                 )
         elif self._without_result(before):
             self._replaces = True
@@ -163,9 +163,7 @@ class RunFolder:
             return {}
         if not before:
             if there:  # whoever made it, it was not a run: nothing of it may be deleted or taken for a checkpoint
-                raise UsageError(
-                    f"{there[0]} is there already, and of no run; give another --out, or --overwrite to replace it"
-                )
+                raise UsageError(f"{there[0]} exists and belongs to no run; give another --out, or --overwrite to replace it")
             return {}
         then, now = _leaves(before.get("config", {})), _leaves(json.loads(json.dumps(config, default=str)))
         others = [

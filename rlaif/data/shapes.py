@@ -45,7 +45,7 @@ Columns = Mapping[str, Any]
 
 
 class Reading(NamedTuple):
-    """What a record says. used: the columns that it says it with; the others ride along."""
+    """What a record says. used: the columns that it says it with; the others are kept."""
 
     conversation: tuple[Turn, ...]
     responses: tuple[Response, ...]
@@ -117,7 +117,7 @@ def _without_answers(names: Collection[str]) -> Reader:
 
 
 def _prompt_alone(record: Columns) -> Reading:
-    """A prompt with one answer, which rides along too, or with none."""
+    """A prompt with one answer, which is kept too, or with none."""
     turns = conversation("prompt", record["prompt"])
     name = next((name for name in COMPLETIONS if record.get(name) is not None), None)
     if name is not None:
@@ -332,7 +332,7 @@ def _shared(
 
 
 def _renamed(record: Columns, columns: Mapping[str, str]) -> Columns:
-    """The record with the names that the user gave. A column whose name is taken by another rides along as ``row_NAME``."""
+    """The record with the names that the user gave. A column whose name is taken by another is kept as ``row_NAME``."""
     missing = [own for own in columns.values() if own not in record]
     if missing:
         raise NoShapeError(f"no column {missing[0]} (named in --columns); found {', '.join(map(str, record)) or 'no columns'}")

@@ -21,7 +21,7 @@ _RIDES = re.compile(
 
 
 def unread(row: Row) -> list[str]:
-    """The columns that ride along with the row and look like prompts or answers; not those that repeat what was read."""
+    """The columns that are kept unread and look like prompts or answers; not those that repeat what was read."""
     turns = [*row.conversation, *(turn for response in row.responses for turn in response.turns)]
     known = {_joined(turn["content"]) for turn in turns}
     return [name for name, value in row.extra.items() if not _RIDES.fullmatch(name) and _looks_unread(name, value, known)]

@@ -102,7 +102,7 @@ class Sampling:
     pattern: str | None = None
 
     def seed_for(self, prompts: object) -> int:
-        """A seed of their own for the prompts of one draw: with one seed for all, all would follow the same luck."""
+        """A seed of their own for the prompts of one draw: with one seed for all, equal prompts would get equal samples."""
         return zlib.crc32(repr((self.seed, prompts)).encode("utf-8", "surrogatepass"))
 
 

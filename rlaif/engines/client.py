@@ -98,17 +98,17 @@ def refusal(response: httpx.Response) -> Problem | None:
 
 
 def _refused(status: int, headers: Mapping[str, str], words: str) -> Problem:
-    said = f"HTTP {status}: {words}".rstrip(": ")
+    message = f"HTTP {status}: {words}".rstrip(": ")
     if status in (401, 403, 404):
-        return Problem("denied", said)
+        return Problem("denied", message)
     if status == 500:
-        return Problem("broken", said)
+        return Problem("broken", message)
     if status in (408, 409, 425, 429) or status > 500:
-        return Problem("busy", said, retry_after(headers))
+        return Problem("busy", message, retry_after(headers))
     if status >= 400:
         long = any(hint in words.lower() for hint in ("context", "too long", "maximum length", "max_model_len"))
-        return Problem("too_long" if long else "refused", said)
-    return Problem("bad", said)
+        return Problem("too_long" if long else "refused", message)
+    return Problem("bad", message)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -159,7 +159,7 @@ class Client:
     ) -> None:
         self.address, self.servers, self._model, self._at_first, self._look = address, servers, model, at_first, look
         self._patience = PATIENCE
-        self._luck = random.Random()
+        self._random = random.Random()
         self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, Replicas] | None = None
         self._good: dict[str, int] = {}
         self._barren = False
@@ -205,7 +205,7 @@ class Client:
                 break
             pause = self._patience.pauses[number - 1]
             pause = stated or (min(pause, self._patience.brief) if problem.kind in ("bad", "denied") else pause)
-            await asyncio.sleep(pause * (1 + self._luck.random() / 10 if stated else self._luck.uniform(0.5, 1)))
+            await asyncio.sleep(pause * (1 + self._random.random() / 10 if stated else self._random.uniform(0.5, 1)))
         if sum(self._good.values()) == before:
             self._barren = True
             if seen <= {"unreachable", "denied"}:

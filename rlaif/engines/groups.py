@@ -14,7 +14,7 @@ from rlaif.engines.tokens import Encoded
 
 
 class Group(NamedTuple):
-    """members: (place in the call, prompt), one or more. prefix: the ids that all of them begin with; empty for one alone."""
+    """members: (index in the call, prompt), one or more. prefix: the ids that all of them begin with; empty for one alone."""
 
     prefix: list[int]
     members: list[tuple[int, Encoded]]
@@ -29,19 +29,21 @@ def by_shared_prefix(encoded: Sequence[Encoded | Failure]) -> list[list[Group]]:
 
     Failures are left out. Every prompt keeps at least its last token outside the prefix.
     """
-    found: dict[tuple[int, ...], list[tuple[int, Encoded]]] = {}
-    for place, item in enumerate(encoded):
+    by_prefix: dict[tuple[int, ...], list[tuple[int, Encoded]]] = {}
+    for index, item in enumerate(encoded):
         if isinstance(item, Encoded):
             end = item.untrusted[-1][1] if item.untrusted else 0
-            found.setdefault(tuple(item.ids[: min(end, len(item.ids) - 1)]), []).append((place, item))
-    shared = [Group(list(prefix), members) for prefix, members in found.items() if prefix and len(members) > 1]
-    alone = [Group([], [one]) for prefix, members in found.items() if not prefix or len(members) == 1 for one in members]
+            by_prefix.setdefault(tuple(item.ids[: min(end, len(item.ids) - 1)]), []).append((index, item))
+    shared = [Group(list(prefix), members) for prefix, members in by_prefix.items() if prefix and len(members) > 1]
+    alone = [
+        Group([], [member]) for prefix, members in by_prefix.items() if not prefix or len(members) == 1 for member in members
+    ]
     return [shared, alone]
 
 
 def each_alone(encoded: Sequence[Encoded | Failure]) -> list[list[Group]]:
     """Every prompt a group of its own."""
-    return [[Group([], [(place, item)]) for place, item in enumerate(encoded) if isinstance(item, Encoded)]]
+    return [[Group([], [(index, item)]) for index, item in enumerate(encoded) if isinstance(item, Encoded)]]
 
 
 def batches(groups: Sequence[Group], room: int, tokens: int) -> Iterator[list[Group]]:

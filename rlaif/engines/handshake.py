@@ -32,10 +32,12 @@ def meet(urls: Sequence[str]) -> tuple[Address, list[Replica], Card]:
     named = [_base(url) for url in urls]
     address = Address.of([base for base, _ in named])
     with ThreadPoolExecutor(len(named)) as threads:
-        found = list(threads.map(lambda one: _card(address, *one), named))
-    servers = [Replica(base, 1.0, known=not isinstance(one, RunFailed)) for (base, _), one in zip(named, found, strict=True)]
-    cards = [one for one in found if isinstance(one, Card)]
-    for server, problem in zip(servers, found, strict=True):
+        answers = list(threads.map(lambda name: _card(address, *name), named))
+    servers = [
+        Replica(base, 1.0, known=not isinstance(answer, RunFailed)) for (base, _), answer in zip(named, answers, strict=True)
+    ]
+    cards = [answer for answer in answers if isinstance(answer, Card)]
+    for server, problem in zip(servers, answers, strict=True):
         if not isinstance(problem, RunFailed):
             continue
         if not cards:
@@ -52,10 +54,10 @@ async def serves(http: httpx.AsyncClient, server: Replica, card: Card) -> bool:
         response = await http.get(f"{server.url}/models", timeout=LOOK_SECONDS)
     except httpx.RequestError:
         return False
-    found = _read(response, lambda content: replies.model_card(content, card.name))
-    if isinstance(found, Problem):
+    reported = _read(response, lambda content: replies.model_card(content, card.name))
+    if isinstance(reported, Problem):
         return False
-    if not isinstance(found, Card) or identity(found) != identity(card):
+    if not isinstance(reported, Card) or identity(reported) != identity(card):
         warn(f"{server.name} now serves another model; it is not asked")
         return False
     return True
@@ -101,15 +103,15 @@ def _card(address: Address, base: str, name: str) -> Card | RunFailed:
     def read(response: httpx.Response) -> Card | list[str] | Problem:
         return _read(response, lambda content: replies.model_card(content, name))
 
-    found: Card | list[str] | Problem = ask(address, f"{base}/models", None, read, get=True)
+    models: Card | list[str] | Problem = ask(address, f"{base}/models", None, read, get=True)
     shown = Replica(base, 1.0).name
-    if isinstance(found, Problem):
-        if found.kind == "unreachable":
-            return RunFailed(f"{shown}: no server answers there ({found.words}); is it running, and is the URL right?")
-        return RunFailed(f"{shown}/models does not answer as an OpenAI-compatible server does: {found.words}")
-    if isinstance(found, Card):
-        return found
-    raise UsageError(f"{shown} serves no model {name!r}; it has {', '.join(found)}")
+    if isinstance(models, Problem):
+        if models.kind == "unreachable":
+            return RunFailed(f"{shown}: no server answers there ({models.words}); is it running, and is the URL right?")
+        return RunFailed(f"{shown}/models does not answer as an OpenAI-compatible server does: {models.words}")
+    if isinstance(models, Card):
+        return models
+    raise UsageError(f"{shown} serves no model {name!r}; it has {', '.join(models)}")
 
 
 def ask(

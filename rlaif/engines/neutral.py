@@ -27,7 +27,7 @@ def neutralise(text: str) -> str:
     """
     if text.isascii():
         return _SPELLING.sub(lambda match: match.group() + " ", text)
-    plain = [(form, at) for at, character in enumerate(text) for form in _plain(character)]
+    plain = [(form, index) for index, character in enumerate(text) for form in _plain(character)]
     cuts = [0, *(plain[match.start()][1] + 1 for match in _SPELLING.finditer("".join(form for form, _ in plain))), len(text)]
     return " ".join(text[start:end] for start, end in itertools.pairwise(cuts))
 

@@ -160,11 +160,13 @@ class Renderer:
         tools = [tool for message in held for tool in message.pop("tools", ())]
         text = self._chat(held, generation, thinking, tools)
         marker = _marker(start)
-        there = Counter(int(found[1]) for found in marker.finditer(text))
-        once = {int(found[1]) for _, content, _ in messages for found in marker.finditer(content)}
-        more = {int(found[1]) for _, _, more in messages for found in marker.finditer(more)}
-        dropped = any(there[number] == 0 for number in (once | more) - set(optional)) or any(word not in text for word in words)
-        if dropped or any(there[number] > 1 for number in once):
+        counts = Counter(int(match[1]) for match in marker.finditer(text))
+        once = {int(match[1]) for _, content, _ in messages for match in marker.finditer(content)}
+        more = {int(match[1]) for _, _, more in messages for match in marker.finditer(more)}
+        dropped = any(counts[number] == 0 for number in (once | more) - set(optional)) or any(
+            word not in text for word in words
+        )
+        if dropped or any(counts[number] > 1 for number in once):
             raise UsageError("the model's chat template drops or repeats message content, so it cannot carry this prompt")
         return text
 

@@ -92,15 +92,19 @@ class Replicas:
         async with self._changed:
             while True:
                 now = time.monotonic()
-                there = [one for one in self.all if one.known and not one.stale and one.flying < max(1, int(one.limit))]
-                ready = [one for one in there if one.wake <= now]
+                free = [
+                    server
+                    for server in self.all
+                    if server.known and not server.stale and server.flying < max(1, int(server.limit))
+                ]
+                ready = [server for server in free if server.wake <= now]
                 if ready:
-                    replica = min(ready, key=lambda one: one.flying / one.limit)
+                    replica = min(ready, key=lambda server: server.flying / server.limit)
                     replica.flying += 1
                     self.all.append(self.all.pop(self.all.index(replica)))  # of two with as much room, the other is next
                     return replica
                 try:
-                    async with asyncio.timeout(min((one.wake - now for one in there), default=None)):
+                    async with asyncio.timeout(min((server.wake - now for server in free), default=None)):
                         await self._changed.wait()
                 except TimeoutError:
                     pass
@@ -123,7 +127,7 @@ class Replicas:
             replica.limit, replica.lowered = max(1.0, replica.limit * LESS), now
         if wait is not None:
             replica.wake = max(replica.wake, now + wait)
-        others = any(one.known and not one.stale for one in self.all if one is not replica)
+        others = any(other.known and not other.stale for other in self.all if other is not replica)
         if replica.failures >= FAILURES and replica.known and others:
             replica.tell(f"does not answer ({what})")
             self._rest(replica)

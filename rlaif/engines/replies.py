@@ -99,7 +99,7 @@ def choices_of(content: Mapping[str, Any], prompts: int, n: int) -> list[list[di
         raise BadReply(f"{len(choices)} choices where {prompts * n} were asked for")
     if prompts > 1 or any("index" in choice for choice in choices):
         places = [choice.get("index") for choice in choices]
-        if not all(type(place) is int for place in places) or sorted(places) != list(range(len(choices))):
+        if not all(type(position) is int for position in places) or sorted(places) != list(range(len(choices))):
             raise BadReply(f"the choices' index is {_shown(places)} where each of 0 to {len(choices) - 1} belongs once")
         choices = sorted(choices, key=lambda choice: choice["index"])
     return [choices[start : start + n] for start in range(0, len(choices), n)]
@@ -143,27 +143,29 @@ def listed(choice: Mapping[str, Any], labels: Sequence[str], tokens: int) -> Cho
         return refusal
     _finish(choice, optional=True)
     places = _inside(choice, "logprobs", "content", NO_LOGPROBS)
-    way, said = 0.0, ""
-    found: list[list[float]] = [[] for _ in labels]
+    way, label_text = 0.0, ""
+    per_label_values: list[list[float]] = [[] for _ in labels]
     bound = 0.0
-    for place in places:
-        if not isinstance(place, dict) or not isinstance(place.get("top_logprobs"), list) or not place["top_logprobs"]:
+    for position in places:
+        if not isinstance(position, dict) or not isinstance(position.get("top_logprobs"), list) or not position["top_logprobs"]:
             raise BadReply("top_logprobs lists nothing", NO_LOGPROBS)
-        token = _text(place.get("token"), "token")
-        said += token
-        entries = [_entry(entry) for entry in place["top_logprobs"]]
+        token = _text(position.get("token"), "token")
+        label_text += token
+        entries = [_entry(entry) for entry in position["top_logprobs"]]
         _check_mass(value for _, value in entries)
-        for values, label in zip(found, labels, strict=True):
+        for values, label in zip(per_label_values, labels, strict=True):
             values += [way + value for names, value in entries if label in names]
         if any(len(names.intersection(labels)) > 1 for names, _ in entries):
             raise BadReply("a token is spelled as one label and its bytes as another")
         bound = way + _unlisted([value for _, value in entries])
-        if _spelling(token).strip() or place is places[-1]:
+        if _spelling(token).strip() or position is places[-1]:
             break
-        way += _logprob(place.get("logprob"))
-    per_label = tuple(math.log(sum(map(math.exp, values)) or math.exp(-700)) if values else bound for values in found)
-    mass = sum(math.exp(value) for values in found for value in values)
-    return Choice(per_label, min(1.0, mass), said, tokens)
+        way += _logprob(position.get("logprob"))
+    per_label = tuple(
+        math.log(sum(map(math.exp, values)) or math.exp(-700)) if values else bound for values in per_label_values
+    )
+    mass = sum(math.exp(value) for values in per_label_values for value in values)
+    return Choice(per_label, min(1.0, mass), label_text, tokens)
 
 
 def completed(choice: Mapping[str, Any], tokens: int, most: int, vocabulary: int | None = None) -> Generation | Failure:
@@ -221,10 +223,10 @@ def token_ids(content: Mapping[str, Any]) -> list[int]:
 
 def _inside(choice: Mapping[str, Any], outer: str, inner: str, remedy: str) -> list[Any]:
     """The list in ``choice[outer][inner]``, which holds something."""
-    found = choice.get(outer)
-    if found is not None and not isinstance(found, dict):
-        raise BadReply(f"{outer} is {_shown(found)} where an object belongs")
-    entries = (found or {}).get(inner)
+    held = choice.get(outer)
+    if held is not None and not isinstance(held, dict):
+        raise BadReply(f"{outer} is {_shown(held)} where an object belongs")
+    entries = (held or {}).get(inner)
     if entries is not None and not isinstance(entries, list):
         raise BadReply(f"{outer}.{inner} is {_shown(entries)} where a list belongs")
     if not entries:

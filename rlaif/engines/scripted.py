@@ -84,8 +84,8 @@ class ScriptedEngine:
             return rule
         given = [(rule.choose or {}).get(choice, 0.0) for choice in choices]
         logprobs = tuple(math.log(p) if p > 0 else -math.inf for p in given)
-        said = max(zip(given, choices, strict=True))[1] if any(given) else ""
-        return Choice(logprobs, sum(given), said, self.count_tokens(prompt))
+        likeliest = max(zip(given, choices, strict=True))[1] if any(given) else ""
+        return Choice(logprobs, sum(given), likeliest, self.count_tokens(prompt))
 
     def _rule(self, prompt: Prompt, call: str) -> Rule | Failure:
         text = "\n".join(message.text for message in prompt)

@@ -51,7 +51,7 @@ class ServerEngine:
         address, servers, card = meet(urls)
         self._vllm = card.vllm
         self._context: int | None = min(card.context, context) if card.context and context else card.context or context
-        self._encoder = find_encoder(address, next(one for one in servers if one.known), card, tokenizer)
+        self._encoder = find_encoder(address, next(server for server in servers if server.known), card, tokenizer)
         way = "tokens" if self._encoder else "messages"
         self.notes: tuple[str, ...] = (
             ()
@@ -98,7 +98,9 @@ class ServerEngine:
         def read(drawn: list[dict[str, Any]], sent: Sent) -> Choice | Failure:
             return replies.labelled(drawn[0], labels, len(sent.ids), sent.cut)
 
-        return await self._complete(prompts, 1, lambda sent: {**body, "prompt": [one.ids for one in sent]}, read, decided=True)
+        return await self._complete(
+            prompts, 1, lambda sent: {**body, "prompt": [prompt.ids for prompt in sent]}, read, decided=True
+        )
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
         body: dict[str, Any] = {
@@ -114,12 +116,12 @@ class ServerEngine:
             return await asyncio.gather(*(self._generate_by_message(prompt, sampling, body) for prompt in prompts))
 
         def read(drawn: list[dict[str, Any]], sent: Sent) -> list[Generation] | Failure:
-            return _all([replies.completed(one, len(sent.ids), sampling.max_tokens) for one in drawn])
+            return _all([replies.completed(choice, len(sent.ids), sampling.max_tokens) for choice in drawn])
 
         def ask(sent: list[Sent]) -> dict[str, Any]:
-            (one,) = sent  # a seed of its own for each prompt
-            seed = sampling.seed_for(prompts[one.place])
-            return {**body, "prompt": [one.ids], "seed": seed, "logprobs": 0, "return_token_ids": True}
+            (prompt,) = sent  # a seed of its own for each prompt
+            seed = sampling.seed_for(prompts[prompt.place])
+            return {**body, "prompt": [prompt.ids], "seed": seed, "logprobs": 0, "return_token_ids": True}
 
         return await self._complete(prompts, sampling.max_tokens, ask, read, n=sampling.n, per_request=1)
 
@@ -138,38 +140,41 @@ class ServerEngine:
     ) -> list[T | Failure]:
         """Answers to prompts that are sent as token ids, ``per_request`` at once; ``room`` tokens are left for each answer.
 
-        ask: the body for some. read: the answer to one, from its ``n`` choices. decided: see ``PromptEncoder.encode``.
+        ask: the body of a request. read: the answer to one prompt, from its ``n`` choices. decided: as
+            ``PromptEncoder.encode``.
         """
         assert self._encoder
         limit = None if self._context is None else self._context - room
         encoded = [self._encoder.encode(prompt, limit, decided=decided) for prompt in prompts]
-        answers: list[T | Failure | None] = [one if isinstance(one, Failure) else None for one in encoded]
-        fitting = [Sent(place, one.ids, one.cut) for place, one in enumerate(encoded) if not isinstance(one, Failure)]
+        answers: list[T | Failure | None] = [prompt if isinstance(prompt, Failure) else None for prompt in encoded]
+        fitting = [
+            Sent(index, prompt.ids, prompt.cut) for index, prompt in enumerate(encoded) if not isinstance(prompt, Failure)
+        ]
 
-        async def request(some: list[Sent]) -> None:
+        async def request(batch: list[Sent]) -> None:
             def read_all(content: dict[str, Any]) -> list[T | Failure | BadReply]:
-                choices = replies.choices_of(content, len(some), n)
-                found = [_attempt(read, drawn, one) for drawn, one in zip(choices, some, strict=True)]
-                wrong = [one for one in found if isinstance(one, BadReply)]
-                if len(wrong) == len(found):
+                choices = replies.choices_of(content, len(batch), n)
+                results = [_attempt(read, drawn, sent) for drawn, sent in zip(choices, batch, strict=True)]
+                wrong = [result for result in results if isinstance(result, BadReply)]
+                if len(wrong) == len(results):
                     raise wrong[0]
-                return found
+                return results
 
-            kind, several = f"completions {room} {len(some)}", len(some) > 1
-            reply = await self.client.post("completions", ask(some), read_all, kind=kind, batch=several)
+            kind, several = f"completions {room} {len(batch)}", len(batch) > 1
+            reply = await self.client.post("completions", ask(batch), read_all, kind=kind, batch=several)
             if isinstance(reply, Problem) and not several:
-                answers[some[0].place] = reply.failure
+                answers[batch[0].place] = reply.failure
                 return
             again = []
-            for place, one in enumerate(some):
-                answer = BadReply(reply.words) if isinstance(reply, Problem) else reply[place]
+            for index, sent in enumerate(batch):
+                answer = BadReply(reply.words) if isinstance(reply, Problem) else reply[index]
                 if isinstance(answer, BadReply):
-                    again.append(one)
+                    again.append(sent)
                 else:
-                    answers[one.place] = answer
-            await asyncio.gather(*(request([one]) for one in again))  # one bad prompt must not take the others with it
+                    answers[sent.place] = answer
+            await asyncio.gather(*(request([sent]) for sent in again))  # one bad prompt must not take the others with it
 
-        await asyncio.gather(*(request(fitting[at : at + per_request]) for at in range(0, len(fitting), per_request)))
+        await asyncio.gather(*(request(fitting[start : start + per_request]) for start in range(0, len(fitting), per_request)))
         return answers  # type: ignore[return-value]  # every None was replaced
 
     async def _choose_by_message(self, prompt: Prompt, choices: Sequence[str]) -> Choice | Failure:
@@ -195,7 +200,7 @@ class ServerEngine:
     ) -> list[Generation] | Failure:
         def read(content: dict[str, Any]) -> list[Generation] | Failure:
             (drawn,) = replies.choices_of(content, 1, sampling.n)
-            return _all([replies.written(one, replies.prompt_tokens(content)) for one in drawn])
+            return _all([replies.written(choice, replies.prompt_tokens(content)) for choice in drawn])
 
         seeded = {**body, "seed": sampling.seed_for(prompt)}
         return await self._chat(prompt, seeded, read, f"generate {sampling.max_tokens} {sampling.n}")
@@ -205,15 +210,15 @@ class ServerEngine:
     ) -> T | Failure:
         """The answer to one prompt, in the way of speaking that the server turns out to understand."""
         extra = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
-        said = {"messages": _messages(prompt), **extra, **body}
+        request = {"messages": _messages(prompt), **extra, **body}
         unexplained = 0
         while True:
-            spoken = self._dialect.spoken(said)
+            spoken = self._dialect.spoken(request)
             answer = await self.client.post("chat/completions", spoken, read, kind=kind)
             if not isinstance(answer, Problem):
                 return answer
             self._dialect.learn(answer.words, spoken)
-            unexplained += self._dialect.spoken(said) == spoken
+            unexplained += self._dialect.spoken(request) == spoken
             if answer.kind != "refused" or unexplained == 2:  # a refusal that teaches nothing is heard twice
                 if "logprobs" in body and "logprobs" in answer.words and not self.client.ever(kind):
                     raise RunFailed(f"{answer.words}; {replies.NO_LOGPROBS}")
@@ -229,8 +234,8 @@ def _attempt(read: Callable[[list[dict[str, Any]], Sent], T], drawn: list[dict[s
 
 def _all(drawn: Sequence[Generation | Failure]) -> list[Generation] | Failure:
     """All draws from one prompt, or why one of them is missing."""
-    failed = next((one for one in drawn if isinstance(one, Failure)), None)
-    return failed or [one for one in drawn if isinstance(one, Generation)]
+    failed = next((text for text in drawn if isinstance(text, Failure)), None)
+    return failed or [text for text in drawn if isinstance(text, Generation)]
 
 
 def _messages(prompt: Prompt) -> list[dict[str, str]]:
@@ -238,6 +243,6 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def _content(message: Message) -> str:
-    said = "".join(part.text if part.trusted else neutralise(part.text) for part in message.segments)
+    text = "".join(part.text if part.trusted else neutralise(part.text) for part in message.segments)
     reasoning = json.loads(message.more)["reasoning_content"] if message.more else None
-    return said if reasoning is None else neutralise(f"{THINK[0]}{reasoning}{THINK[1]}") + said
+    return text if reasoning is None else neutralise(f"{THINK[0]}{reasoning}{THINK[1]}") + text

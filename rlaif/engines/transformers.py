@@ -115,9 +115,9 @@ class TransformersEngine:
             answers: list[T | Failure | None] = [item if isinstance(item, Failure) else None for item in encoded]
             for groups in arrange(encoded):
                 for batch in batches(groups, room, self._batch_tokens):
-                    places = [place for group in batch for place, _ in group.members]
-                    for place, answer in zip(places, self._with_memory(batch, ask), strict=True):
-                        answers[place] = answer
+                    places = [index for group in batch for index, _ in group.members]
+                    for index, answer in zip(places, self._with_memory(batch, ask), strict=True):
+                        answers[index] = answer
             return answers  # type: ignore[return-value]  # every None was replaced
 
         return await loop.run_in_executor(self._worker, work)
@@ -149,10 +149,10 @@ class TransformersEngine:
         logprobs = self._next_token(groups)
         per_choice = torch.stack([logprobs[:, tokens].logsumexp(-1) for tokens in labels], -1).double()  # [N, C]
         masses = per_choice.exp().sum(-1).clamp(max=1.0).tolist()
-        said = logprobs.argmax(-1).tolist()
+        likeliest = logprobs.argmax(-1).tolist()
         return [
             Choice(tuple(row), mass, self._encoder.text([token]), len(item.ids), item.cut)
-            for row, mass, token, item in zip(per_choice.tolist(), masses, said, items, strict=True)
+            for row, mass, token, item in zip(per_choice.tolist(), masses, likeliest, items, strict=True)
         ]
 
     def _next_token(self, groups: list[Group]) -> Tensor:
@@ -207,7 +207,7 @@ class TransformersEngine:
         return [drawn[start : start + sampling.n] for start in range(0, len(drawn), sampling.n)]
 
     def _generation(self, tokens: list[int], logprobs: list[float], ends: list[int], read: int) -> Generation:
-        stop = next((place for place, token in enumerate(tokens) if token in ends), None)
+        stop = next((index for index, token in enumerate(tokens) if token in ends), None)
         length = len(tokens) if stop is None else stop + 1
         text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
         drawn = tuple(tokens[:length]), tuple(logprobs[:length])
@@ -239,5 +239,5 @@ class _LogprobRecorder(LogitsProcessor):
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
     """The tokens that end an answer, by the model's generation settings and by its tokenizer."""
     ends = model.generation_config.eos_token_id
-    found = [ends] if isinstance(ends, int) else list(ends or [])
-    return found if tokenizer.eos_token_id is None else sorted({*found, tokenizer.eos_token_id})
+    tokens = [ends] if isinstance(ends, int) else list(ends or [])
+    return tokens if tokenizer.eos_token_id is None else sorted({*tokens, tokenizer.eos_token_id})

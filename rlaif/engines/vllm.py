@@ -63,8 +63,8 @@ class VllmEngine:
 
         def read(item: Encoded, output: Any) -> Choice:
             given = {token: entry.logprob for token, entry in output.outputs[0].logprobs[0].items()}
-            said = self._encoder.text(output.outputs[0].token_ids[:1])
-            return exact_choice(labels, given, said, len(item.ids), item.cut)
+            text = self._encoder.text(output.outputs[0].token_ids[:1])
+            return exact_choice(labels, given, text, len(item.ids), item.cut)
 
         answers = await self._ask(prompts, 1, lambda item: params, decided=True)
         return [answer if isinstance(answer, Failure) else read(*answer) for answer in answers]

@@ -1,6 +1,6 @@
 """Agreement of pairwise verdicts with known labels.
 
-A label says which of two responses is better; which of them stands first is chance. So every pair is counted in both
+A label says which of two responses is better. Their order in the row is arbitrary, so every pair is counted in both
 orientations, and the statistics do not depend on how a dataset happened to order its pairs.
 """
 

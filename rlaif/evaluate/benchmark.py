@@ -63,8 +63,8 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
         raise UsageError(f"{run_folder}: no pair has a known preference" + (f" and a column {column!r}" if column else ""))
     order = [*SECTIONS.values()]
     names = sorted(named, key=lambda name: (order.index(name) if name in order else len(order), name))
-    found = [_section(name, named[name]) for name in names] if column else []
-    return [*found, _section("all", [pair for pairs in named.values() for pair in pairs])]
+    by_section = [_section(name, named[name]) for name in names] if column else []
+    return [*by_section, _section("all", [pair for pairs in named.values() for pair in pairs])]
 
 
 def decisions(verdicts: Sequence[PrincipleVerdict], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:
@@ -91,24 +91,24 @@ def section(source: str) -> str:
     return next((name for beginning, name in SECTIONS.items() if source.startswith(beginning)), source)
 
 
-def cells(found: Iterable[Section]) -> list[list[str]]:
+def cells(judged: Iterable[Section]) -> list[list[str]]:
     """Header and rows of text cells."""
     rows = [
         [
-            one.name,
-            f"{one.pairs:,}",
-            interval(one.both),
-            percent(one.contradictions.value),
-            interval(one.mean),
-            NONE if np.isnan(one.kappa) else f"{one.kappa:.3f}",
+            row.name,
+            f"{row.pairs:,}",
+            interval(row.both),
+            percent(row.contradictions.value),
+            interval(row.mean),
+            NONE if np.isnan(row.kappa) else f"{row.kappa:.3f}",
         ]
-        for one in found
+        for row in judged
     ]
     return [["section", "pairs", "in both orders", "contradict", "by the mean", "κ"], *rows]
 
 
 def _section(name: str, pairs: Sequence[_Pair]) -> Section:
-    p, margin = (np.array([pair[at] for pair in pairs], dtype=np.float64) for at in (0, 1))
+    p, margin = (np.array([pair[part] for pair in pairs], dtype=np.float64) for part in (0, 1))
     asked = [(pair.decided, pair.margin) for pair in pairs if pair.decided is not None]
     table = agreement.confusion(p, margin)
     return Section(

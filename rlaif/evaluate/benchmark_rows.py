@@ -81,12 +81,12 @@ _OPTIONS = re.compile(r"(?:^ ?\([A-Z]\) .*(?:\n|\Z))+(?=\s*(?:The answer is:)?\s
 
 
 def _choice(columns: Columns) -> dict[str, Any]:
-    found = _OPTIONS.search(columns["prompt"])
-    options = {f" {option[1]}": option[2] for option in _OPTION.finditer(found[0])} if found else {}
+    listed = _OPTIONS.search(columns["prompt"])
+    options = {f" {option[1]}": option[2] for option in _OPTION.finditer(listed[0])} if listed else {}
     right, wrong = (str(columns[side][0]) if columns[side] else "" for side in ("corrects", "incorrects"))
-    if not found or not {right, wrong} <= options.keys():
+    if not listed or not {right, wrong} <= options.keys():
         raise ValueError(f"the prompt does not end in options with the labels {right!r} and {wrong!r}")
-    return {"prompt": found.string[: found.start()].strip(), "chosen": options[right], "rejected": options[wrong]}
+    return {"prompt": listed.string[: listed.start()].strip(), "chosen": options[right], "rejected": options[wrong]}
 
 
 _KNOWN: tuple[tuple[frozenset[str], Callable[[Columns], dict[str, Any]], str | None], ...] = (

@@ -1,4 +1,4 @@
-"""What a critic goes by that it should not: position, length, form; and what its principles repeat of each other."""
+"""Biases of a critic (position, length, form), and the correlation of its principles."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def listed(chosen: Sequence[Turn], rejected: Sequence[Turn]) -> bool | None:
 
 
 def cycles(p: Mapping[tuple[int, int], float]) -> tuple[int, int]:
-    """(how many run in a circle, how many there are) of the triples of responses of which all three pairs were compared.
+    """(cyclic triples, all triples) of the responses of which all three pairs were compared.
 
-    p: by pair (i, j), the probability that i is better. In a circle each of the three beats one and loses to one, so that
+    p: by pair (i, j), the probability that i is better. In a cyclic triple each response beats one and loses to one, so that
     no order of them agrees with the critic. Triples with an undecided pair are not counted.
     """
     better = {pair: value > 0.5 for pair, value in p.items() if value != 0.5}
@@ -110,8 +110,8 @@ def co_moments(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def redundancy(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """[K, K] correlation of the principles' verdicts around ½: Σ dᵢdⱼ / √(Σ dᵢ² Σ dⱼ²), with d = p − ½.
 
-    Over the pairs on which both have a verdict; NaN where there are fewer than two. The mean is taken as ½, because which
-    response stands first is chance: swapping the two of any pair leaves the result as it is. Near 1: two principles ask
+    Over the pairs on which both have a verdict; NaN where there are fewer than two. The mean is taken as ½, because the
+    order of a pair is arbitrary: swapping the two responses of any pair does not change the result. Near 1: two principles ask
     the same thing.
     """
     products, squares, n = sums

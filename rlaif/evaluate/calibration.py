@@ -1,4 +1,4 @@
-"""Whether a soft label of .8 is right eight times in ten."""
+"""Calibration: whether a soft label of .8 is right eight times in ten."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def reliability(p: NDArray[np.float64], margin: NDArray[np.float64]) -> Reliabil
     lean = p[known] - 0.5
     confidence = 0.5 + np.abs(lean)
     correct = 0.5 + 0.5 * np.sign(lean) * np.sign(margin[known])
-    at = np.clip(((confidence - 0.5) * 2 * BINS).astype(int), 0, BINS - 1)
+    bin_of = np.clip(((confidence - 0.5) * 2 * BINS).astype(int), 0, BINS - 1)
     sums = np.zeros((3, BINS))
-    np.add.at(sums.T, at, np.stack([np.ones_like(lean), confidence, correct], axis=1))
+    np.add.at(sums.T, bin_of, np.stack([np.ones_like(lean), confidence, correct], axis=1))
     return Reliability(*sums)
 
 

@@ -1,4 +1,4 @@
-"""What a run's verdicts add up to."""
+"""The statistics of a run's verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPREAD = 20
 
 @dataclass
 class Judgement:
-    """What is known of one principle's verdicts, or (``overall``) of the preferences made of them; sums, so that it streams.
+    """One principle's verdicts, or (``overall``) the preferences made of them, as sums: nothing grows with the data.
 
     verdicts: of pairs, or of single responses in score mode. answered, failed: what each critic was asked, by whether it gave a
     verdict; in rank mode of lists. mass: Σ of label mass over ``massed`` verdicts.
@@ -50,7 +50,7 @@ class Judgement:
         return self.apart / self.judged_by_many if self.judged_by_many else float("nan")
 
     def add_jury(self, ps: Sequence[float | None] | None) -> None:
-        """Take in what each critic of a jury said of one pair; those without a verdict are left out."""
+        """Add the verdicts of a jury's critics on one pair; those without a verdict are left out."""
         known = [p for p in ps or () if p is not None]
         if len(known) > 1:
             self.judged_by_many += 1
@@ -68,7 +68,7 @@ class Judgement:
         return self.mass / self.massed if self.massed else float("nan")
 
     def add_pairs(self, p: NDArray[np.float64], gap: NDArray[np.float64], margin: NDArray[np.float64]) -> None:
-        """Take in verdicts p, their gaps and gold margins, each [N] with NaN for unknown."""
+        """Add verdicts p, their gaps and gold margins, each [N] with NaN for unknown."""
         self.position = self.position.plus(bias.position(p, gap))
         self.spread = self.spread + np.histogram(p, bins=SPREAD, range=(0.0, 1.0))[0]
         self.table = self.table + agreement.confusion(p, margin)
@@ -79,7 +79,7 @@ class Judgement:
 class Quality:
     """longer, listed: (times the longer / the one with a list was chosen, pairs in which just one was).
     reasons: failures by reason. redundancy: [K, K] in the order of ``principles``. cycles: (triples of a row's responses
-    whose preferences run in a circle, triples compared in full). canaries: (known rows judged right, judged at all)."""
+    whose preferences form a cycle, triples compared in full). canaries: (known rows judged right, judged at all)."""
 
     run: Mapping[str, Any]
     overall: Judgement
@@ -96,7 +96,7 @@ class Quality:
 
     @property
     def speed(self) -> float:
-        """Verdicts per second of labelling, without the store's share; NaN where it answered all, or nobody took the time."""
+        """Verdicts per second of labelling, without the store's share; NaN where it answered all, or the time is unknown."""
         seconds = self.run.get("timings", {}).get("label_seconds", 0.0)
         asked, cached = self.counts.get("asked", 0), self.counts.get("cached", 0)
         return self.counts.get("verdicts", 0) * asked / (asked + cached) / seconds if asked and seconds else float("nan")
@@ -113,13 +113,15 @@ class Quality:
         below = np.tril(np.nan_to_num(self.redundancy, nan=-np.inf), -1) + np.triu(np.full_like(self.redundancy, -np.inf))
         if not below.size or below.max() == -np.inf:
             return None
-        at, other = np.unravel_index(int(below.argmax()), below.shape)
-        return self.principles[other].id, self.principles[at].id, float(below.max())
+        row, column = np.unravel_index(int(below.argmax()), below.shape)
+        return self.principles[column].id, self.principles[row].id, float(below.max())
 
     @property
     def jury(self) -> tuple[int, int]:
         """(verdicts on which all of a jury's critics prefer the same response, verdicts by two or more of them)."""
-        return sum(one.unanimous for one in self.principles), sum(one.judged_by_many for one in self.principles)
+        return sum(judgement.unanimous for judgement in self.principles), sum(
+            judgement.judged_by_many for judgement in self.principles
+        )
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -135,4 +137,4 @@ class Quality:
     @property
     def position(self) -> Position:
         """Over the verdicts of all principles."""
-        return reduce(Position.plus, (one.position for one in self.principles), Position())
+        return reduce(Position.plus, (judgement.position for judgement in self.principles), Position())

@@ -53,10 +53,10 @@ def fit(d: Floats, reward: Floats, form: Form = "rl", start: float | None = None
     columns = x if start is not None else np.column_stack([x, np.ones(len(y))])
     if len(y) < columns.shape[1]:
         raise UsageError(f"{len(y)} points are too few for a curve with {columns.shape[1]} coefficients")
-    found = np.linalg.lstsq(columns, y - (start or 0.0), rcond=None)[0]
-    origin = float(found[2]) if start is None else start
-    residual = float(np.sqrt(np.mean((columns @ found - (y - (start or 0.0))) ** 2)))
-    return Curve(form, float(found[0]), float(found[1]), origin, residual)
+    solution = np.linalg.lstsq(columns, y - (start or 0.0), rcond=None)[0]
+    origin = float(solution[2]) if start is None else start
+    residual = float(np.sqrt(np.mean((columns @ solution - (y - (start or 0.0))) ** 2)))
+    return Curve(form, float(solution[0]), float(solution[1]), origin, residual)
 
 
 def best_of_n_kl(n: int) -> float:

@@ -1,4 +1,4 @@
-"""Who is better than whom, by how much, and how surely: ratings from comparisons, with intervals."""
+"""Ratings from comparisons, with intervals: which model is better, by how much, and how surely."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def comparisons(records: Iterable[PreferenceRecord], column: str = "model") -> C
 
     Records without both, or that compare one with itself, are left out.
     """
-    places: dict[str, int] = {}
-    found = []
+    numbers: dict[str, int] = {}
+    games = []
     for record in records:
         sides = [record.extra.get(f"{side}_{column}") for side in ("chosen", "rejected")]
         if None not in sides and sides[0] != sides[1]:
-            first, second = (places.setdefault(str(side), len(places)) for side in sides)
-            found.append((first, second, record.p_chosen, record.row))
-    columns = np.array(found, dtype=np.float64).reshape(-1, 4).T
-    i, j, row = (columns[at].astype(np.int64) for at in (0, 1, 3))
-    return Comparisons(list(places), i, j, columns[2], row)
+            first, second = (numbers.setdefault(str(side), len(numbers)) for side in sides)
+            games.append((first, second, record.p_chosen, record.row))
+    columns = np.array(games, dtype=np.float64).reshape(-1, 4).T
+    i, j, row = (columns[part].astype(np.int64) for part in (0, 1, 3))
+    return Comparisons(list(numbers), i, j, columns[2], row)
 
 
 def ratings(data: Comparisons, bootstrap: int = 0, seed: int = 0) -> list[Rating]:
@@ -73,19 +73,19 @@ def ratings(data: Comparisons, bootstrap: int = 0, seed: int = 0) -> list[Rating
     points = [CENTRE + SCALE * bound for bound in (values, low, high)]
     played = np.bincount(np.concatenate([data.i, data.j]), minlength=len(data.names))
     chances = elo(data, seed=seed)
-    found = [
+    rated = [
         Rating(
             name=name,
-            rating=float(points[0][at]),
-            low=float(points[1][at]),
-            high=float(points[2][at]),
-            elo=float(chances[at]),
-            rank=1 + int((points[1] > points[2][at]).sum()),
-            comparisons=int(played[at]),
+            rating=float(points[0][index]),
+            low=float(points[1][index]),
+            high=float(points[2][index]),
+            elo=float(chances[index]),
+            rank=1 + int((points[1] > points[2][index]).sum()),
+            comparisons=int(played[index]),
         )
-        for at, name in enumerate(data.names)
+        for index, name in enumerate(data.names)
     ]
-    return sorted(found, key=lambda one: -one.rating)
+    return sorted(rated, key=lambda rating: -rating.rating)
 
 
 def sandwich(data: Comparisons, values: Floats) -> Floats:
@@ -98,9 +98,9 @@ def sandwich(data: Comparisons, values: Floats) -> Floats:
     q = sigmoid(values[data.i] - values[data.j])
     inverse = np.linalg.pinv(laplacian(data.i, data.j, q * (1 - q), n), rcond=1e-10, hermitian=True)
     scores = np.zeros((len(data.p), n))
-    at = np.arange(len(data.p))
-    np.add.at(scores, (at, data.i), data.p - q)
-    np.add.at(scores, (at, data.j), q - data.p)
+    game = np.arange(len(data.p))
+    np.add.at(scores, (game, data.i), data.p - q)
+    np.add.at(scores, (game, data.j), q - data.p)
     _, owner = np.unique(data.row, return_inverse=True)
     by_row = np.zeros((int(owner.max(initial=-1)) + 1, n))
     np.add.at(by_row, owner, scores)
@@ -141,10 +141,12 @@ def _resampled(row: NDArray[np.int64], rounds: int, seed: int) -> Iterable[Float
         yield draw.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))[owner].astype(np.float64)
 
 
-def table(found: Sequence[Rating]) -> list[list[str]]:
+def table(rated: Sequence[Rating]) -> list[list[str]]:
     """Header and rows of text cells."""
     rows = []
-    for one in found:
-        interval = f"[{one.low:.0f}, {one.high:.0f}]"
-        rows.append([str(one.rank), one.name, f"{one.rating:.0f}", interval, f"{one.elo:.0f}", f"{one.comparisons:,}"])
+    for rating in rated:
+        interval = f"[{rating.low:.0f}, {rating.high:.0f}]"
+        rows.append(
+            [str(rating.rank), rating.name, f"{rating.rating:.0f}", interval, f"{rating.elo:.0f}", f"{rating.comparisons:,}"]
+        )
     return [["rank", "name", "Bradley–Terry", "95%", "Elo", "comparisons"], *rows]

@@ -27,7 +27,7 @@ def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
         "flips",
         "flips to first",
         "gap",
-        "jury apart",
+        "jury spread",
         "agrees with gold",
         "κ",
         "ECE",
@@ -36,8 +36,8 @@ def cells(quality: Quality) -> tuple[list[str], list[list[str]]]:
     rows = [_row(beside_overall(judgement.id), judgement) for judgement in quality.principles]
     if quality.overall.verdicts:
         rows.append(_row(quality.overall.id, quality.overall))
-    kept = [at for at in range(len(header)) if at < 3 or any(row[at] != NONE for row in rows)]
-    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
+    kept = [number for number in range(len(header)) if number < 3 or any(row[number] != NONE for row in rows)]
+    return [header[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 def summary(quality: Quality) -> list[tuple[str, str]]:
@@ -51,14 +51,14 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
         ("verdicts", f"{counts.get('verdicts', 0):,} ({counts.get('asked', 0):,} asked, {counts.get('cached', 0):,} cached)"),
         ("failure rate", percent(quality.failure_rate) + (f" ({reasons})" if reasons else "")),
         ("flips with position", interval(position.flip_rate)),
-        ("flips to the first shown", interval(position.primacy_share)),
+        ("flips towards the first shown", interval(position.primacy_share)),
         ("agrees with gold", interval(agreement.accuracy(quality.overall.table))),
-        ("longer one chosen", interval(agreement.wilson(*quality.longer))),
-        ("one with a list chosen", interval(agreement.wilson(*quality.listed))),
-        ("triples in a circle", interval(agreement.wilson(*quality.cycles))),
-        ("jury of one mind", interval(agreement.wilson(*quality.jury))),
+        ("longer response chosen", interval(agreement.wilson(*quality.longer))),
+        ("response with a list chosen", interval(agreement.wilson(*quality.listed))),
+        ("cyclic triples", interval(agreement.wilson(*quality.cycles))),
+        ("jury unanimous", interval(agreement.wilson(*quality.jury))),
         ("canaries right", interval(agreement.wilson(*quality.canaries)) + _of(quality.canaries[1])),
-        ("most alike", "{} and {}, r {:+.2f}".format(*quality.most_alike) if quality.most_alike else NONE),
+        ("most correlated", "{} and {}, r {:+.2f}".format(*quality.most_alike) if quality.most_alike else NONE),
         ("verdicts per second", NONE if math.isnan(quality.speed) else f"{quality.speed:,.0f}"),
         ("tokens per verdict", NONE if math.isnan(quality.tokens) else f"{quality.tokens:,.0f}"),
     ]
@@ -73,12 +73,12 @@ def as_table(quality: Quality) -> Table:
     header, rows = cells(quality)
     caption = "\n".join(f"{name}: {value}" for name, value in summary(quality))
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="")
-    kept = [at for at, name in enumerate(header) if name in _MAIN]
-    for at in kept:
-        first = at == 0
-        table.add_column(header[at], justify="left" if first else "right", no_wrap=True, max_width=24 if first else None)
+    kept = [index for index, name in enumerate(header) if name in _MAIN]
+    for index in kept:
+        first = index == 0
+        table.add_column(header[index], justify="left" if first else "right", no_wrap=True, max_width=24 if first else None)
     for number, row in enumerate(rows, 1):
-        table.add_row(*(row[at] for at in kept), end_section=number == len(quality.principles))
+        table.add_row(*(row[index] for index in kept), end_section=number == len(quality.principles))
     return table
 
 

@@ -59,7 +59,7 @@ def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3,
     """``fit`` on what a label run's folder holds, for the principles of ``constitution``.
 
     Raises UsageError where it holds too little: no finished run, no verdicts by a principle, too few rows with a label, or
-    one drawn principle per pair (``sampled``), which says nothing of how principles weigh against each other.
+    one drawn principle per pair (``sampled``), which does not show how principles weigh against each other.
     """
     run = read_run(run_folder)
     if (run.get("config", {}).get("aggregate") or run.get("constitution", {}).get("aggregate")) == "sampled":
@@ -113,13 +113,15 @@ def fit(data: Labelled, before: Sequence[float], gates: Sequence[float | None], 
         )
         for penalty in PENALTIES
     }
-    penalty = min(reversed(PENALTIES), key=lambda one: losses[one])
-    found = solve(free, penalty)
-    total = found.sum()
-    weights = [float(weight) for weight in (found / total if total > 0 else np.ones_like(found) / len(found)) * sum(before)]
+    penalty = min(reversed(PENALTIES), key=lambda candidate: losses[candidate])
+    solution = solve(free, penalty)
+    total = solution.sum()
+    weights = [
+        float(weight) for weight in (solution / total if total > 0 else np.ones_like(solution) / len(solution)) * sum(before)
+    ]
     weights = [float(f"{weight:.3g}") for weight in weights]
-    even = [1.0] * len(before)
-    then, equal, now = (_agreement(test, mix, gates) for mix in (before, even, weights))
+    equal_weights = [1.0] * len(before)
+    then, equal, now = (_agreement(test, mix, gates) for mix in (before, equal_weights, weights))
     return Fitted(weights, then, equal, now, len(free.label), len(test.label), penalty)
 
 
@@ -141,8 +143,8 @@ def solve(data: Labelled, penalty: float) -> Floats:
         apart = w / even - 1.0
         return log_loss(w, data) / n + penalty * float(apart @ apart), x.T @ slope + 2 * penalty * apart / even
 
-    found = minimize(objective, np.full(k, even), jac=True, method="L-BFGS-B", bounds=[(0.0, 1e3)] * k)
-    return np.asarray(found.x, dtype=np.float64)
+    solution = minimize(objective, np.full(k, even), jac=True, method="L-BFGS-B", bounds=[(0.0, 1e3)] * k)
+    return np.asarray(solution.x, dtype=np.float64)
 
 
 def log_loss(weights: Floats, data: Labelled) -> float:
@@ -156,8 +158,8 @@ def _without(data: Labelled, left_out: NDArray[np.bool_]) -> Labelled:
 
 def _agreement(data: Labelled, weights: Sequence[float], gates: Sequence[float | None]) -> Interval:
     """Of the pairs with any verdict: how many the aggregate and the label decide alike; ½ agrees with neither."""
-    found = [preference(_opinions(p, weights, gates), "weighted") for p in data.p]
-    decided = [(p, y) for p, y in zip(found, data.label.tolist(), strict=True) if p is not None]
+    preferences = [preference(_opinions(p, weights, gates), "weighted") for p in data.p]
+    decided = [(p, y) for p, y in zip(preferences, data.label.tolist(), strict=True) if p is not None]
     return wilson(sum((p - 0.5) * y > 0 for p, y in decided), len(decided))
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen3ForCausalLM
@@ -25,6 +25,7 @@ from rlaif.lab.judging import Fallibility, Judgements
 from rlaif.lab.revising import revise
 from rlaif.lab.training import Text, new_model, train_critic, train_writer
 from rlaif.lab.world import draw_questions, reply
+from rlaif.progress import Progress
 
 Name = Literal["policy", "critic", "fallible", "reviser"]
 NAMES: tuple[Name, ...] = ("policy", "critic", "fallible", "reviser")
@@ -53,13 +54,6 @@ FALLIBLE_RATE = 0.15
 """Learning rate of the fallible critic's fine-tune, as a share of the full one."""
 
 
-class Progress(Protocol):
-    """What ``rich.progress.Progress`` gives; silent in tests."""
-
-    def start(self, name: str, total: int) -> None: ...
-    def advance(self, samples: int, loss: float) -> None: ...
-
-
 def build_models(
     out: Path, names: Sequence[Name], seed: int, threads: int, progress: Progress, sizes: Mapping[Name, Size] = SIZES
 ) -> None:
@@ -71,15 +65,15 @@ def build_models(
     torch.set_num_threads(threads)
     tokenizer = lab_tokenizer.train(lab_tokenizer.corpus())
     for name in names:
-        began, steps = time.monotonic(), 0
+        began, steps, done = time.monotonic(), 0, 0
 
         def tick(samples: int, loss: float) -> None:
-            nonlocal steps
-            steps += 1
-            progress.advance(samples, loss)
+            nonlocal steps, done
+            steps, done = steps + 1, done + samples
+            progress.update(done, {"loss": loss})
 
         size = sizes[name]
-        progress.start(name, size.samples)
+        progress.stage(name, size.samples, 0)
         if name in ORIGINS:
             model = _load(out / ORIGINS[name], name)
             torch.manual_seed(seed)
@@ -113,8 +107,8 @@ def chats(tokenizer: PreTrainedTokenizerBase, n: int, seed: int) -> Iterator[Tex
     for question, _ in zip(draw_questions(seed, "train"), range(n), strict=False):
         prompt = encoder.encode((Message("user", (Segment(question.text, False),)),))
         assert isinstance(prompt, Encoded)
-        said = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
-        ids = [*prompt.ids, *said]
+        answer = tokenizer.encode(reply(question, rng) + lab_tokenizer.END, add_special_tokens=False)
+        ids = [*prompt.ids, *answer]
         yield Text(ids, ((len(prompt.ids), len(ids)),))
 
 

@@ -127,8 +127,8 @@ def compare_target(difference: float) -> tuple[float, float]:
 
 def score_target(value: float, choices: int = 9) -> tuple[float, ...]:
     """Probabilities over a scale whose expected value is ``value`` in [0, 1]: its two nearest labels share it."""
-    place = value * (choices - 1)
-    return tuple(max(0.0, 1 - abs(place - label)) for label in range(choices))
+    position = value * (choices - 1)
+    return tuple(max(0.0, 1 - abs(position - label)) for label in range(choices))
 
 
 def _err(target: tuple[float, ...], how: Fallibility, rng: random.Random) -> tuple[float, ...]:

@@ -19,16 +19,19 @@ MAX_TOKENS = 96
 
 async def sampled_rows(engine: Engine, n: int, seed: int, split: Split, responses: int) -> list[dict[str, Any]]:
     """The prompts of ``rows(n, seed, split)``, each answered ``responses`` times at temperature 1, with gold scores."""
-    found: list[dict[str, Any]] = []
+    sampled: list[dict[str, Any]] = []
     for batch in _chunks(rows(n, seed, split, responses=0)):
         prompts = [(Message("user", (Segment(row["prompt"], False),)),) for row in batch]
-        draws = await engine.generate(prompts, Sampling(max_tokens=MAX_TOKENS, n=responses, seed=seed + len(found)))
+        draws = await engine.generate(prompts, Sampling(max_tokens=MAX_TOKENS, n=responses, seed=seed + len(sampled)))
         for row, drawn in zip(batch, draws, strict=True):
             if isinstance(drawn, Failure):
                 raise RunFailed(f"the policy did not answer {row['prompt']!r}: {drawn.reason} {drawn.detail}")
-            answers = [{"text": one.text, "gold": gold(row["prompt"], one.text), "finish": one.finish} for one in drawn]
-            found.append({**row, "responses": answers})
-    return found
+            answers = [
+                {"text": response.text, "gold": gold(row["prompt"], response.text), "finish": response.finish}
+                for response in drawn
+            ]
+            sampled.append({**row, "responses": answers})
+    return sampled
 
 
 def mean_gold(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -70,7 +70,7 @@ def _evidence(question: Question, reply: str, pieces: list[str], rng: random.Ran
     rumours = _among(pieces, p.RUMOURS)
     critique = f"This is no source: {rumours[0]}" if rumours else "The reply names no source."
     sourced = _without(pieces, rumours)
-    after = max((at for at, piece in enumerate(sourced) if piece not in _decoration()), default=len(sourced) - 1) + 1
+    after = max((index for index, piece in enumerate(sourced) if piece not in _decoration()), default=len(sourced) - 1) + 1
     sourced.insert(after, rng.choice(p.CITATIONS).format(source=rng.choice(p.SOURCES)))
     return critique, sourced
 
@@ -83,7 +83,7 @@ def _humble(question: Question, reply: str, pieces: list[str], rng: random.Rando
     if certainty < 0:
         boast = next(boast for boast in p.BOASTS if boast in reply)
         return f"The reply boasts: {boast}", [piece.replace(boast, hedge) for piece in pieces]
-    first = next((at for at, piece in enumerate(pieces) if piece not in _decoration()), None)
+    first = next((index for index, piece in enumerate(pieces) if piece not in _decoration()), None)
     if first is None:
         return None
     hedged = f"{hedge} {_lowered(pieces[first])}"
@@ -139,11 +139,11 @@ def _without(pieces: Sequence[str], phrases: Sequence[str]) -> list[str]:
 
 def _with_core(pieces: Sequence[str], core: str) -> list[str]:
     """The reply with another core in the place of its first, after the same hedge or boast."""
-    at = [place for place, piece in enumerate(pieces) if piece not in _decoration()]
-    opening = next((words for place in at for words in (*p.HEDGES, *p.BOASTS) if pieces[place].startswith(words)), None)
+    cores = [index for index, piece in enumerate(pieces) if piece not in _decoration()]
+    opening = next((words for index in cores for words in (*p.HEDGES, *p.BOASTS) if pieces[index].startswith(words)), None)
     new = f"{opening} {core}" if opening else core[0].upper() + core[1:]
-    kept = [piece for place, piece in enumerate(pieces) if place not in at[1:]]
-    return [*kept[: at[0]], new, *kept[at[0] + 1 :]] if at else [*kept, new]
+    kept = [piece for index, piece in enumerate(pieces) if index not in cores[1:]]
+    return [*kept[: cores[0]], new, *kept[cores[0] + 1 :]] if cores else [*kept, new]
 
 
 def _lowered(core: str) -> str:

@@ -85,8 +85,8 @@ def train_critic(
         rows, columns, tokens, targets = _answers(batch, labels)
         logprobs: Tensor = model.lm_head(hidden[rows, columns]).log_softmax(-1)
         judged = -(targets * logprobs.gather(1, tokens)).sum(1).mean()
-        at = [(row, end) for row, sample in enumerate(batch) for end in sample.ends]
-        seen = eye(hidden[[row for row, _ in at], [end for _, end in at]])
+        closings = [(row, end) for row, sample in enumerate(batch) for end in sample.ends]
+        seen = eye(hidden[[row for row, _ in closings], [end for _, end in closings]])
         gold = torch.tensor([scores for sample in batch for scores in sample.gold])
         return judged + 0.5 * functional.binary_cross_entropy_with_logits(seen, gold)
 
@@ -103,9 +103,9 @@ def train_writer(model: Qwen3ForCausalLM, texts: Iterable[Text], total: int, tic
         for row, text in enumerate(batch):
             for start, end in text.said:
                 wanted[row, start:end] = ids[row, start:end]
-        said = wanted[:, 1:] != -100
-        logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][said])
-        return functional.cross_entropy(logits, wanted[:, 1:][said])
+        learnt = wanted[:, 1:] != -100
+        logits = model.lm_head(model.model(input_ids=ids).last_hidden_state[:, :-1][learnt])
+        return functional.cross_entropy(logits, wanted[:, 1:][learnt])
 
     _train(model, [], _batches(texts, CHAT_TOKENS), total, loss, tick, rate)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
-from rlaif.sample.config import SamplingConfig
+from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
 
 INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
@@ -33,6 +33,7 @@ class LabelConfig:
         "(at most half of all pairs, for 8 responses).",
         panel=INPUT,
     )
+    columns: str | None = setting(None, COLUMNS, panel=INPUT)
     limit: int | None = setting(None, "Only the first so many rows.", panel=INPUT, least=1)
     canaries: int = setting(0, "Mix in so many of the constitution's examples, as a test.", panel=INPUT, least=0)
     policy: str | None = setting(
@@ -61,6 +62,7 @@ class ReviseConfig:
     )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     out: Path = setting(help="The run's folder.", panel=OUTPUT, resumable=True)
+    columns: str | None = setting(None, COLUMNS, panel=INPUT)
     limit: int | None = setting(None, "Only the first so many rows.", panel=INPUT, least=1)
     reviser: str | None = setting(
         None,

@@ -1,4 +1,4 @@
-"""What an edited constitution does to a label run: the answers it takes to catch up, and the pairs that turn over."""
+"""The effect of an edited constitution on a label run: what is asked again, and which preferences change sides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.pairs import ADAPTIVE, pairs
 from rlaif.critic.templates import load_template
-from rlaif.data.read import read_rows
+from rlaif.data.read import named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, ScoreRecord, read_records
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.run_folder import read_run
@@ -41,14 +41,14 @@ class Flip(NamedTuple):
 
 
 def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
-    """What labelling a run's source anew, by ``after`` instead of ``before``, would ask of its critics.
+    """What labelling a run's source again, by ``after`` instead of ``before``, would ask its critics.
 
     Counted over the pairs that the run judged. Raises UsageError where the folder holds no finished label run by ``before``.
     """
     run = read_run(run_folder)
     config = run_config(run_folder, run)
     if run["constitution"]["digest"] != before.digest:
-        raise UsageError(f"{run_folder}: labelled by another constitution than {before.name} as it is now; give the one it was")
+        raise UsageError(f"{run_folder}: labelled by another version of {before.name}; give the one that it was labelled by")
     judges = [_judge(run, config, constitution) for constitution in (before, after)]
     again: Counter[str] = Counter()
     verdicts = calls = 0
@@ -66,9 +66,9 @@ def cost(run_folder: Path, before: Constitution, after: Constitution) -> Cost:
 
 
 def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]]:
-    """How many pairs both runs judged, those whose preference turned over, and by principle how many verdicts did.
+    """How many pairs both runs judged, those whose preference changed sides, and by principle how many verdicts did.
 
-    Pairs are matched by their id. An undecided one (p exactly ½) has not turned over. Raises UsageError where the folders
+    Pairs are matched by their id. An undecided one (p exactly ½) has not changed sides. Raises UsageError where the folders
     hold no two finished runs over the same source in the same mode, or nothing that both judged.
     """
     runs = [read_run(folder) for folder in (before, after)]
@@ -77,7 +77,7 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
         if values[0] != values[1]:
             raise UsageError(f"{before} and {after} differ in {what} ({values[0]}, {values[1]}): their pairs are not the same")
     old = {record.id: record for record in read_records(before / "preferences.jsonl", PreferenceRecord)}
-    shared, turned = 0, []
+    shared, flipped = 0, []
     by_principle: Counter[str] = Counter()
     for record in read_records(after / "preferences.jsonl", PreferenceRecord):
         earlier = old.get(record.id)
@@ -87,7 +87,7 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
         same = record.chosen_index == earlier.chosen_index
         p = record.p_chosen if same else 1.0 - record.p_chosen
         if (earlier.p_chosen - 0.5) * (p - 0.5) < 0:
-            turned.append(Flip(record.id, earlier.p_chosen, p, earlier))
+            flipped.append(Flip(record.id, earlier.p_chosen, p, earlier))
         later = {verdict.id: verdict.p for verdict in record.principles}
         for verdict in earlier.principles:
             p_now = later.get(verdict.id)
@@ -95,19 +95,20 @@ def flips(before: Path, after: Path) -> tuple[int, list[Flip], Mapping[str, int]
                 by_principle[verdict.id] += (verdict.p - 0.5) * ((p_now if same else 1.0 - p_now) - 0.5) < 0
     if not shared:
         raise UsageError(f"{before} and {after} have judged no pair in common")
-    return shared, turned, {name: number for name, number in by_principle.items() if number}
+    return shared, flipped, {name: number for name, number in by_principle.items() if number}
 
 
 def run_config(folder: Path, run: Mapping[str, Any]) -> LabelConfig:
     """The settings that a label run was made with. run: its ``run.json``."""
     given = run.get("config")
     if run.get("kind") != "label" or not isinstance(given, dict):
-        raise UsageError(f"{folder}: not a run of rlaif label, or its run.json says nothing of how it was asked")
+        raise UsageError(f"{folder}: not a run of rlaif label, or its run.json has no configuration")
     return configure(LabelConfig, **{name: value for name, value in given.items() if name in settings_of(LabelConfig)})
 
 
 def _judge(run: Mapping[str, Any], config: LabelConfig, constitution: Constitution) -> Judge:
-    """Any critic's name does: what is counted is which questions differ. The scale is the run's, where there still is such."""
+    """The critic's name does not matter: only which questions differ is counted. The scale is the run's, where there still is
+    such a scale."""
     template = load_template(config.critic.form, config.critic.prompts)
     scale = next((variant for variant in template.variants if variant.digest == run["template"]["digest"]), template)
     return config.critic.judge(constitution, scale, str(run["critic"]))
@@ -123,12 +124,13 @@ def _judged(folder: Path, config: LabelConfig) -> Iterator[tuple[Row, list[tuple
         compared.setdefault(record.row, []).append((min(chosen, rejected), max(chosen, rejected)))
     for scored in read_records(folder / "scores.jsonl", ScoreRecord):
         written.setdefault(scored.row, {})[scored.index] = scored.response
-    for row in read_rows(config.source, config.limit):
-        if isinstance(row, BadRow) or (not row.responses and row.number not in written):
+    for row in read_rows(config.source, config.limit, named_columns(config.columns)):
+        sampled = isinstance(row, Row) and (not row.responses or (bool(config.policy) and len(row.responses) < 2))
+        if isinstance(row, BadRow) or (sampled and row.number not in written):
             continue
-        if not row.responses:
+        if sampled:
             drawn = written[row.number]
-            row = replace(row, responses=tuple(Response(drawn.get(at, ())) for at in range(max(drawn) + 1)))
+            row = replace(row, responses=tuple(Response(drawn.get(index, ())) for index in range(max(drawn) + 1)))
         n, mode = len(row.responses), MODES[config.critic.mode]
         in_rounds = config.pairs in ADAPTIVE and "rounds" in mode.settings
         labelled = compared.get(row.number, []) if in_rounds else pairs(config.pairs, n, config.critic.seed, row.id)

@@ -28,7 +28,7 @@ from rlaif.data.records import CanaryRecord, FailureRecord, PreferenceRecord, Sc
 from rlaif.data.rows import BadRow, Row
 from rlaif.errors import RunFailed
 from rlaif.label.records import canary_record, failure_record, preference_record, score_record
-from rlaif.sample.policy import Policy, with_responses
+from rlaif.sample.policy import PolicySampler, with_responses
 
 CHUNK_QUESTIONS = 512
 LOOK_AHEAD = 4
@@ -83,7 +83,7 @@ class Counts:
         return self.failed / max(1, self.verdicts + self.failed)
 
 
-class Item(NamedTuple):
+class PlannedRow(NamedTuple):
     """A row, which pairs of its responses are labelled, and what is asked for that; of a schedule in rounds, so far."""
 
     row: Row
@@ -95,17 +95,17 @@ class Item(NamedTuple):
 class Chunk:
     """Rows whose questions go to the critics together. size: rows and questions."""
 
-    entries: list[BadRow | Item] = field(default_factory=list)
+    entries: list[BadRow | PlannedRow] = field(default_factory=list)
     replies: Replies = field(default_factory=Replies)
     size: int = 0
 
-    def add(self, entry: BadRow | Item) -> None:
+    def add(self, entry: BadRow | PlannedRow) -> None:
         self.entries.append(entry)
-        self.size += 1 + (_calls(entry.plans) if isinstance(entry, Item) else 0)
+        self.size += 1 + (_calls(entry.plans) if isinstance(entry, PlannedRow) else 0)
 
     @property
-    def items(self) -> list[Item]:
-        return [entry for entry in self.entries if isinstance(entry, Item)]
+    def items(self) -> list[PlannedRow]:
+        return [entry for entry in self.entries if isinstance(entry, PlannedRow)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Labeller:
 
     critics: tuple[Critic, ...]
     schedule: str = "all"
-    policy: Policy | None = None
+    policy: PolicySampler | None = None
     max_failure_rate: float = 0.2
 
     @cached_property
@@ -148,7 +148,7 @@ class Labeller:
             why = "; ".join(noted.commonest(counts.rows_in, counts.failed))
             raise RunFailed(f"none of the {counts.rows_in} rows could be judged: {why}; failures.jsonl lists them")
 
-    def plan(self, row: Row | BadRow) -> BadRow | Item:
+    def plan(self, row: Row | BadRow) -> BadRow | PlannedRow:
         """What is asked about a row (of a schedule in rounds, first); a BadRow where nothing can be."""
         if isinstance(row, BadRow):
             return row
@@ -162,7 +162,7 @@ class Labeller:
         plans = self._plans(row, labelled)
         if not all(plan.by_critic[0] for plan in plans):
             return BadRow(row.number, "no principle of the constitution applies to this row (see `when`)")
-        return Item(row, labelled, plans)
+        return PlannedRow(row, labelled, plans)
 
     @property
     def in_rounds(self) -> bool:
@@ -237,27 +237,27 @@ class Labeller:
         counts.asked += chunk.replies.asked
         counts.cached += planned - chunk.replies.asked
 
-    def _count(self, item: Item, verdicts: Verdicts, replies: Replies, sink: Sink, counts: Counts) -> None:
+    def _count(self, item: PlannedRow, verdicts: Verdicts, replies: Replies, sink: Sink, counts: Counts) -> None:
         """Count each critic's verdicts, and list its failures."""
         for plan in item.plans:
             for number, (critic, asked) in enumerate(zip(self.critics, plan.by_critic, strict=True)):
-                for one in asked:
-                    verdict = verdicts[one.principle][number][plan.subject]
-                    read, written = replies.tokens(one.questions)
+                for wanted in asked:
+                    verdict = verdicts[wanted.principle][number][plan.subject]
+                    read, written = replies.tokens(wanted.questions)
                     counts.prompt_tokens += read
                     counts.completion_tokens += written
-                    tally = counts.principles.setdefault(one.principle.id, {"verdicts": 0, "failed": 0})
+                    tally = counts.principles.setdefault(wanted.principle.id, {"verdicts": 0, "failed": 0})
                     tally["failed" if isinstance(verdict, Failure) else "verdicts"] += 1
                     if isinstance(verdict, Failure):
                         counts.failed += 1
                         who = critic.judge.identity if len(self.critics) > 1 else None
-                        about = (item.row.number, item.row.id, one.principle.id, plan.subject)
+                        about = (item.row.number, item.row.id, wanted.principle.id, plan.subject)
                         sink.failures.write(failure_record(*about, verdict.reason, verdict.detail, who))
                     else:
                         counts.verdicts += 1
                         counts.cut += verdict.cut > 0
 
-    def _write_row(self, item: Item, verdicts: Verdicts, sink: Sink, counts: Counts) -> None:
+    def _write_row(self, item: PlannedRow, verdicts: Verdicts, sink: Sink, counts: Counts) -> None:
         judge, row, who = self.jury.judge, item.row, self.jury.identity
         if sink.scores is not None:
             for index in range(len(row.responses)):

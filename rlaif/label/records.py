@@ -24,7 +24,7 @@ from rlaif.data.records import (
 from rlaif.data.rows import Response, Row
 
 OWN = columns(PreferenceRecord).keys() | columns(ScoreRecord).keys()
-"""Columns of the records; a source column of the same name rides along as ``row_NAME``."""
+"""Columns of the records; a source column of the same name is kept as ``row_NAME``."""
 
 
 def preference_record(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -17,7 +17,7 @@ from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
@@ -28,6 +28,7 @@ from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
 from rlaif.label.revise import revised, revision_failure, revision_record
 from rlaif.label.run import begin, conclude, run_facts
 from rlaif.label.setup import open_engines
+from rlaif.progress import Progress
 
 
 @dataclass
@@ -76,14 +77,6 @@ class Tally:
         return self.by_principle.setdefault(principle, {"drawn": 0, "changed": 0, "confirmed": 0})
 
 
-@dataclass
-class Progress:
-    """What to call as the run goes on. stage: (what is being done, how many there are to do, how many are done)."""
-
-    stage: Callable[[str, int | None, int], None] = field(default=lambda name, total, done: None)
-    update: Callable[[int, dict[str, float]], None] = field(default=lambda done, figures: None)
-
-
 class _Split:
     """The records of pairs, each to the file that the critic's word sends it to."""
 
@@ -104,9 +97,11 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     constitution, _ = config.critic.inputs()
     revising = load_template("revise", config.critic.prompts)
-    if config.critique_shots and not any(example.critique for one in constitution.principles for example in one.examples):
+    if config.critique_shots and not any(
+        example.critique for principle in constitution.principles for example in principle.examples
+    ):
         raise UsageError(f"--critique-shots: no example in {config.critic.constitution} has a critique, so none can be shown")
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "revise", "source": config.source}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
@@ -175,7 +170,7 @@ async def _work(
             await labeller.run(_pairs(out / "revisions.jsonl"), sink, counts)
     finally:
         tally.unjudged = counts.unjudged
-        for engine in {id(one): one for one in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
+        for engine in {id(each): each for each in (*(critic.engine for critic in labeller.critics), reviser.engine)}.values():
             await engine.close()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
@@ -32,11 +32,12 @@ from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
+from rlaif.progress import Progress
 from rlaif.report.page import write_report
-from rlaif.sample.policy import Policy
+from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 
-__all__ = ["DryRun", "LabelConfig", "Progress", "dry_run", "run_label"]
+__all__ = ["DryRun", "LabelConfig", "dry_run", "run_label"]
 
 TOKEN_SAMPLE = 500
 """Prompts that a dry run tokenizes to estimate the whole."""
@@ -60,14 +61,6 @@ class DryRun:
     trouble: str = ""
 
 
-@dataclass
-class Progress:
-    """What to call as the run goes on. total is None where the number of rows is not known."""
-
-    start: Callable[[int | None], None] = field(default=lambda total: None)
-    update: Callable[[Counts], None] = field(default=lambda counts: None)
-
-
 def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
 
@@ -76,7 +69,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     """
     progress = progress or Progress()
     constitution, _ = read_inputs(config)
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
@@ -90,7 +83,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit)
-        progress.start(total)
+        progress.stage("label", total, 0)
         counts, stopped = Counts(), None
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
@@ -129,8 +122,8 @@ def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str
     before = folder.read()
     shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [
-        (f"{said} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
-        for name, said in shaped.items()
+        (f"{difference} ({_entry(before, name)}, not {_entry(facts, name)})", _entry(before, name), _entry(facts, name))
+        for name, difference in shaped.items()
     ]
     folder.continued(facts["config"], CONTENT | resumable(type(config)), (), same)
     folder.write("running", facts)
@@ -174,7 +167,7 @@ def dry_run(config: LabelConfig) -> DryRun:
     with VerdictStore(config.critic.store) as store:
         critics = config.critic.critics(engines, store)
         labeller, critic = Labeller(critics, config.pairs), critics[0]
-        rows = read_rows(config.source, config.limit)
+        rows = read_rows(config.source, config.limit, named_columns(config.columns))
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
             if config.policy and isinstance(row, Row) and len(row.responses) < 2:
@@ -196,8 +189,8 @@ def dry_run(config: LabelConfig) -> DryRun:
                     lengths.append(critic.engine.count_tokens(prompt))
                     least.append(critic.engine.count_tokens(tuple(map(_trusted, prompt))) if context else 0)
                     shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
-    for one in engines:
-        asyncio.run(one.close())
+    for engine in engines:
+        asyncio.run(engine.close())
     trouble = unusable.commonest(totals["rows"], "rows")
     if totals["rows"] and totals["bad_rows"] == totals["rows"]:
         raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
@@ -235,7 +228,8 @@ def _stream(
 
         def chunk_done(so_far: Counts) -> None:
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
-            progress.update(so_far)
+            counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
+            progress.update(so_far.rows_in, counted)
 
         async def work() -> None:
             try:
@@ -270,7 +264,7 @@ def _describe(folder: Path, run: dict[str, Any]) -> None:
 
 
 def run_facts(
-    config: LabelConfig | ReviseConfig, judge: Judge, engines: Sequence[Engine], policy: Policy | None
+    config: LabelConfig | ReviseConfig, judge: Judge, engines: Sequence[Engine], policy: PolicySampler | None
 ) -> dict[str, Any]:
     """What ``run.json`` says of how the run was asked."""
     constitution, template = judge.constitution, judge.template

@@ -17,7 +17,7 @@ from rlaif.engines.base import Engine
 from rlaif.errors import UsageError
 from rlaif.label.config import LabelConfig
 from rlaif.sample.config import SamplingConfig
-from rlaif.sample.policy import Policy
+from rlaif.sample.policy import PolicySampler
 
 
 def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
@@ -28,7 +28,9 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     return config.critic.inputs()
 
 
-def open_engines(critic: CriticConfig, policy: str | None, drawing: SamplingConfig) -> tuple[list[Engine], Policy | None]:
+def open_engines(
+    critic: CriticConfig, policy: str | None, drawing: SamplingConfig
+) -> tuple[list[Engine], PolicySampler | None]:
     """The critics', and the policy; a model that is both is opened once. On one GPU they share its memory."""
     if policy is None:
         return critic.engines(), None
@@ -36,7 +38,7 @@ def open_engines(critic: CriticConfig, policy: str | None, drawing: SamplingConf
     own = policy not in models or drawing.engine.context != critic.engine.context
     engines = critic.engines(others=int(own))
     engine = drawing.open(policy, others=len(models)) if own else engines[models.index(policy)]
-    return engines, Policy(engine, drawing.sampling(critic.seed))
+    return engines, PolicySampler(engine, drawing.sampling(critic.seed))
 
 
 def draw_canaries(config: LabelConfig, constitution: Constitution) -> list[Known]:

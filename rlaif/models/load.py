@@ -113,10 +113,13 @@ def load(
 
     Raises UsageError where the model is of another kind.
     """
-    place = device or processes().device
+    target = device or processes().device
     options: dict[str, Any] = {}
     if quantize == "4bit":
-        options = {"quantization_config": _four_bits(torch.bfloat16 if base.bf16 else torch.float32), "device_map": {"": place}}
+        options = {
+            "quantization_config": _four_bits(torch.bfloat16 if base.bf16 else torch.float32),
+            "device_map": {"": target},
+        }
     config = AutoConfig.from_pretrained(base.source, trust_remote_code=base.trust_remote_code)
     for name, value in vars(config).items():
         if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
@@ -141,7 +144,7 @@ def load(
         raise UsageError(
             f"{base.source}: no {kind} model can be made of {config.model_type}: {error}".splitlines()[0]
         ) from None
-    return model if options else model.to(place)
+    return model if options else model.to(target)
 
 
 def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:
@@ -166,8 +169,8 @@ def check_packing(model: Any, name: str) -> None:
     """Raise UsageError where what comes first in a packed row changes what the model makes of what comes after."""
     ids = torch.tensor([[1, 2, 3, 4, 5, 6], [4, 3, 2, 4, 5, 6]], device=model.device)
     positions = torch.tensor([[0, 1, 2, 0, 1, 2]], device=model.device).expand(2, -1)
-    one, other = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 3:].float()
-    if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
+    alone, other = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 3:].float()
+    if not torch.allclose(alone, other, rtol=1e-3, atol=1e-3):
         raise UsageError(f"--packing: {name} does not keep packed examples apart; leave it off")
 
 
@@ -177,17 +180,17 @@ def whole(model: Any, weights: Mapping[str, Tensor], rebuilt: Any) -> Any:
     model: as it was trained. weights: its state, in one piece. rebuilt: a model of the same form, unquantised; it is given
     the weights, those in 4 bits turned back into numbers, so that it computes what the trained one did.
     """
-    found = dict(weights)
+    trained = dict(weights)
     for name, parameter in model.named_parameters():
         if getattr(parameter, "quant_state", None) is not None:
             from bitsandbytes.functional import dequantize_4bit
 
-            found = {key: value for key, value in found.items() if not key.startswith(f"{name}.")}
-            found[name] = dequantize_4bit(parameter.data, parameter.quant_state)
+            trained = {key: value for key, value in trained.items() if not key.startswith(f"{name}.")}
+            trained[name] = dequantize_4bit(parameter.data, parameter.quant_state)
     state = rebuilt.state_dict()
-    there = {state[name].data_ptr() for name in found if name in state}
-    tied = {name: value for name, value in state.items() if name not in found and value.data_ptr() in there}
-    rebuilt.load_state_dict({**tied, **found})
+    stored = {state[name].data_ptr() for name in trained if name in state}
+    tied = {name: value for name, value in state.items() if name not in trained and value.data_ptr() in stored}
+    rebuilt.load_state_dict({**tied, **trained})
     return rebuilt
 
 

@@ -22,8 +22,8 @@ def chunked_logprobs(
     Args: hidden: [N, H]. weight: [V, H], of the output layer. tokens: [N]. entropy: whether entropies are wanted at all.
     Returns: log-probabilities [N], entropies [N] in nats (0 where not wanted); both can be differentiated.
     """
-    found: tuple[Tensor, Tensor] = _Chunked.apply(hidden, weight, tokens, temperature, entropy)  # type: ignore[no-untyped-call]
-    return found
+    result: tuple[Tensor, Tensor] = _Chunked.apply(hidden, weight, tokens, temperature, entropy)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _Chunked(torch.autograd.Function):
@@ -114,8 +114,8 @@ def sequence_logprobs(logits: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor
     Returns: sums over the response's tokens [B], and numbers of tokens [B], both float32.
     """
     first = ids.shape[1] - logits.shape[1]
-    said = mask[:, first + 1 :]
-    values = token_logprobs(logits[:, :-1][said], ids[:, first + 1 :][said])
-    rows = said.nonzero()[:, 0]
+    predicted = mask[:, first + 1 :]
+    values = token_logprobs(logits[:, :-1][predicted], ids[:, first + 1 :][predicted])
+    rows = predicted.nonzero()[:, 0]
     sums = torch.zeros(ids.shape[0], dtype=torch.float32, device=logits.device).index_add(0, rows, values)
     return sums, mask.sum(-1).float()

@@ -1,4 +1,4 @@
-"""One HTML file per run: no network, no other files, and nothing that a dataset's text could do."""
+"""The report: one HTML file per run, without a network or other files, and safe from the dataset's text."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def sample(records: Iterable[R], most: int) -> list[R]:
     for number, record in enumerate(records):
         if number < most:
             kept.append((number, record))
-        elif (at := draw.randrange(number + 1)) < most:
-            kept[at] = (number, record)
+        elif (index := draw.randrange(number + 1)) < most:
+            kept[index] = (number, record)
     return [record for _, record in sorted(kept, key=lambda pair: pair[0])]
 
 
@@ -90,7 +90,7 @@ def render(judged: Quality, pairs: list[PreferenceRecord], failures: list[Failur
         failures_left_out=max(0, sum(judged.reasons.values()) - len(failures)),
         shown=len(pairs),
         total=judged.overall.verdicts,
-        has_gold=bool(judged.overall.table.sum()) or any(one.table.sum() for one in judged.principles),
+        has_gold=bool(judged.overall.table.sum()) or any(judgement.table.sum() for judgement in judged.principles),
         has_gaps=judged.position.asked > 0,
         data=embed(_payload(pairs)),
         script=script,
@@ -118,9 +118,11 @@ def _plots(judged: Quality) -> list[dict[str, str]]:
 def _redundancy(judged: Quality) -> list[tuple[str, list[tuple[str, float]]]]:
     """Rows of (principle, [(text, strength in [0, 1])]) below the diagonal."""
     rows = []
-    for at, one in enumerate(judged.principles):
-        values = judged.redundancy[at, :at].tolist()
-        rows.append((one.id, [("–", 0.0) if math.isnan(r) else (f"{r:+.2f}", round(min(1.0, abs(r)), 2)) for r in values]))
+    for row, judgement in enumerate(judged.principles):
+        values = judged.redundancy[row, :row].tolist()
+        rows.append(
+            (judgement.id, [("–", 0.0) if math.isnan(r) else (f"{r:+.2f}", round(min(1.0, abs(r)), 2)) for r in values])
+        )
     return rows
 
 

@@ -39,7 +39,7 @@ def histogram(judgement: Judgement) -> str | None:
         return None
     figure, axes = _figure()
     width = 1 / SPREAD
-    axes.bar([0.5 + at * width for at in range(len(counts))], counts, width=width * 0.9, align="edge", color=_BLUE)
+    axes.bar([0.5 + number * width for number in range(len(counts))], counts, width=width * 0.9, align="edge", color=_BLUE)
     axes.set(xlim=(0.5, 1.0), xlabel="p_chosen", ylabel="preferences")
     return _svg(figure, "histogram")
 
@@ -54,8 +54,8 @@ def gao_plot(points: Mapping[str, tuple[Floats, Floats, Curve]], stops: Sequence
         axes.plot(along, curve.at(along), color=colour, linewidth=1.5, label=name)
         if curve.peak <= along[-1]:
             axes.axvline(curve.peak, color=colour, linestyle=":", linewidth=1)
-    for at in stops:
-        axes.axvline(at, ymax=0.06, color=_INK, linewidth=1)
+    for stop in stops:
+        axes.axvline(stop, ymax=0.06, color=_INK, linewidth=1)
     axes.set(xlabel="√KL from the initial policy", ylabel="reward gained")
     axes.legend(frameon=False, labelcolor=_INK)
     return _svg(figure, "gao")

@@ -16,7 +16,7 @@ class Batch(NamedTuple):
 
     ids: [B, T], prompt, response, padding; with causal attention no real token sees the padding, so no attention mask is
         needed, and positions count from 0. before: [B, R], where in ids the state *before* each response token stands: the
-        position whose output foretells the token, and whose value is V_t. tokens, mask: [B, R], the responses. sampled:
+        position whose output predicts the token, and whose value is V_t. tokens, mask: [B, R], the responses. sampled:
         [B, R], the sampler's log-probabilities. ended: [B]. groups: [B], the prompt that each is a response to.
     """
 
@@ -44,21 +44,21 @@ class Batch(NamedTuple):
 
 def collate(rollouts: Sequence[Rollout], pad: int, device: Any = "cpu") -> Batch:
     """Stack rollouts. pad: any id will do. Responses have at least one token."""
-    total = max(len(one.query.ids) + len(one.ids) for one in rollouts)
-    width = max(len(one.ids) for one in rollouts)
+    total = max(len(rollout.query.ids) + len(rollout.ids) for rollout in rollouts)
+    width = max(len(rollout.ids) for rollout in rollouts)
     ids = torch.full((len(rollouts), total), pad)
     tokens = torch.full((len(rollouts), width), pad)
     before, sampled = torch.zeros_like(tokens), torch.zeros(len(rollouts), width)
     mask = torch.zeros_like(tokens, dtype=torch.bool)
-    for row, one in enumerate(rollouts):
-        start, many = len(one.query.ids), len(one.ids)
-        ids[row, : start + many] = torch.tensor([*one.query.ids, *one.ids])
-        tokens[row, :many] = torch.tensor(one.ids)
+    for row, rollout in enumerate(rollouts):
+        start, many = len(rollout.query.ids), len(rollout.ids)
+        ids[row, : start + many] = torch.tensor([*rollout.query.ids, *rollout.ids])
+        tokens[row, :many] = torch.tensor(rollout.ids)
         before[row, :many] = torch.arange(start - 1, start - 1 + many)
-        sampled[row, :many] = torch.tensor(one.logprobs)
+        sampled[row, :many] = torch.tensor(rollout.logprobs)
         mask[row, :many] = True
-    ended = torch.tensor([one.ended for one in rollouts])
-    groups = torch.tensor([one.query.group for one in rollouts])
+    ended = torch.tensor([rollout.ended for rollout in rollouts])
+    groups = torch.tensor([rollout.query.group for rollout in rollouts])
     return Batch(*(field.to(device) for field in (ids, before, tokens, mask, sampled, ended, groups)))
 
 

@@ -31,8 +31,15 @@ class Collected:
     def state_dict(self) -> dict[str, Any]:
         """All of it in plain values and tensors; prompts by their rows' numbers."""
         rollouts = [
-            (one.query.row.number, one.query.group, list(one.ids), list(one.logprobs), one.text, one.ended)
-            for one in self.rollouts
+            (
+                rollout.query.row.number,
+                rollout.query.group,
+                list(rollout.ids),
+                list(rollout.logprobs),
+                rollout.text,
+                rollout.ended,
+            )
+            for rollout in self.rollouts
         ]
         rewards = {**self.rewards._asdict(), "columns": dict(self.rewards.columns), "failures": dict(self.rewards.failures)}
         return {"rollouts": rollouts, "rewards": rewards, "sampling": self.sampling, "waiting": self.waiting}
@@ -56,7 +63,7 @@ async def collect(
     judging: list[asyncio.Task[Rewards]] = []
     try:
         async for batch in sampler.sample(queries, n, temperature, seed):
-            batches.append([cut(one) for one in batch] if cut else batch)
+            batches.append([cut(rollout) for rollout in batch] if cut else batch)
             judging.append(asyncio.create_task(_ask(source, batches[-1])))
         sampled = time.monotonic()
         rewards = join(await asyncio.gather(*judging))

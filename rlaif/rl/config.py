@@ -11,6 +11,7 @@ from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.models.config import Precision
 from rlaif.rl.rewards.config import RewardConfig
+from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
 from rlaif.train.config import LORA_RATE, Schedule, Tracker
 
@@ -83,6 +84,7 @@ class RlConfig:
     )
     monitor: Path | None = setting(None, "The monitor's limits, in YAML (docs/rl.md).", panel=WATCH)
     dynamic_kl: bool = setting(False, "Raise beta when the second judge falls behind the reward.", panel=WATCH)
+    columns: str | None = setting(None, COLUMNS, panel=DATA)
     limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
     eval_prompts: int = setting(64, "Prompts to hold out, for evaluations and sample tables.", panel=DATA, least=0)
     eval_every: int | None = setting(None, "Steps between evaluations; ten in a run by default.", panel=WATCH, least=1)

@@ -44,7 +44,7 @@ def of_views(batch: Batch, views: Views) -> dict[str, float]:
 
 
 def of_experience(experience: Experience, has_values: bool) -> dict[str, float]:
-    """importance: mean weight of a token. explained_variance: share of the returns' variance that the values foretold."""
+    """importance: mean weight of a token. explained_variance: share of the returns' variance that the values explain."""
     mask = experience.batch.mask
     figures = {"importance": experience.weights[mask].mean().item(), "advantage_std": _std(experience.advantages[mask])}
     if has_values:

@@ -96,7 +96,7 @@ class Loop:
         self._check_failures(collected.rewards)
         if config.skip_alike:  # before the next prompts are drawn, or with --async it would depend on who is faster
             alike = set(of.alike(collected.rewards, collected.rollouts))
-            parts.prompts.pass_over(one.query for one in collected.rollouts if one.query.group in alike)
+            parts.prompts.pass_over(rollout.query for rollout in collected.rollouts if rollout.query.group in alike)
         if config.ahead and self.step + 1 < config.steps:
             parts.sampler.update(parts.networks.policy.model)
             self._next = asyncio.create_task(self._collect(self.step + 1))
@@ -121,10 +121,10 @@ class Loop:
 
     async def _rollouts(self) -> Collected:
         """This step's rollouts, wherever they come from: sampled ahead, kept in the checkpoint, or sampled now."""
-        found, self._next = self._next, None
-        if isinstance(found, Collected):
-            return found
-        return await (found or self._collect(self.step))
+        ahead, self._next = self._next, None
+        if isinstance(ahead, Collected):
+            return ahead
+        return await (ahead or self._collect(self.step))
 
     async def _collect(self, step: int) -> Collected:
         config, parts = self.config, self.parts
@@ -170,7 +170,7 @@ class Loop:
         return scores if limit is None else scores.clamp(-limit, limit)
 
     async def _evaluate(self) -> dict[str, float]:
-        """Held-out prompts, the same with the same luck each time, judged by the reward's source and a second judge."""
+        """Held-out prompts, the same with the same seed each time, judged by the reward source and a second judge."""
         config, parts = self.config, self.parts
         if not parts.held_out:
             return {}
@@ -179,23 +179,23 @@ class Loop:
         if config.ahead:
             parts.sampler.update(parts.networks.policy.model)
         many, temperature = min(2, config.samples), config.temperature
-        found = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
-        second = await parts.second(found.rollouts) if parts.second else None
-        for who, rewards in (("the reward's source", found.rewards), ("the second judge", second)):
+        collected = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
+        second = await parts.second(collected.rollouts) if parts.second else None
+        for judge, rewards in (("the reward's source", collected.rewards), ("the second judge", second)):
             if rewards and failure_rate(rewards) > config.max_failure_rate:
-                raise RunFailed(_too_many(who, "about the held-out prompts", failure_rate(rewards), config, rewards))
-        batch = collate(found.rollouts, parts.pad, parts.networks.policy.model.device)
+                raise RunFailed(_too_many(judge, "about the held-out prompts", failure_rate(rewards), config, rewards))
+        batch = collate(collected.rollouts, parts.pad, parts.networks.policy.model.device)
         networks = parts.networks._replace(value=None)
         views = await asyncio.to_thread(look, networks, batch, temperature, config.micro_tokens)
-        figures = of.of_rewards(found.rewards, found.rollouts) | of.of_views(batch, views)
+        figures = of.of_rewards(collected.rewards, collected.rollouts) | of.of_views(batch, views)
         if second:
             figures |= {
                 f"second_{name}": value
-                for name, value in of.of_rewards(second, found.rollouts).items()
+                for name, value in of.of_rewards(second, collected.rollouts).items()
                 if name.startswith("reward")
             }
-        self.log.samples(self.step, found.rollouts, found.rewards, second)
-        report = self._heed(parts.monitor.heldout(self.step, figures["kl"], found.rollouts, found.rewards, second))
+        self.log.samples(self.step, collected.rollouts, collected.rewards, second)
+        report = self._heed(parts.monitor.heldout(self.step, figures["kl"], collected.rollouts, collected.rewards, second))
         return {f"heldout_{name}": value for name, value in figures.items()} | report
 
     def _heed(self, report: Report) -> dict[str, float]:

@@ -169,17 +169,17 @@ def _value_net(config: Baseline, base: Base, policy: Policy) -> ValueNet:
 
 
 def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
-    found = find_base(config.value_model, "sequence-classification", None, config.precision, config.trust_remote_code)
-    if found.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+    value_base = find_base(config.value_model, "sequence-classification", None, config.precision, config.trust_remote_code)
+    if value_base.tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise UsageError(
             f"--value-model {config.value_model}: its tokenizer is not {config.model}'s; the value net reads its tokens"
         )
-    model = load(found, "sequence-classification", low_precision=config.lora > 0)
+    model = load(value_base, "sequence-classification", low_precision=config.lora > 0)
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear) or score.out_features != 1:
         raise UsageError(f"--value-model {config.value_model}: no causal model with one linear score (rlaif train reward)")
-    body, said = getattr(model, model.base_model_prefix), getattr(model.config, KEY, {})
-    mean, std = (said.get(name, [default])[0] for name, default in (("mean", 0.0), ("std", 1.0)))
+    body, stored = getattr(model, model.base_model_prefix), getattr(model.config, KEY, {})
+    mean, std = (stored.get(name, [default])[0] for name, default in (("mean", 0.0), ("std", 1.0)))
     head = nn.Linear(score.in_features, 1).to(model.device)
     with torch.no_grad():
         head.weight.copy_(score.weight.float() / std)

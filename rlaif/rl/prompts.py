@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def read_queries(
-    source: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, room: int
+    source: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, room: int, columns: Mapping[str, str] | None = None
 ) -> tuple[list[Query], list[FailureRecord]]:
     """The source's prompts, and an entry of ``failures.jsonl`` for each row that gives none. Responses in it are not read.
 
     room: the most tokens that a prompt may have; a longer one is cut in its middle. Raises UsageError where nothing is left.
     """
     encoder, queries, failures = PromptEncoder(tokenizer), [], []
-    for row in read_rows(source, limit):
+    for row in read_rows(source, limit, columns):
         if isinstance(row, BadRow):
             failures.append(FailureRecord(row=row.number, reason=str(FailureReason.BAD_ROW), detail=row.detail))
             continue
@@ -76,7 +76,10 @@ class Prompts:
             if task not in self._by_task:
                 known = ", ".join(map(repr, sorted(self._by_task)))
                 raise UsageError(f"task {task!r}: no prompt has it in its task column; there are {known}")
-        self._weights = [float(weights.get(task, 1.0) if weights else len(found)) for task, found in self._by_task.items()]
+        self._weights = [
+            float(weights.get(task, 1.0) if weights else len(queries_of_task))
+            for task, queries_of_task in self._by_task.items()
+        ]
         self._seed = seed
         self._draws = 0
         self._places = dict.fromkeys(self._by_task, (0, 0))  # (pass, place in it)

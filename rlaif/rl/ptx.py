@@ -21,16 +21,16 @@ def open_ptx(source: str, rows: int, base: Base, seed: int, device: Any) -> Call
 
     Rows are read as ``rlaif train sft`` reads them. Raises UsageError where none can be used.
     """
-    encoder, found = Encoder(base.tokenizer, base.context), []
+    encoder, rollouts = Encoder(base.tokenizer, base.context), []
     for example in read_examples(source, "completions", "soft"):
         if not isinstance(example, BadRow):
             items = encoder.items(example)
-            found += [] if isinstance(items, Failure) else [_as_rollout(item.sequences[0]) for item in items]
-    if not found:
+            rollouts += [] if isinstance(items, Failure) else [_as_rollout(item.sequences[0]) for item in items]
+    if not rollouts:
         raise UsageError(f"--ptx {source}: no row with a completion, a preference or a text")
 
     def draw(number: int) -> Batch:
-        chosen = random.Random(f"{seed}/ptx/{number}").choices(found, k=rows)
+        chosen = random.Random(f"{seed}/ptx/{number}").choices(rollouts, k=rows)
         return collate(chosen, base.pad, device)
 
     return draw

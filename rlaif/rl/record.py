@@ -48,11 +48,11 @@ class Tracker:
 
 
 @dataclass
-class Record:
+class RunLog:
     """A ``loop.Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
 
     begun_at: the step that the run goes on from; what the files say of later steps is from before it was stopped, and goes.
-    progress: told the step and its figures.
+    progress: called with the step and its figures.
     """
 
     config: RlConfig
@@ -86,12 +86,17 @@ class Record:
     def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None:
         seen: set[int] = set()
         entries: list[dict[str, Any]] = []
-        for row, one in enumerate(rollouts):
-            if one.query.group not in seen and len(seen) < SHOWN:
-                seen.add(one.query.group)
-                entry = {"step": step, "id": one.query.row.id, "prompt": one.query.row.conversation, "response": one.text}
-                entry |= {"ended": one.ended, **_said(rewards, row)}
-                entries.append(entry | ({"second": _said(second, row)} if second else {}))
+        for row, rollout in enumerate(rollouts):
+            if rollout.query.group not in seen and len(seen) < SHOWN:
+                seen.add(rollout.query.group)
+                entry = {
+                    "step": step,
+                    "id": rollout.query.row.id,
+                    "prompt": rollout.query.row.conversation,
+                    "response": rollout.text,
+                }
+                entry |= {"ended": rollout.ended, **_rewards_of(rewards, row)}
+                entries.append(entry | ({"second": _rewards_of(second, row)} if second else {}))
         self._append("samples", entries)
 
     def warn(self, step: int, text: str) -> None:
@@ -123,19 +128,19 @@ class Record:
 
 def _entries(path: Path) -> list[dict[str, Any]]:
     """A file's entries; what follows a line that a kill has cut short is from after the last checkpoint."""
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             break
-    return found
+    return entries
 
 
-def _said(rewards: Rewards, row: int) -> dict[str, Any]:
+def _rewards_of(rewards: Rewards, row: int) -> dict[str, Any]:
     """A rollout's reward and its columns; null where missing."""
-    found = {name: _number(values[row]) for name, values in rewards.columns.items()}
-    return {"reward": _number(rewards.values[row]), "rewards": found}
+    columns = {name: _number(values[row]) for name, values in rewards.columns.items()}
+    return {"reward": _number(rewards.values[row]), "rewards": columns}
 
 
 def _number(value: Tensor) -> float | None:

@@ -14,11 +14,13 @@ import torch
 from transformers import set_seed
 
 from rlaif.config_file import shown, write_config
+from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
+from rlaif.progress import Progress
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -30,14 +32,13 @@ from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
-from rlaif.rl.record import Record
+from rlaif.rl.record import RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query
 from rlaif.rl.samplers.open import open_sampler
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
-from rlaif.train.loop import Progress
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         raise UsageError(
             f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"
         )
-    queries, failures = read_queries(config.source, config.limit, base.tokenizer, base.context - config.max_tokens)
+    queries, failures = read_queries(
+        config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
+    )
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
         return asyncio.run(_run(config, base, queries, failures, folder, progress))
@@ -116,7 +119,7 @@ async def _train(
         Prompts(training, opened.task_weights, config.seed),
         held_out,
         Learner(config, networks, ptx),
-        Monitor(load_limits(config.monitor)),
+        Monitor(load_limits(config.monitor, networks.policy.model.device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),
@@ -127,7 +130,7 @@ async def _train(
         for failure in failures:
             file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
-    record = Record(config, state["step"] if state else 0, progress.update)
+    record = RunLog(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rlaif.engines.base import Engine, Sampling
 
 PANEL = "Responses to sample"
+COLUMNS = "The source's own names of columns: prompt=ask,chosen=good,… (docs/rows.md)."
 PROMPTS = "Prompts: JSONL, JSON, CSV or Parquet (plain or gzipped), a folder, or a datasets name."
 
 
@@ -54,6 +55,7 @@ class SampleConfig:
         help="A model's path or hub id, a training run's folder, http://… base URLs, or lab:policy.", panel=PANEL, path=True
     )
     out: Path = setting(help="The rows with their responses; failures go to NAME.failures.jsonl beside it.", panel=PANEL)
+    columns: str | None = setting(None, COLUMNS, panel=PANEL)
     limit: int | None = setting(None, "Only the first so many rows.", panel=PANEL, least=1)
     seed: int = setting(0, "Another seed, other responses.", panel=PANEL)
     drawing: SamplingConfig = nested(Several)

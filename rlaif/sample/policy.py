@@ -22,7 +22,7 @@ GROUP = 512
 
 
 @dataclass(frozen=True)
-class Policy:
+class PolicySampler:
     """Whom to sample from, and how; ``sampling.n`` responses per prompt."""
 
     engine: Engine
@@ -37,7 +37,7 @@ class Policy:
 
 
 async def with_responses(
-    rows: Iterable[Row | BadRow], policy: Policy | None, store: VerdictStore
+    rows: Iterable[Row | BadRow], policy: PolicySampler | None, store: VerdictStore
 ) -> AsyncIterator[Row | BadRow]:
     """The rows in order, those with less than two responses given samples, a group at a time and one group ahead."""
     if policy is None:
@@ -57,7 +57,7 @@ async def with_responses(
             ahead.cancel()
 
 
-async def _sample(group: list[Row | BadRow], policy: Policy, store: VerdictStore) -> list[Row | BadRow]:
+async def _sample(group: list[Row | BadRow], policy: PolicySampler, store: VerdictStore) -> list[Row | BadRow]:
     shape = policy.sampling
     how = (shape.max_tokens, shape.temperature, shape.top_p, shape.n, shape.seed)
     names = {

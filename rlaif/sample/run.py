@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rlaif.config_file import shown
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
 from rlaif.data.inputs import stamp, unchanged
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed, UsageError
+from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
-from rlaif.sample.policy import Policy, with_responses
+from rlaif.sample.policy import PolicySampler, with_responses
 from rlaif.settings import resumable
 
 ENGINE = frozenset(("model", "engine", "dtype", "context", "gpu_memory", "tokenizer"))
@@ -35,14 +36,6 @@ class SampleCounts:
     rows_failed: int = 0
 
 
-@dataclass
-class Progress:
-    """What to call as the run goes on. total is None where the number of rows is not known."""
-
-    start: Callable[[int | None], None] = field(default=lambda total: None)
-    update: Callable[[SampleCounts], None] = field(default=lambda counts: None)
-
-
 def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
     """Sample ``config.drawing.samples`` responses to each row of ``config.source`` into ``config.out``; returns the counts.
 
@@ -54,7 +47,7 @@ def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[s
         raise UsageError(f"--out {config.out}: the samples are written as JSON Lines; give a name that ends in .jsonl")
     total = count_rows(config.source)
     total = total if total is None or config.limit is None else min(total, config.limit)
-    rows = read_rows(config.source, config.limit)
+    rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "sample", "source": config.source}
     with RunFolder(config.out.parent, what, config.overwrite, config, name=config.out.stem) as folder:
         content = stamp(config.source)
@@ -94,10 +87,10 @@ def sample_rows(
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
-    policy = Policy(config.drawing.open(config.model), config.drawing.sampling(config.seed))
+    policy = PolicySampler(config.drawing.open(config.model), config.drawing.sampling(config.seed))
     begin(policy.engine.identity)
     counts = SampleCounts()
-    progress.start(total)
+    progress.stage("sample", total, 0)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
         with JsonlWriter(config.failures) as writer:
             failures = Noted(writer)
@@ -110,7 +103,7 @@ def sample_rows(
 
 async def _stream(
     rows: Iterable[Row | BadRow],
-    policy: Policy,
+    policy: PolicySampler,
     store: VerdictStore,
     samples: JsonlWriter,
     failures: Noted,
@@ -128,6 +121,6 @@ async def _stream(
                 counts.rows_out += 1
                 texts = [response.turns[0]["content"] for response in row.responses]
                 samples.write({"id": row.id, "prompt": list(row.conversation), **row.extra, "responses": texts})
-            progress.update(counts)
+            progress.update(counts.rows_in, {"failed": counts.rows_failed})
     finally:
         await policy.engine.close()

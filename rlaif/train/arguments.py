@@ -9,8 +9,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 
 from rlaif.models.load import Base
 from rlaif.processes import processes
+from rlaif.progress import Progress
 from rlaif.train.config import TrainConfig
-from rlaif.train.loop import Guard, Progress, Record
+from rlaif.train.loop import Guard, MetricsCallback
 
 LOGS, CHECKPOINTS = 100, 10
 """About how many entries of ``metrics.jsonl`` a run writes, and how many checkpoints (of which it keeps two)."""
@@ -61,7 +62,7 @@ def arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> Tr
 
 def callbacks(config: TrainConfig, progress: Progress) -> list[TrainerCallback]:
     """What watches over a run, and writes its metrics."""
-    found: list[TrainerCallback] = [Guard(), Record(config.out / "metrics.jsonl", progress)]
+    found: list[TrainerCallback] = [Guard(), MetricsCallback(config.out / "metrics.jsonl", progress)]
     if config.patience:
         found.append(EarlyStoppingCallback(config.patience))
     if config.report_to == "tensorboard" and processes().is_main_process:

@@ -18,8 +18,8 @@ from rlaif.data.rows import Row
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import FailureReason
 from rlaif.errors import RunFailed
+from rlaif.progress import Progress
 from rlaif.train.feedback import BestOfN, RoundsConfig
-from rlaif.train.loop import Progress
 from rlaif.train.predict import RewardModel
 from rlaif.train.rounds import Judged, Round, label_round, labelled_by, run_rounds
 

@@ -11,6 +11,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
+from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
 from rlaif.train.methods import find_loss
 from rlaif.train.methods.base import Loss
@@ -46,6 +47,7 @@ class TrainConfig:
     out: Path = setting(help="The run's folder; the model goes to OUT/model.", panel=OUTPUT, resumable=True)
     loss: Loss = setting(Sft(), hidden=True)
     labels: Labels = setting("soft", "soft: the rows' probabilities; hard: the better one.", panel=DATA)
+    columns: str | None = setting(None, COLUMNS, panel=DATA)
     limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
     epochs: float = setting(1.0, "Times to go over the rows.", panel=STEPS, above=0)
     max_steps: int | None = setting(None, "Steps, in place of epochs.", panel=STEPS, least=1)

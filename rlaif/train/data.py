@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
@@ -39,7 +40,8 @@ def read_data(config: TrainConfig, base: Base) -> Data:
     Raises UsageError where the source cannot be read; ``check`` says whether what was read can be trained on.
     """
     data, encoder = Data(), Encoder(base.tokenizer, base.context)
-    for example in read_examples(config.source, config.loss.rows, config.labels, config.limit):
+    columns = named_columns(config.columns)
+    for example in read_examples(config.source, config.loss.rows, config.labels, config.limit, columns):
         if isinstance(example, BadRow):
             data.failures.append(_failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail)))
             continue

@@ -163,7 +163,7 @@ class Encoder:
     def _text(self, text: str) -> list[Item]:
         ids = [*self._prompts.start, *self._prompts.encode_untrusted(text), *self._eos]
         pieces = [ids[at : at + self._context] for at in range(0, len(ids), self._context)]
-        # The first token of a piece has nothing before it that could foretell it.
+        # The first token of a piece is predicted from nothing, so it has no loss.
         return [Item((Tokens(piece, 1),), 1.0) for piece in pieces if len(piece) > 1]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,12 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import RunFailed
 from rlaif.models.load import whole
+from rlaif.progress import Progress
 from rlaif.train.batches import Batch, LengthGrouped, MicroBatches, deal
 from rlaif.train.items import Item
 from rlaif.train.losses import kto_baseline
 from rlaif.train.methods.base import Loss
 from rlaif.train.objectives import Step
-
-
-@dataclass
-class Progress:
-    """What to call as the run goes on. stage: (what is being done, how many there are to do, how many are done)."""
-
-    stage: Callable[[str, int, int], None] = field(default=lambda name, total, done: None)
-    update: Callable[[int, dict[str, float]], None] = field(default=lambda done, figures: None)
 
 
 class FeedbackTrainer(Trainer):
@@ -197,7 +189,7 @@ class Guard(TrainerCallback):
         _check_norm(norm.full_tensor() if hasattr(norm, "full_tensor") else norm, state.global_step + 1)
 
 
-class Record(TrainerCallback):
+class MetricsCallback(TrainerCallback):
     """Keeps ``metrics.jsonl`` as long as the run's history, and tells the progress bar."""
 
     def __init__(self, path: Path, progress: Progress) -> None:

@@ -20,24 +20,22 @@ import torch
 
 from rlaif.config_file import shown, write_config
 from rlaif.critic.pairs import check_pairs
-from rlaif.data.read import read_rows
+from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.engines.identity import resolve
 from rlaif.engines.open import model_path
 from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.label.config import LabelConfig
-from rlaif.label.run import Progress as LabelProgress
 from rlaif.label.run import run_label
 from rlaif.models.load import find_base
 from rlaif.processes import processes
+from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
-from rlaif.sample.run import Progress as SampleProgress
 from rlaif.sample.run import sample_rows
 from rlaif.settings import resumable
 from rlaif.train.card import model_card
 from rlaif.train.feedback import BestOfN, RoundsConfig
-from rlaif.train.loop import Progress
 from rlaif.train.run import run_train
 
 OURS = (*TRAINED, "label", "train", "round-*", "samples*.jsonl")
@@ -88,7 +86,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     base = find_base(
         train.model, train.loss.model, train.context, train.precision, train.trust_remote_code, chat=train.loss.prefers()
     )
-    rows, plan = list(read_rows(train.source, train.limit)), _plan(config)
+    rows, plan = list(read_rows(train.source, train.limit, named_columns(train.columns))), _plan(config)
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}
     facts: dict[str, Any] = {"config": shown(config), "prompts": _digest(rows), "seed": train.seed}
@@ -105,7 +103,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
         try:
             for this in plan:
                 at = this.number - 1
-                bar = _named(progress, this.number, len(plan))
+                bar = progress.within(f"{this.number}/{len(plan)}") if len(plan) > 1 else progress
                 if len(done) == at:
                     done.append(_judged(config, this, rows[at :: len(plan)], judge, bar))
                     folder.write("running", facts)
@@ -129,10 +127,7 @@ def label_round(config: RoundsConfig, this: Round, progress: Progress, mode: str
     """Have the critic judge a round's samples, into ``label`` in the round's folder; returns that run's ``run.json``."""
     critic = replace(config.feedback.critic, mode=mode, seed=this.seed)
     label = LabelConfig(source=str(this.samples), critic=critic, out=this.folder / "label", pairs=config.feedback.pairs)
-    bar = LabelProgress(
-        lambda total: progress.stage("label", total or 0, 0), lambda counts: progress.update(counts.rows_in, {})
-    )
-    run = run_label(label, bar)
+    run = run_label(label, progress)
     _free()
     return run
 
@@ -174,10 +169,7 @@ def _judged(
         drawing=feedback.drawing,
         store=feedback.critic.store,
     )
-    bar = SampleProgress(
-        lambda total: progress.stage("sample", len(rows), 0), lambda counts: progress.update(counts.rows_in, {})
-    )
-    counts = sample_rows(rows, len(rows), sample, bar)
+    counts = sample_rows(rows, len(rows), sample, progress)
     _free()
     judged = judge(config, this, progress)
     return {
@@ -195,6 +187,7 @@ def _trained(config: RoundsConfig, this: Round, entry: dict[str, Any], progress:
     train = replace(
         config.train,
         source=entry["source"],
+        columns=None,
         model=this.model,
         out=this.folder / "train",
         seed=this.seed,
@@ -255,8 +248,3 @@ def _free() -> None:
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _named(progress: Progress, number: int, total: int) -> Progress:
-    prefix = f"{number}/{total} " if total > 1 else ""
-    return Progress(lambda name, steps, done: progress.stage(prefix + name, steps, done), progress.update)

@@ -40,7 +40,9 @@ class Example:
     margin: float = 0.0
 
 
-def read_examples(source: str, kind: RowKind, labels: Labels, limit: int | None = None) -> Iterator[Example | BadRow]:
+def read_examples(
+    source: str, kind: RowKind, labels: Labels, limit: int | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[Example | BadRow]:
     """Stream the source's rows as examples of a kind, bad ones marked and passed on.
 
     A pair is one example of ``pairs`` and two of ``unpaired``, and its better response one of ``completions``. Rows with
@@ -49,23 +51,24 @@ def read_examples(source: str, kind: RowKind, labels: Labels, limit: int | None 
 
     Raises UsageError where ``read_rows`` does.
     """
-    found = (example for row in _rows(source, kind, limit) for example in _examples(row, kind))
+    found = (example for row in _rows(source, kind, limit, columns or {}) for example in _examples(row, kind))
     if labels == "soft":
         return found
     return (_hardened(example) for example in found if isinstance(example, BadRow) or example.p != 0.5)
 
 
-def _rows(source: str, kind: RowKind, limit: int | None) -> Iterator[Row | BadRow | Example]:
+def _rows(source: str, kind: RowKind, limit: int | None, columns: Mapping[str, str]) -> Iterator[Row | BadRow | Example]:
     path = Path(source)
     if kind in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
         records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl", PreferenceRecord))
         yield from islice((to_row(number, record.to_dict()) for number, record in enumerate(records, 1)), limit)
-    elif kind == "completions" and path.is_file() and _holds_text(path):
-        yield from islice(map(_text_example, formats.records(path)), limit)
+    elif kind == "completions" and path.is_file() and ("text" in columns or _holds_text(path)):
+        name = columns.get("text", "text")
+        yield from islice((_text_example(record, name) for record in formats.records(path)), limit)
     else:
-        yield from read_rows(source, limit)
+        yield from read_rows(source, limit, columns)
 
 
 def _holds_text(path: Path) -> bool:
@@ -73,13 +76,13 @@ def _holds_text(path: Path) -> bool:
     return isinstance(first, Mapping) and "text" in first and first.keys().isdisjoint(("prompt", *DIALOGUES))
 
 
-def _text_example(record: BadRow | tuple[int, Any]) -> Example | BadRow:
+def _text_example(record: BadRow | tuple[int, Any], name: str) -> Example | BadRow:
     if isinstance(record, BadRow):
         return record
     number, columns = record
-    text = columns.get("text") if isinstance(columns, Mapping) else None
+    text = columns.get(name) if isinstance(columns, Mapping) else None
     if not isinstance(text, str) or not text.strip():
-        return BadRow(number, "text: must be a text that is not empty")
+        return BadRow(number, f"{name}: must be a text that is not empty")
     return Example(number, str(columns.get("id", number)), (), (text,))
 
 

@@ -22,13 +22,14 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
+from rlaif.progress import Progress
 from rlaif.settings import resumable
 from rlaif.train.arguments import arguments, callbacks
 from rlaif.train.card import model_card
 from rlaif.train.config import TrainConfig
 from rlaif.train.data import Data, read_data, split
 from rlaif.train.items import Encoder, digest
-from rlaif.train.loop import FeedbackTrainer, Progress, last_checkpoint
+from rlaif.train.loop import FeedbackTrainer, last_checkpoint
 from rlaif.train.predict import KEY
 from rlaif.train.reference import with_reference
 from rlaif.train.reward_model import normalisation

@@ -174,9 +174,9 @@ def test_diff_tells_changes_and_what_they_cost(tmp_path: Path, rlaif) -> None:
     code, out, _ = rlaif("constitution", "diff", "a.yaml", "b.yaml", "--run", "run", "--runs", "run", "run2")
     assert code == 0
     assert out.splitlines() == [
-        "kind: text: It is kind. -> It is nice. (asked anew in compare, rank, critique, revise)",
+        "kind: text: It is kind. -> It is nice. (asked again in compare, rank, critique, revise)",
         "run: 1 of 1 verdicts to ask again (kind 1), in 1 calls",
-        "1 of 1 preferences turned over",
+        "1 of 1 preferences changed sides",
         "  kind: 1 verdicts",
         "  1:0-1: 0.90 -> 0.20  hi",
     ]

@@ -40,7 +40,7 @@ def test_a_file_needs_someone_to_judge_it(files, rlaif):
     code, _, err = rlaif("evaluate", "agreement", "jb.jsonl")
     assert code == 2 and "--critic" in err
     code, _, err = rlaif("evaluate", "agreement", "run", "--critic", "script:s.yaml")
-    assert code == 2 and "--critic is for judging a file; run is none" in err
+    assert code == 2 and "--critic is for judging a file; run is a run's folder" in err
 
 
 def test_models_are_ranked(files, tmp_path, rlaif):

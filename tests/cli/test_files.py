@@ -62,7 +62,7 @@ def contents(folder):
 def test_what_is_the_users_is_not_destroyed(folder, rlaif, command):
     before = contents(folder)
     code, _, err = rlaif(*command.split())
-    assert code == 2 and ("--out" in err or "is there already" in err)
+    assert code == 2 and ("--out" in err or "belongs to no run" in err)
     assert {name: content for name, content in contents(folder).items() if name in before} == before
 
 

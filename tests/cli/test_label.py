@@ -196,7 +196,7 @@ def test_passwords_in_urls_are_not_written_down(run, tmp_path):
 def test_several_critics_are_a_jury(run, tmp_path):
     (tmp_path / "t.yaml").write_text("rules: [{choose: {A: 0.5, B: 0.5}}]")
     code, out, _ = run("--critic", "script:t.yaml", "--orders", "ab")
-    assert code == 0 and "jury of one mind: 0.0%" in out
+    assert code == 0 and "jury unanimous: 0.0%" in out
     record = json.loads((tmp_path / "run" / "preferences.jsonl").read_text().splitlines()[0])
     assert record["principles"][0]["jury"] == [pytest.approx(7 / 9, abs=1e-6), 0.5]
 

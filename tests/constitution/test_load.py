@@ -174,8 +174,8 @@ EXTENDS = "name: x\nversion: 1\nextends: base.yaml\n"
             BASE,
             ["c.yaml:4:1: principles: every weight is 0; allowed: at least one above 0"],
         ),
-        (EXTENDS, EXTENDS.replace("base", "c"), ["base.yaml:3:10: extends: goes in a circle: c.yaml -> base.yaml -> c.yaml"]),
-        (EXTENDS.replace("base", "c"), BASE, ["c.yaml:3:10: extends: goes in a circle: c.yaml -> c.yaml"]),
+        (EXTENDS, EXTENDS.replace("base", "c"), ["base.yaml:3:10: extends: is a cycle: c.yaml -> base.yaml -> c.yaml"]),
+        (EXTENDS.replace("base", "c"), BASE, ["c.yaml:3:10: extends: is a cycle: c.yaml -> c.yaml"]),
         (EXTENDS.replace("base.yaml", "."), BASE, ["c.yaml:3:10: extends: found '.'; a folder; allowed: a YAML file"]),
     ],
 )

@@ -94,7 +94,7 @@ ONE = [
     ),
     (
         HEAD + "  - {id: a, text: t, ? [1] : 2}\n",
-        "c.yaml:4:24: principles[a]: found a key that is no text; allowed: plain names",
+        "c.yaml:4:24: principles[a]: found a key that is not a text; allowed: plain names",
     ),
     (
         HEAD + "  - {id: a, text: !!python/object:os.system x}\n",

@@ -94,3 +94,16 @@ def test_each_goes_through_label(name: str, rlaif: Any, tmp_path: Path) -> None:
     written = (tmp_path / "out" / ("scores.jsonl" if mode == "score" else "preferences.jsonl")).read_text().splitlines()
     assert {json.loads(line)["row"] for line in written} == {1, 2}
     assert not (tmp_path / "out" / "failures.jsonl").read_text()
+
+
+def test_a_column_of_another_name_goes_through_label(rlaif: Any, tmp_path: Path) -> None:
+    (tmp_path / "constitution.yaml").write_text(CONSTITUTION)
+    (tmp_path / "rules.yaml").write_text("rules: [{choose: {A: 0.7, B: 0.2}}]")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"ask": "q", "good": "a", "bad": "b"}) + "\n")
+    command = ("label", "rows.jsonl", "--constitution", "constitution.yaml", "--critic", "script:rules.yaml", "--out", "out")
+    code, _, err = rlaif(*command, "--columns", "prompt=ask,chosen=good,rejected=bad")
+    assert code == 0, err
+    (line,) = (tmp_path / "out" / "preferences.jsonl").read_text().splitlines()
+    assert json.loads(line)["prompt"] == [{"role": "user", "content": "q"}]
+    code, _, err = rlaif(*command, "--overwrite", "--columns", "best=good")
+    assert code == 2 and "--columns best=" in err

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlaif.data import formats
-from rlaif.data.read import count_rows, read_rows
+from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.errors import UsageError
 
@@ -254,3 +254,11 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
         read_rows(str(path), columns={"prompt": "question"})
     with pytest.raises(UsageError, match="--columns best=…: no such name; give prompt, "):
         read_rows(str(path), columns={"best": "good"})
+
+
+def test_columns_are_named_on_the_command_line() -> None:
+    assert named_columns("prompt=ask, chosen = good") == {"prompt": "ask", "chosen": "good"}
+    assert named_columns(None) == named_columns("") == {}
+    for wrong in ("prompt", "prompt=", "=ask", "prompt=a,prompt=b", "prompt=a,,chosen=b"):
+        with pytest.raises(UsageError, match="--columns"):
+            named_columns(wrong)

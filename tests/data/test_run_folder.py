@@ -54,7 +54,7 @@ def test_overwriting_removes_what_the_other_run_left(tmp_path):
 
 def test_what_no_run_left_is_not_touched(tmp_path):
     (tmp_path / "run" / "model").mkdir(parents=True)
-    with pytest.raises(UsageError, match="is there already, and of no run"):
+    with pytest.raises(UsageError, match="exists and belongs to no run"):
         begun(tmp_path / "run")
     assert begun(tmp_path / "run", overwrite=True) == {}
 
@@ -72,7 +72,10 @@ def files(folder):
 @pytest.mark.parametrize("taken", ["README.md", "preferences.jsonl", "report.html", "sft.parquet"])
 def test_a_file_that_no_run_wrote_is_not_replaced(tmp_path, taken):
     (tmp_path / taken).write_text("mine")
-    with pytest.raises(UsageError, match=f"{taken} is there already, and of no run"), RunFolder(tmp_path, {"kind": "label"}):
+    with (
+        pytest.raises(UsageError, match=f"{taken} exists and belongs to no run"),
+        RunFolder(tmp_path, {"kind": "label"}),
+    ):
         pass
     with RunFolder(tmp_path, {"kind": "label"}, overwrite=True) as folder:
         folder.write("running", {})

@@ -122,7 +122,7 @@ def test_cycles_are_counted_row_by_row(tmp_path: Path, monkeypatch: pytest.Monke
         record |= {"row": row, "chosen_index": chosen, "rejected_index": rejected, "p_chosen": 0.8}
     judged = quality(write_run(tmp_path, records))
     assert judged.cycles == (1, 2)
-    assert "triples in a circle: 50.0%" in as_markdown(judged)
+    assert "cyclic triples: 50.0%" in as_markdown(judged)
 
 
 def test_a_jury_is_of_one_mind_or_apart(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_jury_is_of_one_mind_or_apart(tmp_path: Path) -> None:
     judged = quality(write_run(tmp_path, records))
     assert judged.jury == (1, 2)
     assert judged.principles[0].disagreement == pytest.approx((0.1 + 0.3) / 2)
-    assert "jury of one mind: 50.0%" in as_markdown(judged) and "| jury apart |" in as_markdown(judged)
+    assert "jury unanimous: 50.0%" in as_markdown(judged) and "| jury spread |" in as_markdown(judged)
     assert "jury" not in as_markdown(quality(write_run(tmp_path / "alone", preferences(3))))
 
 
@@ -145,7 +145,7 @@ def test_canaries_speed_tokens_and_the_principles_most_alike(tmp_path: Path) -> 
     counts = {"verdicts": 100, "asked": 200, "cached": 0, "prompt_tokens": 5000, "completion_tokens": 700, "rows_in": 40}
     facts = {"counts": counts | {"canaries": 8, "canaries_right": 6}, "timings": {"label_seconds": 4.0}}
     text = as_markdown(quality(write_run(tmp_path, records, **facts)))
-    for fact in ("canaries right: 75.0% [40.9, 92.9] of 8", "most alike: polite and harmless, r +1.00"):
+    for fact in ("canaries right: 75.0% [40.9, 92.9] of 8", "most correlated: polite and harmless, r +1.00"):
         assert f"- {fact}\n" in text
     assert "- verdicts per second: 25\n- tokens per verdict: 57\n" in text
     facts["counts"] |= {"cached": 50}

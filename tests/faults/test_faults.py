@@ -100,7 +100,7 @@ def reasons(path: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for failure in read(path):
         assert failure["detail"] and len(failure["detail"].splitlines()) == 1 and failure["detail"].isprintable()
-        name = failure["id"].partition(":")[0] if "id" in failure else f"r{failure['row'] - 1}"
+        name = failure["id"].partition(":")[0] if failure.get("id") else f"r{failure['row'] - 1}"
         found.setdefault(name, set()).add(failure["reason"])
     return found
 

@@ -107,7 +107,7 @@ def test_another_constitution_than_the_runs_has_no_price(project):
     project.label()
     project.constitution(CONSTITUTION.replace("is kind.", "is nice."))
     other = load_constitution(project.folder / "c.yaml")
-    with pytest.raises(UsageError, match="labelled by another constitution"):
+    with pytest.raises(UsageError, match="labelled by another version"):
         cost(project.folder / "run", other, other)
 
 

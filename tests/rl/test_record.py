@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rlaif.rl import state as checkpoints
-from rlaif.rl.record import Record
+from rlaif.rl.record import RunLog
 from rlaif.rl.rollout import Rewards
 
 
@@ -15,7 +15,7 @@ def record(configured, tmp_path):
     told = []
 
     def call(begun_at=0, **given):
-        found = Record(configured("rloo", steps=20, **given), begun_at, lambda step, figures: told.append((step, figures)))
+        found = RunLog(configured("rloo", steps=20, **given), begun_at, lambda step, figures: told.append((step, figures)))
         found.told = told
         return found
 

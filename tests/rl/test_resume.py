@@ -7,10 +7,10 @@ import pytest
 from safetensors.torch import load_file
 
 from rlaif.errors import UsageError
+from rlaif.progress import Progress
 from rlaif.rl import state as checkpoints
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
-from rlaif.train.loop import Progress
 from tests.train.test_resume import Killed
 
 STEPS, SAVED = 6, 3

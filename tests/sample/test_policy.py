@@ -10,8 +10,9 @@ from rlaif.engines import EngineConfig
 from rlaif.engines.open import model_path
 from rlaif.engines.scripted import ScriptedEngine
 from rlaif.errors import RunFailed, UsageError
+from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
-from rlaif.sample.run import Progress, run_sample
+from rlaif.sample.run import run_sample
 from rlaif.settings import configure
 
 SCRIPT = """
@@ -96,8 +97,8 @@ def test_stopped_and_continued_it_draws_nothing_twice(sample, prompts, monkeypat
 
     monkeypatch.setattr(ScriptedEngine, "generate", counted)
 
-    def stop(counts):
-        if counts.rows_in == 4:
+    def stop(done, figures):
+        if done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

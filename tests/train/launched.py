@@ -14,9 +14,10 @@ import torch
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
 from rlaif.errors import RunFailed, UsageError
+from rlaif.progress import Progress
 from rlaif.settings import configure
 from rlaif.train.config import configuration
-from rlaif.train.loop import FeedbackTrainer, Progress
+from rlaif.train.loop import FeedbackTrainer
 from rlaif.train.run import run_train
 
 

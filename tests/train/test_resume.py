@@ -7,7 +7,8 @@ import shutil
 import pytest
 from safetensors.torch import load_file
 
-from rlaif.train.loop import Progress, last_checkpoint
+from rlaif.progress import Progress
+from rlaif.train.loop import last_checkpoint
 from rlaif.train.reference import _compute
 
 

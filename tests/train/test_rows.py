@@ -179,3 +179,12 @@ def test_calls_are_responses_and_not_empty_ones(write):
 def test_prompts_alone_are_refused_with_what_would_do(write, method):
     (bad,) = read(write([{"messages": [{"role": "user", "content": "hi"}]}]), method)
     assert "messages that end with the answer" in bad.detail
+
+
+def test_columns_of_other_names(write):
+    source = write([{"ask": "hi", "good": "x", "bad": "y", "body": "z"}])
+    columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    (example,) = read_examples(source, "dpo", "soft", columns=columns)
+    assert example.responses == ("x", "y")
+    (text,) = read_examples(source, "sft", "soft", columns={"text": "body"})
+    assert (text.prompt, text.responses) == ((), ("z",))

@@ -284,7 +284,7 @@ def test_a_folder_that_is_no_runs_is_not_touched(train, pairs, write, tmp_path):
     mine = tmp_path / "run" / "model" / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("years of work")
-    with pytest.raises(UsageError, match="of no run"):
+    with pytest.raises(UsageError, match="belongs to no run"):
         train("dpo", write(pairs), max_steps=1)
     assert mine.read_text() == "years of work"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import typer
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.cli.train.sampled import run_sampled
 from rlaif.train.config import TrainConfig, configuration
@@ -38,31 +38,38 @@ def _command(method: str) -> Callable[..., None]:
 
 def _train(config: TrainConfig) -> None:
     from rlaif.cli.console import Console
-    from rlaif.cli.progress import TrainProgress
+    from rlaif.cli.progress import OFFLINE, ProgressBar
 
     main = os.environ.get("RANK", "0") == "0"  # of several processes that were launched as one run, one is seen
-    with TrainProgress(Console(stderr=True, quiet=not main)) as bar:
+    with ProgressBar(Console(stderr=True, quiet=not main), "opening data and model", OFFLINE) as bar:
         from transformers.utils.logging import set_verbosity_error
 
-        from rlaif.train.loop import Progress
+        from rlaif.progress import Progress
         from rlaif.train.run import run_train
 
         set_verbosity_error()  # its notes on loading and saving would tear the bar
         run = run_train(config, Progress(bar.stage, bar.update))
     if main:
-        _print_result(config.out, run)
+        _print_result(config, run)
 
 
-def _print_result(out: Path, run: dict[str, Any]) -> None:
+def _print_result(config: TrainConfig, run: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from rlaif.cli.console import Console
+    from rlaif.cli.console import Console, print_paths
 
-    data, console = run["data"], Console(highlight=False, soft_wrap=True)
+    out, data, console = config.out, run["data"], Console(highlight=False, soft_wrap=True)
     table = Table("metric", "value")
     for name, value in run["metrics"].items():
         table.add_row(name, f"{value:.4g}")
     console.print(table)
     console.print(f"{data['used']} examples, {data['held_out']} held out, {data['failed']} rows failed")
-    for what, name in (("model", "model"), ("metrics", "metrics.jsonl"), ("failures", "failures.jsonl")):
-        console.print(f"{what:9}{out / name}", markup=False)
+    print_paths(*((what, out / name) for what, name in FILES))
+    if config.method == "reward":
+        reward = f"--reward model --reward-model {out / 'model'}"
+        suggest(f"rlaif train ppo PROMPTS --model {config.model} {reward} --out {out}-ppo")
+    else:
+        suggest(f"rlaif sample PROMPTS --model {out} --out samples.jsonl")
+
+
+FILES = (("model", "model"), ("metrics", "metrics.jsonl"), ("failures", "failures.jsonl"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.rl.config import RlConfig
 from rlaif.rl.methods import find_method
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def register(app: typer.Typer, method: str) -> None:
@@ -21,34 +26,51 @@ def register(app: typer.Typer, method: str) -> None:
 
 def _train(config: RlConfig) -> None:
     from rlaif.cli.console import Console
-    from rlaif.cli.progress import TrainProgress
+    from rlaif.cli.progress import ProgressBar
 
-    shown = ("reward", "kl", "length", "heldout_reward", "seconds_sampling", "seconds_waiting", "seconds_learning")
-    with TrainProgress(Console(stderr=True), shown) as bar:
+    shown = ("reward", "kl", "length", "heldout_reward", "failed")
+    with ProgressBar(Console(stderr=True), "opening data and model", shown) as bar:
         from transformers.utils.logging import set_verbosity_error
 
+        from rlaif.progress import Progress
         from rlaif.rl.run import run_rl
-        from rlaif.train.loop import Progress
 
         set_verbosity_error()  # its notes on loading and saving would tear the bar
         run = run_rl(config, Progress(bar.stage, bar.update))
     _print_result(config, run)
 
 
-def _print_result(config: RlConfig, run: dict[str, Any]) -> None:
-    from rich.table import Table
+SUMMARY: Mapping[str, tuple[str, ...]] = {
+    "reward": ("reward", "heldout_reward", "heldout_second_reward", "failed"),
+    "policy": ("kl", "entropy"),
+    "responses": ("length", "ended"),
+    "time": ("seconds", "waiting"),
+}
+"""The rows of the table at a run's end, by group, at most ten; ``metrics.jsonl`` has all."""
 
-    from rlaif.cli.console import Console
+
+def _print_result(config: RlConfig, run: dict[str, Any]) -> None:
+    from rlaif.cli.console import Console, print_paths
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table("metric", "value")
-    for name, figure in run["metrics"].items():
-        if not name.startswith("monitor_"):
-            table.add_row(name, f"{figure:.4g}")
-    console.print(table)
+    console.print(_summary(run["metrics"]))
     if run["stopped"]:
         console.print(f"stopped by the monitor: {run['stopped']}; the model is of step {run['model_of_step']}", markup=False)
     if run["warnings"]:
         console.print(f"warnings {run['warnings']}: {config.out / 'warnings.jsonl'}", markup=False)
-    for what, name in (("model", "model"), ("metrics", "metrics.jsonl"), ("samples", "samples.jsonl")):
-        console.print(f"{what:9}{config.out / name}", markup=False)
+    print_paths(*((what, config.out / name) for what, name in FILES))
+    suggest(f"rlaif sample {config.source} --model {config.out} --out samples.jsonl")
+
+
+FILES = (("model", "model"), ("metrics", "metrics.jsonl"), ("samples", "samples.jsonl"))
+
+
+def _summary(metrics: Mapping[str, float]) -> Table:
+    from rich.table import Table
+
+    table = Table("", "metric", "last value")
+    for group, names in SUMMARY.items():
+        known = [name for name in names if name in metrics]
+        for name in known:
+            table.add_row(group if name == known[0] else "", name.replace("_", " "), f"{metrics[name]:.4g}")
+    return table

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.train.feedback import RoundsConfig, best_of_n_configuration
 
@@ -21,13 +22,13 @@ def register(app: typer.Typer) -> None:
 def run_sampled(config: RoundsConfig) -> None:
     """Run the rounds with a progress bar, and say what came out."""
     from rlaif.cli.console import Console
-    from rlaif.cli.progress import TrainProgress
+    from rlaif.cli.progress import OFFLINE, ProgressBar
 
-    with TrainProgress(Console(stderr=True)) as bar:
+    with ProgressBar(Console(stderr=True), "opening data and model", OFFLINE) as bar:
         from transformers.utils.logging import set_verbosity_error
 
+        from rlaif.progress import Progress
         from rlaif.train.best_of_n import run_best_of_n
-        from rlaif.train.loop import Progress
         from rlaif.train.rounds import run_preference_rounds
 
         set_verbosity_error()
@@ -39,7 +40,7 @@ def run_sampled(config: RoundsConfig) -> None:
 def _print_result(config: RoundsConfig, run: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from rlaif.cli.console import Console
+    from rlaif.cli.console import Console, print_paths
 
     console, rounds = Console(highlight=False, soft_wrap=True), run["rounds"]
     table = Table("metric", *(f"round {entry['round']}" for entry in rounds))
@@ -53,6 +54,7 @@ def _print_result(config: RoundsConfig, run: dict[str, Any]) -> None:
         )
     for entry in rounds:
         sampled = entry["sampled"]
-        found = f"{sampled['rows_out']} prompts sampled, {sampled['rows_failed']} failed · {entry['source']}"
-        console.print(f"round {entry['round']}: {found}", markup=False)
-    console.print(f"{'model':9}{config.train.out / 'model'}", markup=False)
+        counts = f"{sampled['rows_out']} prompts sampled, {sampled['rows_failed']} failed"
+        console.print(f"round {entry['round']}: {counts} · {entry['source']}", markup=False)
+    print_paths(("model", config.train.out / "model"))
+    suggest(f"rlaif sample {config.train.source} --model {config.train.out} --out samples.jsonl")

@@ -101,18 +101,18 @@ def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failur
     """
     if len(comparisons) == 1:
         return comparisons[0]
-    there = [verdict for verdict in comparisons if isinstance(verdict, Comparison)]
-    if not there:
+    known = [verdict for verdict in comparisons if isinstance(verdict, Comparison)]
+    if not known:
         return next(verdict for verdict in comparisons if isinstance(verdict, Failure))
-    gaps = [verdict.gap for verdict in there if verdict.gap is not None]
-    masses = [verdict.mass for verdict in there if verdict.mass is not None]
+    gaps = [verdict.gap for verdict in known if verdict.gap is not None]
+    masses = [verdict.mass for verdict in known if verdict.mass is not None]
     return Comparison(
-        p=sum(verdict.p for verdict in there) / len(there),
+        p=sum(verdict.p for verdict in known) / len(known),
         gap=sum(gaps) / len(gaps) if gaps else None,
         mass=min(masses, default=None),
-        raw=tuple(text for verdict in there for text in verdict.raw),
-        cut=max(verdict.cut for verdict in there),
-        rationales=tuple(text for verdict in there for text in verdict.rationales),
+        raw=tuple(text for verdict in known for text in verdict.raw),
+        cut=max(verdict.cut for verdict in known),
+        rationales=tuple(text for verdict in known for text in verdict.rationales),
     )
 
 

@@ -52,7 +52,7 @@ class Rank:
         verdict = ranking(replies, max(shown) + 1, how.orders)
         if isinstance(verdict, Failure):
             return verdict
-        places = tuple(tuple(order[place] for place in shown) for order in verdict.places)
+        places = tuple(tuple(order[position] for position in shown) for order in verdict.places)
         return Ranking(places, verdict.raw, verdict.cut)
 
     def on_pair(self, verdicts: Mapping[Subject, Ranking | Failure], first: int, second: int) -> Comparison | Failure | None:

@@ -37,11 +37,11 @@ class ScoreMode:
         return score(answer, how.min_mass)
 
     def on_pair(self, verdicts: Mapping[Subject, Score | Failure], first: int, second: int) -> Comparison | Failure | None:
-        one, other = verdicts.get((first,)), verdicts.get((second,))
-        if isinstance(one, Score) and isinstance(other, Score):
-            p = p_better(one.distribution, other.distribution)
-            return Comparison(p, None, min(one.mass, other.mass), one.raw + other.raw, max(one.cut, other.cut))
-        return one if isinstance(one, Failure) else other if isinstance(other, Failure) else None
+        a, b = verdicts.get((first,)), verdicts.get((second,))
+        if isinstance(a, Score) and isinstance(b, Score):
+            p = p_better(a.distribution, b.distribution)
+            return Comparison(p, None, min(a.mass, b.mass), a.raw + b.raw, max(a.cut, b.cut))
+        return a if isinstance(a, Failure) else b if isinstance(b, Failure) else None
 
     def on_response(self, verdicts: Mapping[Subject, Score | Failure], index: int) -> Score | Failure | None:
         return verdicts.get((index,))

@@ -47,7 +47,7 @@ def truncate_at(ids: Tensor, mask: Tensor, token: int, after: int = 16) -> tuple
     Returns: the mask that is left, with the token itself [B, T], and which responses have it [B].
     Source: Ziegler et al. 2019, arXiv 1909.08593, section 3.1 (between tokens 16 and 24, else −1) and code.
     """
-    found = mask & (ids == token)
-    found[:, :after] = False
-    before = found.cumsum(-1) - found.long()
-    return mask & (before == 0), found.any(-1)
+    ends_here = mask & (ids == token)
+    ends_here[:, :after] = False
+    before = ends_here.cumsum(-1) - ends_here.long()
+    return mask & (before == 0), ends_here.any(-1)

@@ -64,15 +64,18 @@ class Limits:
     fall: FallRule = FallRule()
 
 
-def load_limits(path: Path | None) -> Limits:
+def load_limits(path: Path | None, accelerator: bool = True) -> Limits:
     """The defaults, with what the file says in their place.
+
+    accelerator: whether the run has one; on a CPU nothing stands idle while it waits for rewards, so no warning says so.
 
     Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …``.
     """
+    defaults = LIMITS if accelerator else {**LIMITS, "waiting": Limit(None, None)}
     if path is None:
-        return Limits()
+        return Limits(defaults)
     source = read_settings(path, SCHEMA, "file of limits", "one of patience, limits, fall")
     settle(source)
     data = source.data
-    own = {name: LIMITS[name]._replace(**limit) for name, limit in data.get("limits", {}).items()}
-    return Limits({**LIMITS, **own}, data.get("patience", Limits().patience), FallRule(**data.get("fall", {})))
+    own = {name: defaults[name]._replace(**limit) for name, limit in data.get("limits", {}).items()}
+    return Limits({**defaults, **own}, data.get("patience", Limits().patience), FallRule(**data.get("fall", {})))

@@ -1,4 +1,4 @@
-"""Watches a run for the ways in which it goes wrong while its reward goes up. It is told, and it says; it does nothing."""
+"""Watches a run for the ways in which it goes wrong while its reward goes up. It reports; the loop acts."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Monitor:
 
     def iteration(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, kl: float, waiting: float) -> Report:
         """kl: mean over responses of the summed log-ratio to the reference policy. waiting: share of the time, in [0, 1]."""
-        some = rollouts[:: math.ceil(len(rollouts) / TEXTS)]
-        texts, prompts = [rollout.text.split() for rollout in some], [rollout.query.group for rollout in some]
+        sampled = rollouts[:: math.ceil(len(rollouts) / TEXTS)]
+        texts, prompts = [rollout.text.split() for rollout in sampled], [rollout.query.group for rollout in sampled]
         now = {
             "length": _mean([len(rollout.ids) for rollout in rollouts]),
             "ended": _mean([rollout.ended for rollout in rollouts]),
@@ -167,16 +167,16 @@ class Monitor:
         warnings, stop = [], None
         for name, value in measures.items():
             limit = self._limits.limits[name]
-            said = f"{name} {value:.3g}{f' ({about[name]})' if about.get(name) else ''}"
+            measured = f"{name} {value:.3g}{f' ({about[name]})' if about.get(name) else ''}"
             self._over[name] = self._over.get(name, 0) + 1 if limit.stop is not None and value > limit.stop else 0
             if limit.warn is not None and value > limit.warn:
                 if name not in self._since:
-                    warnings.append(f"{said}, above {limit.warn:g}")
+                    warnings.append(f"{measured}, above {limit.warn:g}")
                 self._since.setdefault(name, step)
             else:
                 self._since.pop(name, None)
             if self._over[name] >= self._limits.patience and stop is None:
-                stop = f"{said}, above {limit.stop:g} for {self._over[name]} times in a row"
+                stop = f"{measured}, above {limit.stop:g} for {self._over[name]} times in a row"
                 self._before = self._since.get(name, step)
         return tuple(warnings), stop
 
@@ -185,12 +185,12 @@ class Monitor:
 
         Where a measure ended the run, only what came before its warning counts: a judge may well like what broke the limit.
         """
-        there = {*self._kept, self._steps[-1]}
-        height = {step: value for step, value in zip(self._steps, curve.tolist(), strict=True) if step in there}
+        kept = {*self._kept, self._steps[-1]}
+        height = {step: value for step, value in zip(self._steps, curve.tolist(), strict=True) if step in kept}
         ranked = sorted(height, key=lambda step: -math.inf if math.isnan(height[step]) else height[step], reverse=True)
         self._kept = sorted({*ranked[: CANDIDATES - 1], self._steps[-1]})
         before = [step for step in ranked if self._before is None or step < self._before]
-        return before[0] if before else min(there), frozenset(self._kept)
+        return before[0] if before else min(kept), frozenset(self._kept)
 
     def _past_its_best(self, judge: str, fallen: Fall, best: int) -> str:
         return (
@@ -220,15 +220,15 @@ class Monitor:
 
 def _by_prompt(values: Tensor, prompts: Sequence[int]) -> list[float]:
     """Mean of each prompt's samples, in order of appearance: they are not independent of each other."""
-    of: dict[int, list[float]] = {}
+    values_of: dict[int, list[float]] = {}
     for prompt, value in zip(prompts, values.tolist(), strict=True):
-        of.setdefault(prompt, []).append(value)
-    return [_mean([value for value in found if not math.isnan(value)]) for found in of.values()]
+        values_of.setdefault(prompt, []).append(value)
+    return [_mean([value for value in samples if not math.isnan(value)]) for samples in values_of.values()]
 
 
-def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Pearson's r over the prompts that both have a value of; 0 where one of them does not vary."""
-    pairs = np.array([one, other])
+    pairs = np.array([first, second])
     pairs = pairs[:, ~np.isnan(pairs).any(0)]
     if pairs.shape[1] < 3 or (pairs.std(1) < 1e-9).any():
         return 0.0

@@ -55,14 +55,14 @@ def smoothed(values: Floats, span: float = 0.6) -> Floats:
     n = len(levels)
     if n < 5:
         return levels
-    at, near = np.arange(n), min(n, max(7, int(np.ceil(span * n))))
+    steps, near = np.arange(n), min(n, max(7, int(np.ceil(span * n))))
     fitted = np.empty(n)
-    for place in range(n):
-        away = np.abs(at - place)
+    for step in range(n):
+        away = np.abs(steps - step)
         weights = np.clip(1 - (away / (np.sort(away)[near - 1] + 1)) ** 3, 0, None) ** 3
         weights[np.isnan(levels)] = 0
         # polyfit squares its weights; the value at x = 0 is the constant term
-        fitted[place] = np.polyfit(at - place, np.nan_to_num(levels), 3, w=np.sqrt(weights))[-1]
+        fitted[step] = np.polyfit(steps - step, np.nan_to_num(levels), 3, w=np.sqrt(weights))[-1]
     return fitted
 
 

@@ -18,8 +18,8 @@ def ngrams(words: Words, n: int) -> Iterator[tuple[str, ...]]:
 def distinct(texts: Sequence[Words], n: int) -> float:
     """Distinct n-grams over all n-grams of the texts together, in [0, 1]; NaN where there is none. It falls as there are more
     texts, so compare equal numbers of them. Source: Li et al. 2016, arXiv 1510.03055."""
-    found = list(chain.from_iterable(ngrams(words, n) for words in texts))
-    return len(set(found)) / len(found) if found else math.nan
+    grams = list(chain.from_iterable(ngrams(words, n) for words in texts))
+    return len(set(grams)) / len(grams) if grams else math.nan
 
 
 def self_bleu(texts: Sequence[Words], longest: int = 4) -> float:
@@ -34,7 +34,7 @@ def self_bleu(texts: Sequence[Words], longest: int = 4) -> float:
         return math.nan
     counts = [[Counter(ngrams(words, n)) for n in range(1, longest + 1)] for words in texts]
     most = [_two_highest([each[n] for each in counts]) for n in range(longest)]
-    return fmean(_bleu(place, texts, counts[place], most) for place in range(len(texts)))
+    return fmean(_bleu(index, texts, counts[index], most) for index in range(len(texts)))
 
 
 def boilerplate(texts: Sequence[Words], prompts: Sequence[int], n: int = 4) -> float:
@@ -57,15 +57,15 @@ Highest = dict[tuple[str, ...], tuple[int, int, int]]
 
 def _two_highest(counts: Sequence[Counter[tuple[str, ...]]]) -> Highest:
     """For each n-gram, the most that any text has of it, which text that is, and the most that any other text has."""
-    found: Highest = {}
-    for place, each in enumerate(counts):
+    grams: Highest = {}
+    for index, each in enumerate(counts):
         for ngram, many in each.items():
-            first, owner, second = found.get(ngram, (0, -1, 0))
-            found[ngram] = (many, place, first) if many > first else (first, owner, max(second, many))
-    return found
+            first, owner, second = grams.get(ngram, (0, -1, 0))
+            grams[ngram] = (many, index, first) if many > first else (first, owner, max(second, many))
+    return grams
 
 
-def _bleu(place: int, texts: Sequence[Words], counts: Sequence[Counter[tuple[str, ...]]], most: Sequence[Highest]) -> float:
+def _bleu(index: int, texts: Sequence[Words], counts: Sequence[Counter[tuple[str, ...]]], most: Sequence[Highest]) -> float:
     logs = []
     for mine, highest in zip(counts, most, strict=True):
         if not mine:
@@ -73,12 +73,14 @@ def _bleu(place: int, texts: Sequence[Words], counts: Sequence[Counter[tuple[str
         matched = 0
         for ngram, many in mine.items():
             first, owner, second = highest[ngram]
-            matched += min(many, second if owner == place else first)
+            matched += min(many, second if owner == index else first)
         if not matched:
             return 0.0
         logs.append(math.log(matched / mine.total()))
     if not logs:
         return 0.0
-    length = len(texts[place])
-    nearest = min((len(other) for at, other in enumerate(texts) if at != place), key=lambda other: (abs(other - length), other))
+    length = len(texts[index])
+    nearest = min(
+        (len(other) for number, other in enumerate(texts) if number != index), key=lambda other: (abs(other - length), other)
+    )
     return math.exp(fmean(logs) + min(0.0, 1 - nearest / length))

@@ -36,16 +36,16 @@ def numeric(row: Mapping[str, Any], response: str, column: str = "answer", toler
     number, 0 for none.
 
     The response's number is the first one behind the last ``####``, ``\\boxed{``, "answer is", "answer:" or "=" that has one
-    behind it; without such a sign, the last number. The answer must hold one number and no more, there or in all: of "1/2" or
-    "3 to 5" nobody knows which counts, so there is no reward.
+    behind it; without such a sign, the last number. The answer must hold one number and no more, there or in all: for "1/2" or
+    "3 to 5" it is not clear which counts, so there is no reward.
     """
-    answers = [found for answer in _answers(row, column) if (found := only_number(answer)) is not None]
-    said = final_number(response)
+    answers = [parsed for answer in _answers(row, column) if (parsed := only_number(answer)) is not None]
+    given = final_number(response)
     if not answers:
         return None
-    if said is None:
+    if given is None:
         return NONE
-    close = any(abs(said - answer) <= tolerance * max(1.0, abs(answer)) for answer in answers)
+    close = any(abs(given - answer) <= tolerance * max(1.0, abs(answer)) for answer in answers)
     return RIGHT if close else WELL_FORMED
 
 
@@ -55,11 +55,11 @@ def multiple_choice(row: Mapping[str, Any], response: str, column: str = "answer
     A letter counts as ``(B)``, as ``B)``, ``B.``, ``B:`` or ``B,``, or at the very end; the first one behind the last "answer
     is" or "answer:" that has one behind it, otherwise the last one.
     """
-    answers = [found for answer in _answers(row, column) if (found := final_letter(answer)) is not None]
-    said = final_letter(response)
+    answers = [letter for answer in _answers(row, column) if (letter := final_letter(answer)) is not None]
+    given = final_letter(response)
     if not answers:
         return None
-    return NONE if said is None else RIGHT if said in answers else WELL_FORMED
+    return NONE if given is None else RIGHT if given in answers else WELL_FORMED
 
 
 def regular_expression(
@@ -70,19 +70,19 @@ def regular_expression(
     Only use patterns of your own: some take for ever on some texts. Raises re.error for what is no pattern.
     """
     patterns = [pattern] if pattern is not None else _answers(row, column)
-    return None if not patterns else RIGHT if any(re.search(one, response) for one in patterns) else NONE
+    return None if not patterns else RIGHT if any(re.search(each, response) for each in patterns) else NONE
 
 
 def final_number(text: str) -> float | None:
     """The number that a text ends up with, see ``numeric``; commas between thousands are read over."""
-    found = _final(_signed(text), _NUMBER)
-    return None if found is None else float(found.group().replace(",", ""))
+    match = _final(_signed(text), _NUMBER)
+    return None if match is None else float(match.group().replace(",", ""))
 
 
 def only_number(text: str) -> float | None:
     """The number that an answer is: the only one behind its last sign, see ``numeric``, or without a sign the only one."""
-    found = _NUMBER.findall(_signed(text)[max(_signs(text), default=0) :])
-    return float(found[0].replace(",", "")) if len(found) == 1 else None
+    numbers = _NUMBER.findall(_signed(text)[max(_signs(text), default=0) :])
+    return float(numbers[0].replace(",", "")) if len(numbers) == 1 else None
 
 
 def final_letter(text: str) -> str | None:
@@ -91,8 +91,8 @@ def final_letter(text: str) -> str | None:
     named = [*_NAMED.finditer(text)]
     if named:
         return named[-1].group(1)
-    found = _final(text, _LETTER)
-    return None if found is None else found.group(1) or found.group(2)
+    match = _final(text, _LETTER)
+    return None if match is None else match.group(1) or match.group(2)
 
 
 def _signed(text: str) -> str:
@@ -106,8 +106,8 @@ def _signs(text: str) -> list[int]:
 
 
 def _final(text: str, wanted: re.Pattern[str]) -> re.Match[str] | None:
-    behind = (wanted.search(text, place) for place in reversed(_signs(text)))
-    announced = next((found for found in behind if found), None)
+    behind = (wanted.search(text, start) for start in reversed(_signs(text)))
+    announced = next((match for match in behind if match), None)
     if announced:
         return announced
     return next(iter(deque(wanted.finditer(text), maxlen=1)), None)

@@ -66,7 +66,7 @@ class CriticReward:
         plans = [jury.plan(trial.row, trial.subject) for trial in trials]
         replies = Replies()
         await jury.ask(plans, replies)
-        records = [_Record() for _ in rollouts]
+        records = [_Tally() for _ in rollouts]
         for trial, plan in zip(trials, plans, strict=True):
             verdicts = jury.verdicts([plan], replies)
             for owner, (judged, total) in zip(trial.owners, _sides(jury, verdicts, trial.subject), strict=False):
@@ -125,7 +125,7 @@ def _plan(config: RewardConfig, context: Context) -> Plan:
 
 async def alone(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:
     """Each response by itself."""
-    return [Trial(_row(rollout.query.row, [rollout.text]), (0,), (place,)) for place, rollout in enumerate(rollouts)], {}
+    return [Trial(_row(rollout.query.row, [rollout.text]), (0,), (index,)) for index, rollout in enumerate(rollouts)], {}
 
 
 def within_groups(opponents: int | None) -> Plan:
@@ -136,13 +136,13 @@ def within_groups(opponents: int | None) -> Plan:
 
     async def plan(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:
         groups: dict[int, list[int]] = {}
-        for place, rollout in enumerate(rollouts):
-            groups.setdefault(rollout.query.group, []).append(place)
+        for index, rollout in enumerate(rollouts):
+            groups.setdefault(rollout.query.group, []).append(index)
         trials = []
         for members in groups.values():
             if len(members) == 1:
                 raise UsageError("--feedback group compares samples of one prompt with each other: give --samples 2 or more")
-            row = _row(rollouts[members[0]].query.row, [rollouts[place].text for place in members])
+            row = _row(rollouts[members[0]].query.row, [rollouts[index].text for index in members])
             trials += [Trial(row, pair, (members[pair[0]], members[pair[1]])) for pair in ring(len(members), opponents)]
         return trials, {}
 
@@ -154,12 +154,12 @@ def against_reference(answers: Callable[[Sequence[Row]], Awaitable[list[str | Fa
 
     async def plan(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:
         trials, failures = [], {}
-        for place, answer in enumerate(await answers([rollout.query.row for rollout in rollouts])):
+        for index, answer in enumerate(await answers([rollout.query.row for rollout in rollouts])):
             if isinstance(answer, Failure):
-                failures[place] = answer
+                failures[index] = answer
             else:
-                row = _row(rollouts[place].query.row, [rollouts[place].text, answer])
-                trials.append(Trial(row, (0, 1), (place,)))
+                row = _row(rollouts[index].query.row, [rollouts[index].text, answer])
+                trials.append(Trial(row, (0, 1), (index,)))
         return trials, failures
 
     return plan
@@ -172,7 +172,7 @@ def ring(n: int, opponents: int | None) -> list[tuple[int, int]]:
 
 
 @dataclass
-class _Record:
+class _Tally:
     """What the critics said of one rollout so far. asked: verdicts, failed ones included."""
 
     asked: int = 0

@@ -53,7 +53,9 @@ class MixReward:
         everything = frozenset(part.name for part in self.parts)
         use = [self.tasks.get(rollout.query.task, everything) for rollout in rollouts]
         used = torch.tensor([[part.name in names for part in self.parts] for names in use], dtype=torch.bool)  # [B, P]
-        answers = await asyncio.gather(*(_ask(part.source, rollouts, used[:, at]) for at, part in enumerate(self.parts)))
+        answers = await asyncio.gather(
+            *(_ask(part.source, rollouts, used[:, column]) for column, part in enumerate(self.parts))
+        )
         raw = torch.stack([rewards.values for rewards in answers], -1)  # [B, P]
         groups = torch.tensor([rollout.query.group for rollout in rollouts])
         totals = mixed(raw, within_groups(raw, groups) if self.normalise else raw, used, self.parts)
@@ -80,9 +82,11 @@ def mixed(raw: Tensor, scaled: Tensor, used: Tensor, parts: Sequence[Part]) -> T
     required = torch.tensor([not part.optional for part in parts])
     totals = totals.masked_fill((used & ~known & required).any(-1), torch.nan)
     vetoes = torch.full_like(raw, torch.inf)
-    for at, part in enumerate(parts):
+    for column, part in enumerate(parts):
         if part.gate:
-            vetoes[:, at] = vetoes[:, at].masked_fill(used[:, at] & (raw[:, at] < part.gate.below), part.gate.value)
+            vetoes[:, column] = vetoes[:, column].masked_fill(
+                used[:, column] & (raw[:, column] < part.gate.below), part.gate.value
+            )
     veto = vetoes.amin(-1)
     return torch.where(veto.isinf(), totals, veto)
 
@@ -104,7 +108,7 @@ def within_groups(raw: Tensor, groups: Tensor) -> Tensor:
 async def _ask(source: RewardSource, rollouts: Sequence[Rollout], mine: Tensor) -> Rewards:
     """What the source says of the rollouts where ``mine`` [B] is true; NaN for the others."""
     places = mine.nonzero().squeeze(-1)
-    rewards = await source([rollouts[place] for place in places.tolist()]) if len(places) else None
+    rewards = await source([rollouts[index] for index in places.tolist()]) if len(places) else None
     blank = torch.full((len(rollouts),), torch.nan)
     if rewards is None:
         return Rewards(blank, ~blank.isnan(), {}, {})

@@ -1,4 +1,4 @@
-"""A reward mix from its YAML file. Every problem of the file is told at once, with its place."""
+"""A reward mix from its YAML file. All problems of the file are reported at once, with their positions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.config_file import schema
-from rlaif.constitution.problems import Fault, found, nearest
+from rlaif.constitution.problems import Fault, describe, nearest
 from rlaif.constitution.read import Source
 from rlaif.critic.config import CriticConfig
 from rlaif.rl.rewards.base import SOURCES
@@ -70,9 +70,9 @@ def _check(source: Source) -> None:
     for number, raw in enumerate(source.data["sources"]):
         if (kind := raw["kind"]) not in SOURCES:
             allowed = f"{', '.join(SOURCES)}, or module:Name{nearest(kind, SOURCES)}"
-            source.add(Fault(("sources", number, "kind"), f"found {found(kind)}; allowed: {allowed}"))
+            source.add(Fault(("sources", number, "kind"), f"found {describe(kind)}; allowed: {allowed}"))
         if raw["id"] in ids:
-            source.add(Fault(("sources", number, "id"), f"found {found(raw['id'])} again; ids are unique"))
+            source.add(Fault(("sources", number, "id"), f"found {describe(raw['id'])} again; ids are unique"))
         ids.append(raw["id"])
     weights = {raw["id"]: raw.get("weight", 1) for raw in source.data["sources"]}
     if not any(weights.values()):
@@ -81,8 +81,8 @@ def _check(source: Source) -> None:
         named = raw.get("sources", ids)
         for number, name in enumerate(named):
             if name not in ids:
-                said = f"found {found(name)}; allowed: {', '.join(ids)}{nearest(name, ids)}"
-                source.add(Fault(("tasks", task, "sources", number), said))
+                problem = f"found {describe(name)}; allowed: {', '.join(ids)}{nearest(name, ids)}"
+                source.add(Fault(("tasks", task, "sources", number), problem))
         if not any(weights.get(name, 1) for name in named):
             source.add(Fault(("tasks", task), "every weight of its sources is 0; allowed: at least one above 0", on_key=True))
 
@@ -107,8 +107,8 @@ def _ingredient(raw: Mapping[str, Any], folder: Path) -> Ingredient:
     if "reward_model" in given:
         given["reward_model"] = ",".join(_beside(name, folder) for name in given["reward_model"].split(","))
     if "verifier" in given:
-        place, _, function = given["verifier"].rpartition(":")
-        given["verifier"] = f"{folder / place if place.endswith('.py') else place}:{function}"
+        module, _, function = given["verifier"].rpartition(":")
+        given["verifier"] = f"{folder / module if module.endswith('.py') else module}:{function}"
     gate = raw.get("gate")
     config = configure(RewardConfig, reward=raw["kind"], **given)
     return Ingredient(

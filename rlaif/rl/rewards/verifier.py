@@ -66,8 +66,8 @@ def open_verifier(config: RewardConfig, context: Context) -> Opened:
     """``--reward verifier``. Raises UsageError where the function is not named, or cannot be loaded."""
     spec = given(config.verifier, "verifier", "--verifier")
     verify, options = load_verifier(spec), dict(config.options)
-    path = Path(spec.rpartition(":")[0])
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
+    file = Path(spec.rpartition(":")[0])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
     return VerifierReward(verify, options), {"verifier": spec, "file": digest, "options": options}
 
 
@@ -83,19 +83,19 @@ def load_verifier(spec: str) -> Verify:
 
     Raises UsageError where there is no such file, module or function, or where loading it fails.
     """
-    place, colon, name = spec.rpartition(":")
-    if not colon or not place or not name:
+    module_name, colon, name = spec.rpartition(":")
+    if not colon or not module_name or not name:
         raise UsageError(f"--verifier {spec}: expected FILE.py:function or package.module:function")
     try:
-        module = _file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise UsageError(f"--verifier {place}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--verifier {module_name}: cannot be loaded: {type(error).__name__}: {error}") from error
     verify = getattr(module, name, None)
     if not callable(verify):
         known = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise UsageError(f"--verifier {spec}: {place} has no function {name!r}; it has {', '.join(known) or 'none'}")
-    found: Verify = verify
-    return found
+        raise UsageError(f"--verifier {spec}: {module_name} has no function {name!r}; it has {', '.join(known) or 'none'}")
+    function: Verify = verify
+    return function
 
 
 def _file(path: Path) -> ModuleType:

@@ -71,13 +71,13 @@ class ServerSampler:
 
     async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
         asked = [asyncio.create_task(self._ask(query, n, temperature, seed)) for query in queries]
-        found: list[Rollout] = []
+        rollouts: list[Rollout] = []
         try:
             for done, group in enumerate(asyncio.as_completed(asked), start=1):
-                found += await group
-                if len(found) >= AT_ONCE or done == len(asked):
-                    yield found
-                    found = []
+                rollouts += await group
+                if len(rollouts) >= AT_ONCE or done == len(asked):
+                    yield rollouts
+                    rollouts = []
         finally:
             for task in asked:
                 task.cancel()
@@ -94,7 +94,7 @@ class ServerSampler:
             server.stale = problem is not None or not server.known
             if problem and problem.kind == "denied":
                 raise RunFailed(f"{problem.words}; start the server with VLLM_SERVER_DEV_MODE=1")
-            if problem and all(one.stale for one in servers):
+            if problem and all(other.stale for other in servers):
                 raise RunFailed(problem.words)
             if problem:
                 server.tell(f"did not take the weights ({problem.words})")
@@ -125,10 +125,10 @@ class ServerSampler:
 
         own = {"n": n, "temperature": temperature, "seed": Sampling(seed=seed).seed_for((query.group, query.ids))}
         body = {"prompt": list(query.ids), **self._body, **own, "return_token_ids": True}
-        found = await self._engine.client.post("completions", body, read, kind=f"sample {n}")
-        if isinstance(found, Problem):
-            raise RunFailed(f"the policy's server did not answer a prompt: {found.words}")
-        return found
+        reply = await self._engine.client.post("completions", body, read, kind=f"sample {n}")
+        if isinstance(reply, Problem):
+            raise RunFailed(f"the policy's server did not answer a prompt: {reply.words}")
+        return reply
 
     def _rollout(self, query: Query, choice: dict[str, Any]) -> Rollout:
         drawn = replies.completed(choice, len(query.ids), self._max_tokens, self._vocabulary)

@@ -95,18 +95,18 @@ class TransformersSampler:
         rows = torch.arange(len(tokens), device=model.device)
         going = torch.ones_like(rows, dtype=torch.bool)
         for t in range(self._max_tokens):
-            said, values = _choose(logits, temperature, generator)
-            tokens[rows, t], logprobs[rows, t] = said, values
-            going &= ~torch.isin(said, self._ends)
+            drawn, values = _choose(logits, temperature, generator)
+            tokens[rows, t], logprobs[rows, t] = drawn, values
+            going &= ~torch.isin(drawn, self._ends)
             left = int(going.sum())
             if not left or t + 1 == self._max_tokens:
                 return tokens[:, : t + 1], logprobs[:, : t + 1]
             if left <= DROP * len(rows):
                 kept = going.nonzero().squeeze(-1)
                 cache.batch_select_indices(kept)
-                rows, said, mask, position, going = (each[kept] for each in (rows, said, mask, position, going))
+                rows, drawn, mask, position, going = (each[kept] for each in (rows, drawn, mask, position, going))
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            inputs = {"input_ids": said[:, None], "attention_mask": mask, "position_ids": position}
+            inputs = {"input_ids": drawn[:, None], "attention_mask": mask, "position_ids": position}
             logits = model(**inputs, past_key_values=cache, use_cache=True).logits[:, -1]
             position = position + 1
         raise AssertionError("max_tokens is at least 1")
@@ -125,12 +125,12 @@ DROP = 0.75
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(tokens, their log-probabilities at the temperature), [B] each; temperature 0 is greedy."""
     logprobs = (logits.float() / (temperature or 1.0)).log_softmax(-1)
-    said = logprobs.argmax(-1, keepdim=True)
+    drawn = logprobs.argmax(-1, keepdim=True)
     if temperature:  # by inversion: one random number per row, where torch.multinomial draws one per token of the vocabulary
         below = logprobs.double().exp().cumsum(-1)
-        luck = torch.rand(len(logits), 1, dtype=torch.float64, device=logits.device, generator=generator)
-        said = torch.searchsorted(below, luck * below[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
-    return said.squeeze(-1), logprobs.gather(-1, said).squeeze(-1)
+        uniform = torch.rand(len(logits), 1, dtype=torch.float64, device=logits.device, generator=generator)
+        drawn = torch.searchsorted(below, uniform * below[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
+    return drawn.squeeze(-1), logprobs.gather(-1, drawn).squeeze(-1)
 
 
 def _left_padded(prompts: Sequence[tuple[int, ...]], device: Any) -> tuple[Tensor, Tensor]:

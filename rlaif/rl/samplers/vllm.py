@@ -111,12 +111,12 @@ class VllmSampler:
 
     def _next(self, waiting: dict[str, Query]) -> list[Rollout]:
         """Some whole groups, taken out of ``waiting``."""
-        found: list[Rollout] = []
-        while waiting and len(found) < AT_ONCE:
+        drawn: list[Rollout] = []
+        while waiting and len(drawn) < AT_ONCE:
             for answer in self._engine.step():
                 query = waiting.pop(answer.request_id)
-                found += [self._rollout(query, output) for output in answer.outputs]
-        return found
+                drawn += [self._rollout(query, output) for output in answer.outputs]
+        return drawn
 
     def _rollout(self, query: Query, output: Any) -> Rollout:
         ids, ended = tuple(output.token_ids), output.finish_reason == "stop"

@@ -97,11 +97,11 @@ def _sample(sampler: Sampler, policy: Policy, tokenizer: PreTrainedTokenizerBase
     queries = [Query(Row(group, str(group), (), ()), "", group, tuple(prompt)) for group, prompt in enumerate(ids)]
 
     async def draw() -> list[Rollout]:
-        return [one async for part in sampler.sample(queries, 2, TEMPERATURE, 0) for one in part]
+        return [rollout async for part in sampler.sample(queries, 2, TEMPERATURE, 0) for rollout in part]
 
     with ThreadPoolExecutor(1) as thread:  # there may be an event loop in this one
         rollouts = thread.submit(lambda: asyncio.run(draw())).result()
-    return collate(sorted(rollouts, key=lambda one: one.query.group), 0, policy.model.device)
+    return collate(sorted(rollouts, key=lambda rollout: rollout.query.group), 0, policy.model.device)
 
 
 @torch.no_grad()
@@ -110,5 +110,5 @@ def _logprobs(policy: Policy, batch: Batch) -> Tensor:
         return policy.logprobs(batch, TEMPERATURE)[0]
 
 
-def _distance(one: Tensor, other: Tensor, mask: Tensor) -> float:
-    return (one - other)[mask].abs().mean().item()
+def _distance(first: Tensor, second: Tensor, mask: Tensor) -> float:
+    return (first - second)[mask].abs().mean().item()

@@ -12,8 +12,7 @@ from rlaif.errors import UsageError
 
 def path(name: str) -> Path:
     """The file of the configuration ``name``. Raises UsageError where there is none of that name."""
-    found = Path(__file__).with_name(f"{name}.yaml")
-    if not found.is_file():
-        known = ", ".join(sorted(file.stem for file in found.parent.glob("*.yaml")))
-        raise UsageError(f"no launch configuration {name!r}; there are {known}")
-    return found
+    known = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
+    if name not in known:
+        raise UsageError(f"no launch configuration {name!r}; there are {', '.join(known)}")
+    return known[name]

@@ -5,7 +5,7 @@ import pytest
 
 from rlaif.rl.methods import METHODS
 
-CONSTITUTION = Path(__file__).parents[2] / "constitutions/lab.yaml"
+CONSTITUTION = Path(__file__).parents[3] / "constitutions/lab.yaml"
 
 
 def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):

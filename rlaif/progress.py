@@ -1,0 +1,33 @@
+"""How a run tells what it does: to a bar on the terminal, to a test, or to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Stage = Callable[[str, int | None, int], None]
+Update = Callable[[int, Mapping[str, float]], None]
+
+
+def _ignore_stage(name: str, total: int | None, done: int) -> None:
+    pass
+
+
+def _ignore_update(done: int, figures: Mapping[str, float]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run calls as it goes on.
+
+    stage: the next part of the work begins: its name, how many things there are to do (None where unknown), how many are done.
+    update: how many are done by now, and the latest figures by name.
+    """
+
+    stage: Stage = _ignore_stage
+    update: Update = _ignore_update
+
+    def within(self, name: str) -> Progress:
+        """The same, with ``name`` before the name of every stage."""
+        return Progress(lambda stage, total, done: self.stage(f"{name} {stage}", total, done), self.update)

@@ -1,0 +1,52 @@
+"""Checkpoints: the newest two stay, policies stay until they are let go, and what is read is what was written."""
+
+import pytest
+import torch
+from torch import nn
+
+from rlaif.rl import state
+
+
+def steps(folder, name):
+    return sorted(path.name for path in folder.glob(f"{name}-*.pt"))
+
+
+def test_of_a_folder_without_checkpoints_there_is_none(tmp_path):
+    assert state.load_newest(tmp_path) is None and state.load_newest(tmp_path / "nowhere") is None
+
+
+def test_the_newest_by_number_and_not_by_name_is_read_and_two_are_kept(tmp_path):
+    for step in (2, 9, 10):
+        state.save(tmp_path, step, {"step": step, "weights": torch.full((2,), float(step))})
+    assert steps(tmp_path, "step") == ["step-10.pt", "step-9.pt"]
+    newest = state.load_newest(tmp_path)
+    assert newest["step"] == 10 and newest["weights"].tolist() == [10.0, 10.0]
+
+
+def test_policies_are_removed_only_when_told(tmp_path):
+    for step in (0, 4, 12):
+        state.save_policy(tmp_path, step, {"w": torch.tensor([float(step)])})
+    state.save(tmp_path, 12, {})
+    assert steps(tmp_path, "policy") == ["policy-0.pt", "policy-12.pt", "policy-4.pt"]
+    state.prune_policies(tmp_path, {4})
+    assert steps(tmp_path, "policy") == ["policy-4.pt"] and steps(tmp_path, "step") == ["step-12.pt"]
+    assert state.load_policy(tmp_path, 4)["w"].tolist() == [4.0]
+
+
+def test_weights_that_were_put_back_are_the_same_and_still_learn(tmp_path):
+    layer = nn.Linear(3, 2)
+    parameters = dict(layer.named_parameters())
+    state.save_policy(tmp_path, 1, state.weights_of(parameters))
+    before = {name: value.clone() for name, value in parameters.items()}
+    with torch.no_grad():
+        layer.weight.add_(1)
+    state.put(parameters, state.load_policy(tmp_path, 1))
+    assert all(torch.equal(parameters[name], value) and parameters[name].requires_grad for name, value in before.items())
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path):
+    state.save(tmp_path, 3, {"step": 3})
+    with pytest.raises(Exception, match="pickle"):
+        state.save(tmp_path, 4, {"step": lambda: None})
+    assert state.load_newest(tmp_path)["step"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-3.pt"]
