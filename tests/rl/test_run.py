@@ -154,7 +154,7 @@ def test_settings_without_a_meaning_are_refused(configured):
         ("--dynamic-kl multiplies", "rloo", {"dynamic_kl": True, "second": "gold", "beta": 0.0}),
         ("give --second", "rloo", {"dynamic_kl": True}),
         ("--eval-prompts above 0", "rloo", {"second": "gold", "eval_prompts": 0}),
-        ("--second critic", "rloo", {"second": "critic"}),
+        ("--second critic", "rloo", {"second": "critic", "eval_prompts": 1}),
         ("--seed -1", "rloo", {"seed": -1}),
     ):
         with pytest.raises(UsageError, match=message):

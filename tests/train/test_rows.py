@@ -184,7 +184,7 @@ def test_prompts_alone_are_refused_with_what_would_do(write, method):
 def test_columns_of_other_names(write):
     source = write([{"ask": "hi", "good": "x", "bad": "y", "body": "z"}])
     columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
-    (example,) = read_examples(source, "dpo", "soft", columns=columns)
+    (example,) = read_examples(source, "pairs", "soft", columns=columns)
     assert example.responses == ("x", "y")
-    (text,) = read_examples(source, "sft", "soft", columns={"text": "body"})
+    (text,) = read_examples(source, "completions", "soft", columns={"text": "body"})
     assert (text.prompt, text.responses) == ((), ("z",))

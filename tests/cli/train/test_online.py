@@ -31,7 +31,7 @@ def test_training_on_the_critics_word(rlaif, tmp_path):
     critic = ["--critic", "lab", "--constitution", str(CONSTITUTION), "--second", "gold"]
     run = ["train", "rloo", "prompts.jsonl", "--model", "lab:policy", "--out", "run", *critic, *options]
     code, out, _ = rlaif(*run)
-    assert code == 0 and "heldout_second_reward" in out and "run/model" in out and "monitor_" not in out
+    assert code == 0 and "heldout second reward" in out and "run/model" in out and "monitor_" not in out
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics] == [0, 1, 2]
     assert -1 <= metrics[1]["reward"] <= 1 and "reward/principles/harmless" in metrics[1] and metrics[1]["failed"] == 0.0
