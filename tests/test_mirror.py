@@ -9,7 +9,6 @@ UNTESTED = {
     "rlaif/cli/train/sampled.py",
     "rlaif/constitution/read.py",
     "rlaif/critic/config.py",
-    "rlaif/critic/judge.py",
     "rlaif/data/formats.py",
     "rlaif/engines/base.py",
     "rlaif/engines/config.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from rlaif import loops
 from rlaif.config_file import shown, write_config
 from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
@@ -66,7 +66,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     )
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
-        return asyncio.run(_run(config, base, queries, failures, folder, progress))
+        return loops.run(_run(config, base, queries, failures, folder, progress))
 
 
 async def _run(

@@ -15,6 +15,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.rl.rewards.base import SOURCES
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure, settings_of
+from rlaif.shipped import constitution_path
 from rlaif.yaml_file import read_settings, settle
 
 SCHEMA = Path(__file__).with_name("mix.schema.json")
@@ -101,9 +102,10 @@ def _build(data: Mapping[str, Any], folder: Path) -> Recipe:
 
 def _ingredient(raw: Mapping[str, Any], folder: Path) -> Ingredient:
     given = {name: value for name, value in raw.items() if name in _CONFIG}
-    for name in ("constitution", "prompts"):
-        if name in given:
-            given[name] = folder / given[name]
+    if "constitution" in given:
+        given["constitution"] = constitution_path(given["constitution"], folder)
+    if "prompts" in given:
+        given["prompts"] = folder / given["prompts"]
     if "reward_model" in given:
         given["reward_model"] = ",".join(_beside(name, folder) for name in given["reward_model"].split(","))
     if "verifier" in given:
