@@ -4,13 +4,20 @@ The public names below are imported when they are first used, so that ``import r
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlaif.api.critic import Critic as Critic
+    from rlaif.api.labelling import label as label
+    from rlaif.integrations.reward import ConstitutionReward as ConstitutionReward
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Constitution": "rlaif.constitution",
     "LabelConfig": "rlaif.label.config",
+    "ConstitutionReward": "rlaif.integrations.reward",
+    "Critic": "rlaif.api.critic",
     "CriticConfig": "rlaif.critic.config",
     "EngineConfig": "rlaif.engines",
     "Principle": "rlaif.constitution",
@@ -25,6 +32,7 @@ _PUBLIC = {
     "VerdictStore": "rlaif.critic.store",
     "configure": "rlaif.settings",
     "dry_run": "rlaif.label.run",
+    "label": "rlaif.label",
     "load_constitution": "rlaif.constitution.load",
     "load_template": "rlaif.critic.templates",
     "read_rows": "rlaif.data.read",
@@ -43,7 +51,8 @@ __all__ = sorted(_PUBLIC)
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rlaif' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    return module if _PUBLIC[name] == f"rlaif.{name}" else getattr(module, name)  # a package that is a function too
 
 
 def __dir__() -> list[str]:

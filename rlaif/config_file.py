@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from rlaif.data.write import atomic_write
 from rlaif.errors import UsageError, without_secrets
 from rlaif.settings import Setting, checked, flat, optional, settings_of
+from rlaif.shipped import constitution_path
 from rlaif.yaml_file import read_settings, settle
 
 _PATH = re.compile(r"(script:)?(.*?)(:[A-Za-z_]\w*)?", re.DOTALL)
@@ -113,6 +114,8 @@ def _beside(value: Any, each: Setting, folder: Path) -> Any:
     """A path of the file, seen from here."""
     if isinstance(value, list):
         return [_beside(item, each, folder) for item in value]
+    if isinstance(value, str) and each.about.shipped and constitution_path(value, folder) != folder / value:
+        return value
     if isinstance(value, str) and _inner(each) is Path:
         return os.path.normpath(folder / value)
     if isinstance(value, str) and each.about.path:
@@ -123,6 +126,8 @@ def _beside(value: Any, each: Setting, folder: Path) -> Any:
 def _plain(value: Any, each: Setting, folder: Path) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item, each, folder) for item in value]
+    if isinstance(value, Path) and each.about.shipped and constitution_path(value) != value:
+        return str(value)
     if isinstance(value, Path):
         return os.path.relpath(value, folder)
     if not isinstance(value, str):

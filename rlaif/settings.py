@@ -31,6 +31,7 @@ class About:
     help: one sentence. panel: the box of ``--help`` that it stands in. least, most: bounds that are allowed themselves.
     above, below: bounds that are not. name: as the user writes it, where not as the field. metavar: for the help.
     argument: given by position and not as ``--name``. path: a text that may be, or hold, a path of a file or folder.
+    shipped: a path that may also be the name of a shipped constitution.
     known: names that are allowed, read when they are needed.
     resumable: may differ between the two halves of a run that was stopped, because it does not shape the result.
     hidden: set by the program alone, never by the user.
@@ -46,6 +47,7 @@ class About:
     metavar: str | None = None
     argument: bool = False
     path: bool = False
+    shipped: bool = False
     known: Callable[[], Collection[str]] | None = None
     resumable: bool = False
     hidden: bool = False

@@ -35,6 +35,12 @@ def rlaif(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def rlaif_command(rlaif):
+    """The same, for tests that import the package under its name."""
+    return rlaif
+
+
 @pytest.fixture(scope="session")
 def lab_server(tmp_path_factory):
     """The URL of a vLLM server with the lab's critic, one for the session."""

@@ -81,3 +81,12 @@ def test_no_password_is_written(tmp_path):
     given = {"source": "x", "constitution": "c.yaml", "critic": "http://me:secret@host/v1", "out": tmp_path}
     config = configure(LabelConfig, **given)
     assert "secret" not in dump_config(config, tmp_path, "label") + repr(shown(config))
+
+
+def test_a_shipped_constitutions_name_is_no_path(tmp_path):
+    (tmp_path / "run.yaml").write_text("source: r.jsonl\nout: o\nconstitution: concise\ncritic: lab\n")
+    config = configure(LabelConfig, **read_config(tmp_path / "run.yaml", LabelConfig))
+    assert config.critic.constitution == Path("concise")
+    assert "constitution: concise\n" in dump_config(config, tmp_path / "deeper", "label")
+    (tmp_path / "concise").write_text("name: mine")
+    assert read_config(tmp_path / "run.yaml", LabelConfig)["constitution"] == tmp_path / "concise"

@@ -29,8 +29,10 @@ def imports(path):
 BY_NAME = {
     ("rlaif.critic.templates", "rlaif.critic.modes.compare"),
     ("rlaif.critic.templates", "rlaif.critic.revise"),
+    ("rlaif.constitution.types", "rlaif.constitution.load"),
 }
-"""Forms of templates that are looked up by their name, as the registries look up what they hold."""
+"""Forms of templates that are looked up by their name, as the registries look up what they hold; and ``Constitution.load``,
+which is ``load_constitution`` under the name that Python users look for."""
 GRAPH = {name: {other for other in imports(path) if (name, other) not in BY_NAME} for name, path in MODULES.items()}
 
 

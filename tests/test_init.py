@@ -12,7 +12,7 @@ import rlaif
 
 @pytest.mark.parametrize("name", rlaif.__all__)
 def test_every_public_name_is_importable(name):
-    assert getattr(rlaif, name).__name__ == name
+    assert getattr(rlaif, name).__name__.removeprefix("rlaif.") == name
     assert name in dir(rlaif)
 
 

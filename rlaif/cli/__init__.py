@@ -34,25 +34,37 @@ app = typer.Typer(
     cls=_Commands,
     help="From a constitution to an aligned model.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from rlaif import __version__
+
+        typer.echo(f"rlaif {__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
-def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (allowed anywhere).")) -> None:
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (allowed anywhere)."),
+    version: bool = typer.Option(False, "--version", help="Say which version this is.", callback=_version, is_eager=True),
+) -> None:
     pass
 
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, evaluate, lab, label, report, revise, sample, train
+    from rlaif.cli import constitution, critic, evaluate, init_folder, lab, label, report, revise, sample, train
 
     app.add_typer(constitution.app, name="constitution")
+    app.add_typer(critic.app, name="critic")
     app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(lab.app, name="lab")
     app.add_typer(train.app, name="train")
+    app.command("init", cls=Command)(init_folder.init)
     app.command("label", cls=Command)(label.label)
     app.command("report", cls=Command)(report.report)
     app.command("revise", cls=Command)(revise.revise)

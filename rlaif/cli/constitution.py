@@ -32,6 +32,17 @@ class Mode(StrEnum):
     RANK = "rank"
 
 
+@app.command("list", cls=Command)
+def list_shipped() -> None:
+    """List the shipped constitutions: their names, for --constitution and extends, and what they are for."""
+    from rlaif.constitution.load import load_constitution
+    from rlaif.shipped import shipped_constitutions
+
+    for name, path in shipped_constitutions().items():
+        constitution = load_constitution(path)
+        echo(f"{name:26} {_count(constitution.principles):14} {constitution.description}")
+
+
 @app.command(cls=Command)
 def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Constitutions (YAML).")]) -> None:
     """Check constitutions; every problem is told with its file, line and column. Exit code 2 where there is one."""
@@ -220,6 +231,8 @@ def fit(
     from rlaif.evaluate.weights import fit_run
 
     constitution = load_constitution(file)
+    if not file.is_file():
+        raise UsageError(f"{file}: a shipped constitution, which is not written to; rlaif init makes a copy that you can edit")
     if constitution.aggregate == "worst":
         raise UsageError(f"{file}: aggregate is worst, in which weights play no part")
     before = {principle.id: principle.weight for principle in constitution.principles}

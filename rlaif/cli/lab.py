@@ -103,7 +103,7 @@ def rows(
 @app.command(cls=Command)
 def gold(
     models: Annotated[list[str], typer.Argument(help="Models to compare: lab:policy, runs/NAME, paths.", metavar="MODEL...")],
-    constitution: Annotated[Path, typer.Option(help="Whose weights the total is by.")] = Path("constitutions/lab.yaml"),
+    constitution: Annotated[str, typer.Option(help="Whose weights the total is by: a file or a shipped one's name.")] = "lab",
     n: Annotated[int, typer.Option(min=1, help="Prompts to answer, the same for each model.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of prompts and replies.")] = 1000,
     split: Annotated[SplitName, typer.Option(help="Which prompts.")] = SplitName.HELDOUT,

@@ -16,6 +16,7 @@ from rlaif.constitution.types import MODES, Constitution, Example, Principle
 from rlaif.data.rows import Turn
 from rlaif.errors import UsageError
 from rlaif.files import open_file
+from rlaif.shipped import constitution_path, shipped_constitutions
 
 if TYPE_CHECKING:
     from jsonschema import Draft7Validator
@@ -25,12 +26,12 @@ MAX_CHAIN = 16
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
-def load_constitution(path: Path) -> Constitution:
-    """Read, check and merge.
+def load_constitution(named: str | Path) -> Constitution:
+    """Read, check and merge. named: a path, or the name of a shipped constitution; a file of that name wins.
 
     Raises UsageError with one line per problem, each ``file:line:column: key: found …; allowed: …; did you mean …?``.
     """
-    sources, broken = _chain(path)
+    sources, broken = _chain(constitution_path(named))
     for source in sources:
         _check(source)
     if "extends" not in _mapping(sources[-1]) and not any(source.problems for source in sources[1:]):
@@ -64,7 +65,7 @@ def _chain(path: Path) -> tuple[list[Source], list[str]]:
         base = _mapping(source).get("extends")
         if not isinstance(base, str) or not base.strip():
             return sources, []
-        path = source.path.parent / base
+        path = constitution_path(base, source.path.parent)
         if _real(path) in [_real(earlier.path) for earlier in sources]:
             names = [str(earlier.path) for earlier in sources] + [str(path)]
             source.add(Fault(("extends",), f"is a cycle: {' -> '.join(names)}"))
@@ -88,7 +89,9 @@ def _real(path: Path) -> str:
 def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         beside = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        return f"no such file{nearest(path.name, beside, cutoff=0.75)}"
+        shipped = [] if path.suffix else [*shipped_constitutions()]
+        named = f", and no shipped constitution ({', '.join(shipped)})" if shipped else ""
+        return f"no such file{named}{nearest(path.name, [*beside, *shipped], cutoff=0.75)}"
     if isinstance(error, IsADirectoryError):
         return "a folder; allowed: a YAML file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"

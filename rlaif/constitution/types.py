@@ -71,6 +71,13 @@ class Constitution:
     aggregate: Aggregate = "weighted"
     sources: tuple[Path, ...] = field(default=(), compare=False)
 
+    @staticmethod
+    def load(named: str | Path) -> Constitution:
+        """The constitution of a YAML file, or the shipped one of that name. Raises UsageError naming every mistake."""
+        from rlaif.constitution.load import load_constitution
+
+        return load_constitution(named)
+
     def resolved(self) -> dict[str, Any]:
         """Everything the constitution says, ``extends`` carried out, as plain data that JSON and the schema accept."""
         return {

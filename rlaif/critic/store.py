@@ -40,6 +40,8 @@ class VerdictStore:
     """A context manager. Raises UsageError when the file is not a verdict store or cannot be used as one (locked, read-only,
     damaged, of a later version), RunFailed when it cannot be read or written any more.
 
+    It may go from one thread to another, but only one at a time may use it.
+
     patience: seconds to wait for another process that holds the file: once that long to open it; when an answer is to be kept,
     after a word to the user, ten times as long.
     """
@@ -55,7 +57,7 @@ class VerdictStore:
             if path.exists() and not path.is_file():
                 raise UsageError(f"--store {path}: not a file; give a file's name")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
             try:
                 self._open()
             except BaseException:
@@ -68,6 +70,10 @@ class VerdictStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. What was put is in it."""
         self._db.close()
 
     def _open(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TypeVar
 
+from rlaif import loops
 from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.store import VerdictStore
@@ -38,5 +38,5 @@ def judge_examples(config: CriticConfig) -> list[CanaryRecord]:
                 for engine in engines:
                     await engine.close()
 
-        asyncio.run(work())
+        loops.run(work())
     return list(records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from rlaif import loops
 from rlaif.config_file import write_config
 from rlaif.critic.reasons import Noted
 from rlaif.critic.revise import Draft, Reviser
@@ -123,7 +123,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         with JsonlWriter(config.out / "failures.jsonl") as writer:
             failures = Noted(writer)
             try:
-                asyncio.run(_work(config, rows, reviser, labeller, failures, tally, counts, progress))
+                loops.run(_work(config, rows, reviser, labeller, failures, tally, counts, progress))
                 if not tally.confirmed:
                     raise RunFailed(f"the critic confirmed none of the {tally.revised} revisions; rejected.jsonl has them")
             except RunFailed as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from rlaif import loops
 from rlaif.config_file import shown
 from rlaif.critic.reasons import Noted
 from rlaif.critic.store import VerdictStore
@@ -94,7 +94,7 @@ def sample_rows(
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:
         with JsonlWriter(config.failures) as writer:
             failures = Noted(writer)
-            asyncio.run(_stream(rows, policy, store, samples, failures, counts, progress))
+            loops.run(_stream(rows, policy, store, samples, failures, counts, progress))
         if not counts.rows_out:
             why = failures.rows.commonest(counts.rows_in, "rows")
             raise RunFailed(f"none of the {counts.rows_in} rows has a response: {why}; {config.failures} lists them")

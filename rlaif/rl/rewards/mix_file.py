@@ -12,8 +12,10 @@ from rlaif.config_file import schema
 from rlaif.constitution.problems import Fault, describe, nearest
 from rlaif.constitution.read import Source
 from rlaif.critic.config import CriticConfig
+from rlaif.rl.rewards.base import SOURCES
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure, settings_of
+from rlaif.shipped import constitution_path
 from rlaif.yaml_file import read_settings, settle
 
 SCHEMA = Path(__file__).with_name("mix.schema.json")
@@ -64,9 +66,12 @@ def _schema() -> dict[str, Any]:
 
 
 def _check(source: Source) -> None:
-    """What a schema cannot say: ids that repeat, tasks with unknown sources, and tasks without any weight."""
+    """What a schema cannot say: kinds that there are not, ids that repeat, tasks with unknown sources or without any weight."""
     ids: list[str] = []
     for number, raw in enumerate(source.data["sources"]):
+        if (kind := raw["kind"]) not in SOURCES:
+            allowed = f"{', '.join(SOURCES)}, or module:Name{nearest(kind, SOURCES)}"
+            source.add(Fault(("sources", number, "kind"), f"found {describe(kind)}; allowed: {allowed}"))
         if raw["id"] in ids:
             source.add(Fault(("sources", number, "id"), f"found {describe(raw['id'])} again; ids are unique"))
         ids.append(raw["id"])
@@ -97,9 +102,10 @@ def _build(data: Mapping[str, Any], folder: Path) -> Recipe:
 
 def _ingredient(raw: Mapping[str, Any], folder: Path) -> Ingredient:
     given = {name: value for name, value in raw.items() if name in _CONFIG}
-    for name in ("constitution", "prompts"):
-        if name in given:
-            given[name] = folder / given[name]
+    if "constitution" in given:
+        given["constitution"] = constitution_path(given["constitution"], folder)
+    if "prompts" in given:
+        given["prompts"] = folder / given["prompts"]
     if "reward_model" in given:
         given["reward_model"] = ",".join(_beside(name, folder) for name in given["reward_model"].split(","))
     if "verifier" in given:
