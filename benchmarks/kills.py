@@ -4,8 +4,8 @@ of benchmarks/faults.md.
     python -m benchmarks.kills [--kills 10] [--only NAME …] [--out benchmarks/faults.md]
 
 Each command runs once undisturbed, with a store of its own. Then it is started, killed (``SIGKILL``) at a moment drawn from the
-length of its work, and started again, until it was killed so many times; a run that ends before its moment counts as none, and
-begins anew. What the last, undisturbed start then leaves is held against the first.
+first half of its work's length, and started again, until it was killed so many times; a run that ends before its moment counts
+as none, and begins anew. What the last, undisturbed start then leaves is held against the first.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def measure(folder: Path, case: Case, kills: int, seed: int) -> Outcome:
         process = start(folder, case, "killed")
         wait_begun(folder, case, "killed", process, time.time())
         try:
-            process.wait(rng.uniform(0.0, calm_seconds - opening))
+            process.wait(rng.uniform(0.0, (calm_seconds - opening) / 2))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -120,7 +120,7 @@ def measure(folder: Path, case: Case, kills: int, seed: int) -> Outcome:
 
 def write_inputs(folder: Path) -> None:
     rows = list(world.rows(400, 11, "heldout", 2))
-    for name, some in (("rows", rows), ("few", rows[:60]), ("prompts", [{"prompt": row["prompt"]} for row in rows])):
+    for name, some in (("rows", rows[:120]), ("few", rows[:40]), ("prompts", [{"prompt": row["prompt"]} for row in rows])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
     labelled = [sys.executable, "-m", "rlaif", "label", "rows.jsonl", *(part.format(out="pairs") for part in JUDGING)]
     subprocess.run(labelled, cwd=folder, check=True, capture_output=True)
@@ -138,9 +138,9 @@ def section(outcomes: dict[str, Outcome], command: str) -> str:
 
 `{command}`
 
-{kills} times `kill -9` at a moment drawn from the length of the work, then the same command again; {equal} of {len(outcomes)}
-commands end in the files that one undisturbed run writes, byte for byte: the records of `label`, `sample` and `revise`, the
-weights of `train`. A start takes about four seconds of imports; the time with kills has those of every start.
+{kills} times `kill -9` at a moment drawn from the first half of its work's length, then the same command again; {equal} of
+{len(outcomes)} commands end in the files that one undisturbed run writes, byte for byte: the records of `label`, `sample` and
+`revise`, the weights of `train`. The times are of a machine that was busy; those with kills have the imports of every start.
 
 | command | kills | starts | same bytes | undisturbed | with the kills |
 |---|---|---|---|---|---|

@@ -49,6 +49,16 @@ def without_secrets(text: str) -> str:
     return _HEADER.sub(r"\1[secret]", _USER.sub("", text))
 
 
+def without_sent(text: str) -> str:
+    """A server's text without what was sent to it as a secret: keys and passwords, by their values alone, and not so short
+    that a text may hold them by itself."""
+    keys = {os.environ.get(name, "").strip() for name in ("RLAIF_API_KEY", "OPENAI_API_KEY")}
+    for secret in sorted(_secrets | keys, key=len, reverse=True):
+        if len(secret) >= 2 * _LEAST:
+            text = text.replace(secret, "[secret]")
+    return text
+
+
 def printable(text: str) -> str:
     """``text`` with control characters spelled out (ESC as ``\\x1b``): safe for a terminal, a card and a log."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif import errors
-from rlaif.errors import presentable, printable, remember_secrets, without_secrets
+from rlaif.errors import presentable, printable, remember_secrets, without_secrets, without_sent
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,11 @@ def test_what_is_printable_holds_no_control_character_and_is_left_alone_the_seco
 
 def test_an_escape_is_spelled_out():
     assert presentable("\x1b]0;title\x07\u202e") == "\\x1b]0;title\\x07\\u202e"
+
+
+def test_what_a_server_was_sent_is_not_in_its_texts(monkeypatch):
+    monkeypatch.setenv("RLAIF_API_KEY", "sk-abcdefgh")
+    monkeypatch.setenv("SOME_PASSWORD", "password")
+    remember_secrets("http://user:longenough@host http://user:tea@host")
+    said = "sk-abcdefgh, longenough: tea with a password at http://a:b@c"
+    assert without_sent(said) == "[secret], [secret]: tea with a password at http://a:b@c"

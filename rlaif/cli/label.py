@@ -21,7 +21,7 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
     from rlaif.progress import Progress
 
     with ProgressBar(Console(stderr=True), "opening the critic", ("failed", "from the store", "verdicts")) as bar:
-        run = run_label(config, Progress(bar.stage, bar.update))
+        run = run_label(config, Progress(bar.stage, bar.update, bar.warn))
     _print_result(config.out, run)
 
 
@@ -68,6 +68,8 @@ def _print_result(out: Path, run: dict[str, Any]) -> None:
     )
     for line in run["commonest_failures"]:
         console.print(line, markup=False)
+    for sentence in run["findings"]:
+        console.print(f"! {sentence}", markup=False)
     print_paths(*((what, out / name) for what, name in FILES))
     suggest(f"rlaif train dpo {out} --model MODEL --out {out}-dpo")
 

@@ -39,6 +39,7 @@ class ProgressBar:
         )
         self._task: TaskID | None = None
         self._room = 0
+        self._warned = ""
 
     def __enter__(self) -> Self:
         self._loading.start()
@@ -56,11 +57,21 @@ class ProgressBar:
         counts = len(f"{total}/{total}") if total else 2 * len("0000000")
         self._room = self._console.width - len(name) - BAR - counts - TIME - GAPS
 
+    def warn(self, words: Sequence[str]) -> None:
+        """What makes the results doubtful so far, in a few words each; shown before the figures from the next update on."""
+        self._warned = f"! {' · '.join(words)}" if words else ""
+
     def update(self, done: int, figures: Mapping[str, float]) -> None:
         """figures: the run's latest metrics by name."""
         assert self._task is not None, "an update outside of a stage"
         known = {name: figures[name] for name in self._shown if name in figures}
-        self._bar.update(self._task, completed=done, figures=line_of(known, self._room))
+        self._bar.update(self._task, completed=done, figures=self._line(known))
+
+    def _line(self, figures: Mapping[str, float]) -> str:
+        """Warnings, cut where they do not fit, then the figures for which there is room."""
+        warned = self._warned if len(self._warned) <= self._room else f"{self._warned[: max(0, self._room - 1)]}…"
+        line = line_of(figures, self._room - len(warned) - 3 * bool(warned))
+        return " · ".join(part for part in (warned, line) if part)
 
 
 def line_of(figures: Mapping[str, float], room: int) -> str:

@@ -51,7 +51,7 @@ class Critic:
         wanted = {question.key: question for question in questions}
         answers, asked = await answered(self.engine, wanted, self._answered, self.store)
         followed = {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
-        reasons = await self._reasons(followed) if self.judge.template.then else {}
+        reasons = await self._reasons(followed) if self.judge.writes_first else {}
         unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
         rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
         return Replies(answers | unreasoned, rationales, asked)
@@ -66,7 +66,7 @@ class Critic:
         """The engine's answer to each question, after a rationale where the judge asks for one; without that, its failure."""
         if self.judge.mode.drawing(len(questions[0].responses)):
             return await self._written(questions)
-        reasons = await self._reasons({question.key: question for question in questions}) if self.judge.template.then else {}
+        reasons = await self._reasons({question.key: question for question in questions}) if self.judge.writes_first else {}
         answers: dict[bytes, Answer] = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
         rationales = {name: reason.text for name, reason in reasons.items() if isinstance(reason, Generation)}
         ready = [question for question in questions if question.key not in answers]
@@ -100,7 +100,12 @@ class Critic:
         reasons: dict[bytes, Generation | Failure] = {}
         for name, answer in written.answers.items():
             assert isinstance(answer, list | Failure)
-            reasons[names[name]] = whole(answer[0], self.judge.reasons.max_tokens) if isinstance(answer, list) else answer
+            if (
+                isinstance(answer, Failure) or self.judge.thinking
+            ):  # thoughts that were cut, or empty, are followed all the same
+                reasons[names[name]] = answer if isinstance(answer, Failure) else answer[0]
+            else:
+                reasons[names[name]] = whole(answer[0], self.judge.reasons.max_tokens)
         return reasons
 
 

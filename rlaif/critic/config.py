@@ -31,7 +31,8 @@ STORE = Path("runs/verdicts.sqlite")
 class CriticConfig:
     """models: the critic, or the critics of a jury, whose mean judges. engine: what each runs on.
 
-    orders: ``both``, or one order of a pair's responses: half of the calls, and all of the position bias.
+    orders: ``both``, or one order of a pair's responses, drawn by the seed (``ba``: the other one): half of the calls, and all
+        of the position bias.
     shots: examples of the principle shown before each question. reasons: the critic writes a rationale before its label;
         with ``votes``, several sampled ones, whose labels' mean counts. clamp: the least and greatest p of a reasoned label.
     labels: where they are read from. ``sampled`` is for critics that give no log-probabilities: of ``votes`` texts, each is a
@@ -57,7 +58,11 @@ class CriticConfig:
         known=lambda: MODES,
     )
     aggregate: Aggregate | None = setting(None, "weighted, sampled or worst, in place of the constitution's.", panel=PANEL)
-    orders: Orders = setting("both", "both, or only one order (ab, ba): half the calls, all the bias.", panel=PANEL)
+    orders: Orders = setting(
+        "both",
+        "both, or one order of each pair, drawn by the seed (ab; ba is the other): half the calls.",
+        panel=PANEL,
+    )
     prompts: Path | None = setting(None, "Folder of prompt templates in place of the shipped.", panel=PANEL)
     shots: int = setting(0, "Show so many of a principle's examples before each question.", panel=PANEL, least=0)
     labels: Labels = setting(
@@ -74,6 +79,12 @@ class CriticConfig:
     seed: int = setting(0, "Of everything that is drawn at random.", panel=PANEL, least=0, most=2**32 - 1)
     reasons: bool = setting(False, "Have the critic reason first, then compare.", panel=REASONS)
     reasons_tokens: int = setting(512, "Longest rationale.", panel=REASONS, least=1)
+    thinking: int = setting(
+        0,
+        "Have the critic think first, within so many tokens; then its label is read, whether it came to an end or not.",
+        panel=REASONS,
+        least=0,
+    )
     clamp: tuple[float, float] | None = setting(None, "With --reasons: the least and greatest p, such as .4 .6.", panel=REASONS)
     votes: int = setting(
         1,
@@ -133,10 +144,13 @@ class CriticConfig:
             self.min_mass,
             self.seed,
             shots=self.shots,
-            reasons=Sampling(max_tokens=self.reasons_tokens, temperature=temperature, seed=self.seed),
+            reasons=Sampling(self.thinking, 0.0, seed=self.seed, thinking=True)
+            if self.thinking
+            else Sampling(max_tokens=self.reasons_tokens, temperature=temperature, seed=self.seed),
             votes=self.votes if self.reasons else 1,
             clamp=self.clamp or (0.0, 1.0),
             sampled=drawn,
+            thinking=self.thinking,
         )
 
     def critics(self, engines: Sequence[Engine], store: VerdictStore) -> tuple[Critic, ...]:
@@ -173,6 +187,8 @@ class CriticConfig:
             ("reasons_tokens", given("reasons_tokens"), "--reasons", self.reasons),
             ("votes_temperature", given("votes_temperature"), "--votes 2 or more", self.votes > 1),
             ("labels", sampled, modes_with("min_mass"), "min_mass" in mode.settings),
+            ("thinking", self.thinking > 0, modes_with("min_mass"), "min_mass" in mode.settings),
+            ("thinking", self.thinking > 0, "no --reasons: thoughts are reasons", not self.reasons),
             ("votes", self.votes > 1, "--reasons or --labels sampled: else all votes are the same", self.reasons or sampled),
             ("votes", self.votes > 1, "--votes-temperature above 0", self.votes_temperature > 0),
             ("votes_temperature", given("votes_temperature"), "--reasons: labels are drawn at temperature 1", self.reasons),

@@ -21,7 +21,7 @@ from rlaif.critic.store import Answer, key
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Failure, Verdict
 from rlaif.data.rows import Row, Turn
-from rlaif.engines.base import Prompt, Sampling
+from rlaif.engines.base import ANSWER, THOUGHT, Message, Prompt, Sampling, Segment
 
 REASONS = Sampling(max_tokens=512, temperature=0.0)
 """How a rationale is drawn unless the user says otherwise: greedily, as in Lee et al. 2023 §2."""
@@ -42,8 +42,8 @@ class Question:
 class Asked(NamedTuple):
     """What one verdict needs: the principle, and its questions in the order that ``Judge.verdict`` expects answers.
 
-    shown: for each response of the subject, its place among the different ones: those that are the same are shown once, and
-    where all are, nothing is asked.
+    shown: for each response of the subject, its place among the different ones as they are listed: those that are the same are
+    shown once, and where all are, nothing is asked.
     """
 
     principle: Principle
@@ -57,6 +57,7 @@ class Judge:
 
     shots: worked examples shown before each comparison, from the principle's own. reasons: how rationales are drawn, with a
     template that asks for them. votes: rationales per order; the verdict is the mean of theirs. clamp: see ``comparison``.
+    thinking: tokens within which the critic thinks before its label is read, whether it came to an end or not; 0 for none.
     sampled: how labels are drawn as texts (``critic.sampled``); None where they are read from log-probabilities.
     """
 
@@ -72,6 +73,7 @@ class Judge:
     votes: int = 1
     clamp: tuple[float, float] = (0.0, 1.0)
     sampled: Sampling | None = None
+    thinking: int = 0
 
     @cached_property
     def mode(self) -> Mode[Any]:
@@ -86,6 +88,8 @@ class Judge:
         """
         responses = [row.responses[index].turns for index in subject]
         different = tuple(turns for number, turns in enumerate(responses) if turns not in responses[:number])
+        if self.orders != "both" and self._reversed(row.conversation, different):
+            different = different[::-1]
         shown = tuple(different.index(turns) for turns in responses)
         orders = ORDERS[self.orders] if len(different) > 1 else (False,) if len(subject) == 1 else ()
         listed = [different[::-1] if swapped else different for swapped in orders]
@@ -98,9 +102,30 @@ class Judge:
             asked.append(Asked(principle, questions, shown))
         return asked
 
+    def both_orders(
+        self, principle: Principle, conversation: tuple[Turn, ...], first: tuple[Turn, ...], second: tuple[Turn, ...]
+    ) -> Asked:
+        """Questions about two responses, shown both ways by a judge that asks in both orders, even where they are the same."""
+        examples = shots(principle, self.template.choices, self.shots, conversation)
+        once = [
+            self._question(principle, conversation, listed, key(conversation, listed).hex(), examples)
+            for listed in ((first, second), (second, first))
+        ]
+        return Asked(principle, tuple(self._vote(question, vote) for vote in range(self.votes) for question in once), (0, 1))
+
     def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
         """What the critic reads; with a rationale of its own, what it reads after having given it."""
-        return self.template.render(question.wording, question.conversation, question.responses, question.shots, rationale)
+        told = None if self.thinking else rationale
+        prompt = self.template.render(question.wording, question.conversation, question.responses, question.shots, told)
+        if not self.thinking or rationale is None:
+            return prompt
+        thought = Message(THOUGHT, (Segment(rationale, False),))
+        return (*prompt[:-1], thought, prompt[-1]) if prompt[-1].role == ANSWER else (*prompt, thought)
+
+    @property
+    def writes_first(self) -> bool:
+        """Whether the critic writes a text, its reasons or its thoughts, before each label."""
+        return bool(self.template.then) or self.thinking > 0
 
     def drawing(self, question: Question) -> Sampling:
         """How the text is drawn that the critic writes first: the mode's answer where that is a text, else a rationale."""
@@ -118,6 +143,16 @@ class Judge:
             answers = [counted(answer, self.template.choices) if isinstance(answer, list) else answer for answer in answers]
         verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, Reading(self.orders, self.min_mass, self.clamp))
         return verdict
+
+    def _reversed(self, conversation: Sequence[Turn], different: Sequence[Sequence[Turn]]) -> bool:
+        """Whether single-order questions (``ab``; of ``ba``, the other way) list these responses last to first.
+
+        Drawn from the seed and the texts alone. A dataset's own order can hold the answer, such as ``chosen`` before
+        ``rejected``, and so must say nothing about which response stands first.
+        """
+        ends = [key(turns) for turns in (different[0], different[-1])]
+        coin = key("order", self.seed, conversation, sorted(end.hex() for end in ends))[-1] % 2 == 1
+        return coin != (ends[0] > ends[1])
 
     def _principles(self, row: Row, subject: tuple[int, ...]) -> list[Principle]:
         applying = [principle for principle in self.constitution.principles if principle.applies(row.extra)]
@@ -142,6 +177,8 @@ class Judge:
 
     def _vote(self, question: Question, vote: int) -> Question:
         """The question once more, for another rationale. Greedy ones are all alike, and whatever the seed."""
+        if self.thinking:
+            return replace(question, key=key(question.key.hex(), "thinking", self.thinking), vote=vote)
         if not self.template.then:
             return question
         drawn = (self.reasons.temperature, self.reasons.top_p, self.reasons.seed, vote) if self.reasons.temperature else ()

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from rlaif.critic.modes import MODES
 from rlaif.data.rows import Turn
-from rlaif.engines.base import Engine, Message, Prompt, Role, Segment
+from rlaif.engines.base import ANSWER, Engine, Message, Prompt, Role, Segment
 from rlaif.errors import UsageError
 from rlaif.files import read_text
 from rlaif.shipped import shipped_folder
@@ -77,6 +77,7 @@ class Template:
     then: the messages that follow a rationale and ask for the label, or follow a critique and ask for the revision; empty where
         the label is asked for at once.
     scales: what ``choices`` may be instead, where a critic's tokenizer cannot tell those apart; most wanted first.
+    answer: what the critic's answer begins with, so that the label comes next; '' where it answers in its own way.
     """
 
     form: Form
@@ -86,6 +87,7 @@ class Template:
     messages: tuple[tuple[Role, str], ...]
     then: tuple[tuple[Role, str], ...] = ()
     scales: tuple[tuple[str, ...], ...] = ()
+    answer: str = ""
 
     @property
     def mode(self) -> str:
@@ -99,6 +101,7 @@ class Template:
     @cached_property
     def digest(self) -> str:
         content = [self.mode, self.version, self.choices, self.principle, self.messages, *([self.then] if self.then else [])]
+        content += [{"answer": self.answer}] if self.answer else []
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
     @cached_property
@@ -141,10 +144,13 @@ class Template:
             prompt += _filled(self.messages[opening:], shown)
             if self.then:
                 prompt += _filled(self.then, _after(Segment(shot.label, True), request))
-            prompt.append(Message("assistant", (Segment(shot.revision or shot.label, True),)))
+            label = f"{self.answer} {shot.label}" if self.answer else shot.label
+            prompt.append(Message("assistant", (Segment(shot.revision or label, True),)))
         prompt += _filled(self.messages[opening:], slots)
         if rationale is not None:
             prompt += _filled(self.then, _after(Segment(self.defuse(rationale), False), request))
+        if self.answer and (rationale is not None or not self.then):
+            prompt.append(Message(ANSWER, (Segment(self.answer, True),)))
         return tuple(prompt)
 
     def _slots(
@@ -284,9 +290,13 @@ def _parse(path: Path, form: Form, raw: Any) -> Template:
     keys = {"mode", "version", "principle", "messages"}
     keys |= {"choices"} if form.labels else set()
     keys |= {"then"} if form.then else set()
-    if not isinstance(raw, dict) or raw.keys() != keys:
+    more = {"answer"} if form.labels else set()
+    if not isinstance(raw, dict) or raw.keys() - more != keys:
         given = sorted(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
-        raise UsageError(f"{path}: a {form.file} template has exactly the keys {', '.join(sorted(keys))}; found {given}")
+        optional = ", and answer if wanted" if more else ""
+        raise UsageError(
+            f"{path}: a {form.file} template has exactly the keys {', '.join(sorted(keys))}{optional}; found {given}"
+        )
     if raw["mode"] != form.file:
         raise UsageError(f"{path}: mode is {raw['mode']!r}, but this file is read as the {form.file} template")
     if not isinstance(raw["version"], int) or not isinstance(raw["principle"], str):
@@ -303,7 +313,17 @@ def _parse(path: Path, form: Form, raw: Any) -> Template:
         messages=_messages(path, "messages", raw["messages"], form.slots, ends, bool(others)),
         then=_messages(path, "then", raw["then"], form.then) if form.then else (),
         scales=tuple(others),
+        answer=_answer(path, raw["answer"]) if "answer" in raw else "",
     )
+
+
+def _answer(path: Path, answer: Any) -> str:
+    if not isinstance(answer, str) or not answer.strip() or answer != answer.rstrip() or _SLOT.search(answer):
+        raise UsageError(
+            f"{path}: answer must be a text without slots and without white space at its end, which the label brings; such as "
+            f'"Answer:"; found {answer!r}'
+        )
+    return answer
 
 
 def _scales(path: Path, form: Form, choices: Any) -> list[tuple[str, ...]]:

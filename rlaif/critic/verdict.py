@@ -40,6 +40,7 @@ class Comparison:
     cut: untrusted tokens left out to fit the context, most over the orders.
     rationales: the critic's reasons, one per call, where it was asked for them.
     jury: each critic's p where there are several; None where one has no verdict.
+    first: which of the two, 0 or 1, was shown first, where one order was asked; else None.
     """
 
     p: float
@@ -49,6 +50,7 @@ class Comparison:
     cut: int = 0
     rationales: tuple[Rationale, ...] = ()
     jury: tuple[float | None, ...] = ()
+    first: int | None = None
 
     @property
     def value(self) -> float:
@@ -63,6 +65,7 @@ class Comparison:
             p=1.0 - self.p,
             rationales=tuple(Rationale(not swapped, text) for swapped, text in self.rationales),
             jury=tuple(None if p is None else 1.0 - p for p in self.jury),
+            first=None if self.first is None else 1 - self.first,
         )
 
 
@@ -98,8 +101,10 @@ class Ranking:
 
     places: for each order in which the list was shown, the place of each response, 0 for the best; responses that are the same
         share one. A single order where all are, so that nothing was asked.
+    listed: where one order was asked, a number for each response that is lower the earlier in the list it stood.
     """
 
     places: tuple[tuple[int, ...], ...]
     raw: tuple[str, ...]
     cut: int = 0
+    listed: tuple[int, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlaif.data.columns import Record, meanings
@@ -11,10 +11,11 @@ from rlaif.data.records import RECORDS, PreferenceRecord
 from rlaif.errors import printable
 
 
-def card(run: Mapping[str, Any], quality: str) -> str:
+def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = ()) -> str:
     """The card's Markdown.
 
     run: the content of ``run.json``. quality: the run's quality table in Markdown (``rlaif.evaluate.quality.as_markdown``).
+    findings: what makes the labels doubtful (``rlaif.evaluate.findings``), a text each.
     """
     constitution, counts, config = run.get("constitution", {}), run.get("counts", {}), run.get("config", {})
     scored = run.get("mode") == "score"
@@ -28,6 +29,7 @@ def card(run: Mapping[str, Any], quality: str) -> str:
         _front_matter(subsets),
         f"# Preferences by the constitution {_code(constitution.get('name', '?'))}",
         *([_line(description)] if description else []),
+        *(["**Read this before you use the labels:**", "\n".join(f"- {_line(text)}" for text in findings)] if findings else []),
         f"The critic {_code(run.get('critic', '?'))} {'scored single responses' if scored else 'compared pairs of responses'} "
         f"by the constitution {_code(constitution.get('name', '?'))} (digest {_code(constitution.get('digest', '?'))}). "
         "These are one model's opinions, not people's.",

@@ -44,7 +44,8 @@ def write_parquet(jsonl: Path, parquet: Path) -> None:
 def own_types(name: str) -> dict[str, Any]:
     """The Parquet types of the columns that the file called ``name`` always has; of a column of anything, none."""
     kind = RECORDS.get(name)
-    types = {name: _type(each.hint) for name, each in columns(kind).items()} if kind else {}
+    always = {name: each for name, each in columns(kind).items() if not each.sparse} if kind else {}
+    types = {name: _type(each.hint) for name, each in always.items()}
     return {name: held for name, held in types.items() if held is not None}
 
 

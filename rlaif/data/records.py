@@ -94,6 +94,12 @@ class PreferenceRecord(Record):
     principles: tuple[PrincipleVerdict, ...] = column("What each principle says, a list", default=())
     rationale: str | None = column("The critic's reasons, where it was asked for them.", default=None)
     critic: str = column("The model that judged; of a jury, all of them.", default="")
+    reversed: bool | None = column(
+        "True where one order was asked (`--orders ab` or `ba`), and in it the response of the higher index stood first; else "
+        "not there.",
+        default=None,
+        sparse=True,
+    )
     row: int = column("The number of the source row, from 1.")
     chosen_index: int = column("Which of the row's responses `chosen` is, from 0.")
     rejected_index: int = column("Which of the row's responses `rejected` is, from 0.")

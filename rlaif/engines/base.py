@@ -18,6 +18,10 @@ from typing import Literal, NamedTuple, Protocol
 from rlaif.errors import presentable
 
 Role = Literal["system", "user", "assistant", "tool"]
+ANSWER: Literal["answer"] = "answer"
+"""In place of a role: the beginning of the assistant's next turn, which the engine goes on from. Only the last message's."""
+THOUGHT: Literal["thought"] = "thought"
+"""In place of a role: what the model has thought before its next turn. The last message's, or the one before ``ANSWER``."""
 
 
 class Segment(NamedTuple):
@@ -30,7 +34,7 @@ class Segment(NamedTuple):
 class Message(NamedTuple):
     """One turn of the prompt that the engine sees."""
 
-    role: Role
+    role: Role | Literal["answer", "thought"]
     segments: tuple[Segment, ...]
     more: str = ""
     """The JSON text of what else a dataset's turn holds: ``reasoning_content``, ``tool_calls``, ``tool_call_id``, ``name``,
@@ -92,6 +96,7 @@ class Sampling:
     """How to draw texts. ``temperature`` 0 is greedy; ``seed`` makes a draw repeatable where the engine can.
 
     pattern: a regular expression that engines with structured outputs hold the text to; the others leave it to the reader.
+    thinking: the text is what the model thinks before its answer, without the tags around it, whether or not it came to an end.
     """
 
     max_tokens: int = 256
@@ -100,6 +105,7 @@ class Sampling:
     n: int = 1
     seed: int = 0
     pattern: str | None = None
+    thinking: bool = False
 
     def seed_for(self, prompts: object) -> int:
         """A seed of their own for the prompts of one draw: with one seed for all, equal prompts would get equal samples."""

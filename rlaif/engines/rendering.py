@@ -10,11 +10,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlaif.engines.base import Message, Prompt, Segment
+from rlaif.engines.base import ANSWER, THOUGHT, Message, Prompt, Segment
 from rlaif.engines.chat import TemplateRefusedError, render
 from rlaif.errors import UsageError
 
@@ -37,6 +37,13 @@ class Rendered:
     contents: list[str]
     marker: re.Pattern[str]
     """Its groups: the number, and the backslashes that JSON put before the marker's quotation mark."""
+    start: str
+    """What a marker begins with."""
+
+    def followed(self, before: str, content: str, after: str) -> Rendered:
+        """With more trusted text at its end, and untrusted text within that."""
+        text = f'{self.text}{before}{self.start}{len(self.contents)}"\ue002{after}'
+        return replace(self, text=text, contents=[*self.contents, content])
 
 
 @dataclass
@@ -69,9 +76,10 @@ class Renderer:
         """generation: end where the answer begins. thinking: with the model's reasoning switched on, where it has a switch.
 
         Where the template has no place for tools, they and their calls become text. Raises UsageError where it refuses the
-        prompt, or drops what must be in it.
+        prompt, or drops what must be in it. The beginning of the answer is not rendered here: see ``begun``.
         """
-        return self._rendered(self.settled(prompt, generation, thinking), generation, thinking)
+        asked = begun(prompt).asked
+        return self._rendered(self.settled(asked, generation, thinking), generation, thinking)
 
     def settled(self, prompt: Prompt, generation: bool, thinking: bool) -> Prompt:
         """The prompt in the form that the template can carry: as it is, or ``as_text``."""
@@ -88,7 +96,7 @@ class Renderer:
         text = self._text(
             tuple(parts.messages), frozenset(parts.optional), frozenset(parts.words), parts.start, generation, thinking
         )
-        return Rendered(text, parts.contents, _marker(parts.start))
+        return Rendered(text, parts.contents, _marker(parts.start), parts.start)
 
     def _take_apart(self, prompt: Prompt) -> _Parts:
         start = "\ue000"
@@ -181,6 +189,23 @@ class Renderer:
                 raise UsageError(f"the model's chat template refuses the prompt: {error}") from error
             joined = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
             return self._chat([joined, *messages[2:]], generation, thinking, tools)
+
+
+class Begun(NamedTuple):
+    """A prompt taken apart: what was asked; what the model has thought of it, None where it has not; how its answer begins."""
+
+    asked: Prompt
+    thought: str | None
+    answer: str
+
+
+def begun(prompt: Prompt) -> Begun:
+    """``prompt`` without the beginning of the assistant's next turn, and that beginning."""
+    answer = prompt[-1].text if prompt and prompt[-1].role == ANSWER else ""
+    before = prompt[:-1] if answer else prompt
+    if before and before[-1].role == THOUGHT:
+        return Begun(before[:-1], before[-1].text, answer)
+    return Begun(before, None, answer)
 
 
 def as_text(prompt: Prompt) -> Prompt:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation, exact_choice
-from rlaif.errors import one_line
+from rlaif.errors import one_line, without_sent
 
 ROUNDING = 1e-3
 """Nats by which a log-probability may be above 0."""
@@ -301,12 +301,12 @@ def _filtered(choice: Mapping[str, Any]) -> Failure | None:
 
 
 def _text(value: Any, what: str) -> str:
-    """``value``, which is a string of characters that can be written to a file."""
+    """``value``, which is a string of characters that can be written to a file. What was sent as a secret is not in it."""
     if not isinstance(value, str):
         raise BadReply(f"{what} is {_shown(value)} where a string belongs")
     if not value.isascii() and re.search("[\ud800-\udfff]", value):
         raise BadReply(f"{what} holds half a character (a lone surrogate)")
-    return value
+    return without_sent(value)
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,7 @@ from rlaif.engines.client import Client, Problem
 from rlaif.engines.dialect import Dialect
 from rlaif.engines.handshake import find_encoder, identity, meet, serves
 from rlaif.engines.neutral import neutralise
-from rlaif.engines.rendering import THINK, as_text
+from rlaif.engines.rendering import THINK, as_text, begun
 from rlaif.engines.replies import BadReply
 from rlaif.errors import RunFailed, UsageError
 
@@ -59,7 +59,8 @@ class ServerEngine:
             else (
                 "prompts were sent as messages: special-token spellings in untrusted text were broken up by a space, "
                 "label log-probabilities come from the top 20 (or as many as the server gives), and over-long prompts are "
-                "too_long instead of being cut",
+                "too_long instead of being cut"
+                + ("" if self._vllm else "; what a template begins the answer with is left out"),
             )
         )
         self.identity = f"{identity(card)} {way} context={self._context}"
@@ -112,18 +113,30 @@ class ServerEngine:
         }
         if sampling.pattern and self._vllm:
             body["structured_outputs"] = {"regex": sampling.pattern}
+        if sampling.thinking and not self._encoder:
+            raise UsageError(
+                "--thinking needs a server that takes token ids: a vLLM server whose tokenizer is here (give --tokenizer)"
+            )
         if not self._encoder:
             return await asyncio.gather(*(self._generate_by_message(prompt, sampling, body) for prompt in prompts))
 
+        encoder = self._encoder
+        if sampling.thinking:
+            body |= {"stop": [encoder.thought_end], "stop_token_ids": encoder.thought_end_ids}
+
         def read(drawn: list[dict[str, Any]], sent: Sent) -> list[Generation] | Failure:
-            return _all([replies.completed(choice, len(sent.ids), sampling.max_tokens) for choice in drawn])
+            texts = _all([replies.completed(choice, len(sent.ids), sampling.max_tokens) for choice in drawn])
+            if isinstance(texts, Failure) or not sampling.thinking:
+                return texts
+            return [encoder.thought(text) for text in texts]
 
         def ask(sent: list[Sent]) -> dict[str, Any]:
             (prompt,) = sent  # a seed of its own for each prompt
             seed = sampling.seed_for(prompts[prompt.place])
             return {**body, "prompt": [prompt.ids], "seed": seed, "logprobs": 0, "return_token_ids": True}
 
-        return await self._complete(prompts, sampling.max_tokens, ask, read, n=sampling.n, per_request=1)
+        opened = sampling.thinking
+        return await self._complete(prompts, sampling.max_tokens, ask, read, n=sampling.n, per_request=1, opened=opened)
 
     async def close(self) -> None:
         await self.client.close()
@@ -137,15 +150,16 @@ class ServerEngine:
         n: int = 1,
         per_request: int = PER_REQUEST,
         decided: bool = False,
+        opened: bool = False,
     ) -> list[T | Failure]:
         """Answers to prompts that are sent as token ids, ``per_request`` at once; ``room`` tokens are left for each answer.
 
-        ask: the body of a request. read: the answer to one prompt, from its ``n`` choices. decided: as
+        ask: the body of a request. read: the answer to one prompt, from its ``n`` choices. decided, opened: as
             ``PromptEncoder.encode``.
         """
         assert self._encoder
         limit = None if self._context is None else self._context - room
-        encoded = [self._encoder.encode(prompt, limit, decided=decided) for prompt in prompts]
+        encoded = [self._encoder.encode(prompt, limit, decided=decided, opened=opened) for prompt in prompts]
         answers: list[T | Failure | None] = [prompt if isinstance(prompt, Failure) else None for prompt in encoded]
         fitting = [
             Sent(index, prompt.ids, prompt.cut) for index, prompt in enumerate(encoded) if not isinstance(prompt, Failure)
@@ -209,8 +223,13 @@ class ServerEngine:
         self, prompt: Prompt, body: Mapping[str, Any], read: Callable[[dict[str, Any]], T | Failure], kind: str
     ) -> T | Failure:
         """The answer to one prompt, in the way of speaking that the server turns out to understand."""
-        extra = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
-        request = {"messages": _messages(prompt), **extra, **body}
+        asked, _, beginning = begun(prompt)
+        extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
+        messages = _messages(asked)
+        if beginning and self._vllm:
+            messages.append({"role": "assistant", "content": beginning})
+            extra |= {"add_generation_prompt": False, "continue_final_message": True}
+        request = {"messages": messages, **extra, **body}
         unexplained = 0
         while True:
             spoken = self._dialect.spoken(request)

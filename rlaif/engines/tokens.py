@@ -3,20 +3,23 @@
 The chat template is rendered with a placeholder where each untrusted segment belongs. What stands between placeholders
 is trusted and encoded as usual; untrusted text is encoded by a copy of the tokenizer that knows no added tokens, so
 ``<|im_end|>`` in a response, or ``<think>`` (added but not marked special), comes out as ordinary text. Pieces are joined
-as ids: no content can merge with, or stand for, a token of the prompt's structure.
+as ids: no content can merge with, or stand for, a token of the prompt's structure. Where a tokenizer gives plain texts other
+ids by that than the model's own rendering has, the prompt is encoded as one text, unless its structure would not come out
+of that as it is (``engines.together``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rlaif.engines.base import Failure, FailureReason, Prompt
+from rlaif.engines.base import Failure, FailureReason, Generation, Prompt
 from rlaif.engines.reasoning import Reasoning, find_reasoning
-from rlaif.engines.rendering import Rendered, Renderer
+from rlaif.engines.rendering import NO_TEMPLATE_END, THINK, Rendered, Renderer, begun
+from rlaif.engines.together import Together, Whole, agrees
 from rlaif.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,23 +53,28 @@ class PromptEncoder:
         self.reasoning: Reasoning = find_reasoning(tokenizer)
         self.render = Renderer(tokenizer, self.reasoning.by_key)
         self.start = _start(tokenizer)
+        self._together = None if agrees(tokenizer) else Together(tokenizer, structural)
+        self._around = lru_cache(maxsize=1024)(self._trusted_pieces)
         self._trusted = lru_cache(maxsize=16_384)(self.encode_trusted)
         self._cut_mark = self.encode_trusted(CUT_MARK)
 
     def encode(
-        self, prompt: Prompt, limit: int | None = None, *, thinking: bool = False, decided: bool = False
+        self, prompt: Prompt, limit: int | None = None, *, thinking: bool = False, opened: bool = False, decided: bool = False
     ) -> Encoded | Failure:
         """Token ids of ``prompt``, at most ``limit`` of them.
 
-        thinking: with the model's reasoning switched on. decided: where the template opens the reasoning by itself, close it,
-        so that the next token is the answer's.
+        thinking: with the model's reasoning switched on. opened: besides, the reasoning is what comes next. decided: where the
+        template opens the reasoning by itself, close it, so that the next token is the answer's.
 
         When the prompt is too long, its longest untrusted segments are cut in the middle to one common length, so that
         neither response of a comparison loses more than it must; trusted text is never cut. What cannot be made to fit
         this way is a ``too_long`` failure.
         """
-        rendered = self.render(prompt, thinking=thinking)
-        text = rendered.text + (self.reasoning.closing if decided and self.reasoning.opened else "")
+        rendered = self._begun(prompt, thinking, opened, decided)
+        text = rendered.text
+        if (whole := self._whole(rendered, text)) and (limit is None or len(self.start) + len(whole.ids) <= limit):
+            shift = len(self.start)
+            return Encoded([*self.start, *whole.ids], tuple((begin + shift, end + shift) for begin, end in whole.spans))
         inside, contents = self._pieces(rendered, text)
         inside[0] = [*self.start, *inside[0]]
         cut = 0
@@ -87,10 +95,25 @@ class PromptEncoder:
             ids += following
         return Encoded(ids, tuple(spans), cut)
 
+    def _begun(self, prompt: Prompt, thinking: bool, opened: bool, decided: bool) -> Rendered:
+        """The prompt rendered up to where the model goes on."""
+        _, thought, answer = begun(prompt)
+        reasoning = self.reasoning
+        rendered = self.render(prompt, thinking=thinking or opened or thought is not None)
+        if answer and self._tokenizer.chat_template is None:  # which would begin the answer in words of our own
+            rendered = replace(rendered, text=rendered.text.removesuffix(NO_TEMPLATE_END) + "\n\n")
+        if thought is not None:
+            return rendered.followed(reasoning.opening, thought, reasoning.closing + answer)
+        if opened:
+            return replace(rendered, text=rendered.text + reasoning.opening)
+        closing = reasoning.closing if (decided or answer) and reasoning.opened else ""
+        return replace(rendered, text=rendered.text + closing + answer)
+
     @property
     def manner(self) -> str:
         """What an engine's identity says of how prompts are encoded, where that is not as it always was."""
-        return (" bos" if self.start else "") + (" reasoning-closed" if self.reasoning.opened else "")
+        parts = (" bos", self.start), (" reasoning-closed", self.reasoning.opened), (" as-one", self._together)
+        return "".join(name for name, holds in parts if holds)
 
     def count(self, prompt: Prompt) -> int:
         """Length of the uncut prompt in tokens."""
@@ -100,7 +123,10 @@ class PromptEncoder:
 
     def ids(self, rendered: Rendered, start: int, end: int) -> list[int]:
         """Token ids of a stretch of the rendered text, given in characters; markers stand for what belongs there."""
-        inside, contents = self._pieces(rendered, rendered.text[start:end])
+        text = rendered.text[start:end]
+        if whole := self._whole(rendered, text):
+            return whole.ids
+        inside, contents = self._pieces(rendered, text)
         return [*inside[0], *(token for content, after in zip(contents, inside[1:], strict=True) for token in content + after)]
 
     def label_ids(self, choices: Sequence[str]) -> list[list[int]]:
@@ -124,6 +150,22 @@ class PromptEncoder:
                 raise UsageError(f"the label {choice!r} has no token under the model's tokenizer")
         return labels
 
+    @property
+    def thought_end(self) -> str:
+        """What the model writes where its reasoning ends."""
+        return self.reasoning.closing.strip() or THINK[1]
+
+    @property
+    def thought_end_ids(self) -> list[int]:
+        """The token that ends the reasoning, where it is one."""
+        ids = self.encode_trusted(self.thought_end)
+        return ids if len(ids) == 1 else []
+
+    def thought(self, drawn: Generation) -> Generation:
+        """A drawn reasoning with its text up to where it ends, if it does."""
+        text = drawn.text.partition(self.thought_end)[0].removeprefix(THINK[0]).strip()
+        return replace(drawn, text=text)
+
     def text(self, ids: Sequence[int]) -> str:
         """Token ids as readable text, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
@@ -133,15 +175,18 @@ class PromptEncoder:
 
     def _pieces(self, rendered: Rendered, text: str) -> tuple[list[list[int]], list[list[int]]]:
         """Ids of what stands before, between and after the markers in ``text``; and of what the markers stand for."""
-        inside, contents, start = [], [], 0
-        for marker in rendered.marker.finditer(text):
-            inside.append(list(self._trusted(text[start : marker.start()])))
-            content = rendered.contents[int(marker[1])]
-            for _ in range(len(marker[2]).bit_length()):  # 1 backslash: within JSON; 3: within JSON within JSON
-                content = json.dumps(content, ensure_ascii=False)[1:-1]
-            contents.append(self.encode_untrusted(content))
-            start = marker.end()
-        return [*inside, list(self._trusted(text[start:]))], contents
+        trusted, contents = _taken_apart(rendered, text)
+        inside = self._around(trusted)
+        return [list(piece) for piece in inside], [self.encode_untrusted(content) for content in contents]
+
+    def _trusted_pieces(self, trusted: tuple[str, ...]) -> list[list[int]]:
+        """Ids of the texts between the markers."""
+        around = self._together.pieces(trusted) if self._together else None
+        return around or [self._trusted(text) for text in trusted]
+
+    def _whole(self, rendered: Rendered, text: str) -> Whole | None:
+        """``text`` encoded as one; None where this tokenizer does not need that, or a content does not allow it."""
+        return self._together.whole(*_taken_apart(rendered, text)) if self._together else None
 
     def encode_trusted(self, text: str) -> list[int]:
         """Text that the user or the template wrote: special tokens in it are special tokens."""
@@ -161,6 +206,19 @@ class PromptEncoder:
             return content
         kept = cap - len(self._cut_mark)
         return [*content[: (kept + 1) // 2], *self._cut_mark, *content[len(content) - kept // 2 :]]
+
+
+def _taken_apart(rendered: Rendered, text: str) -> tuple[tuple[str, ...], list[str]]:
+    """What stands before, between and after the markers in ``text``; and the texts that the markers stand for."""
+    trusted, contents, start = [], [], 0
+    for marker in rendered.marker.finditer(text):
+        trusted.append(text[start : marker.start()])
+        content = rendered.contents[int(marker[1])]
+        for _ in range(len(marker[2]).bit_length()):  # 1 backslash: within JSON; 3: within JSON within JSON
+            content = json.dumps(content, ensure_ascii=False)[1:-1]
+        contents.append(content)
+        start = marker.end()
+    return (*trusted, text[start:]), contents
 
 
 def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:

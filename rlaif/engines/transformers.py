@@ -86,7 +86,13 @@ class TransformersEngine:
         return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), decided=True)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
-        return await self._answer(prompts, sampling.max_tokens, each_alone, lambda groups: self._generate(groups, sampling))
+        return await self._answer(
+            prompts,
+            sampling.max_tokens,
+            each_alone,
+            lambda groups: self._generate(groups, sampling),
+            opened=sampling.thinking,
+        )
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
@@ -99,6 +105,7 @@ class TransformersEngine:
         arrange: Callable[[Sequence[Encoded | Failure]], list[list[Group]]],
         ask: Callable[[list[Group]], list[T]],
         decided: bool = False,
+        opened: bool = False,
     ) -> list[T | Failure]:
         """Encode, leave ``room`` tokens for the answer, ask in batches of groups, and put the answers back in order.
 
@@ -108,7 +115,8 @@ class TransformersEngine:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
         loop = asyncio.get_running_loop()
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
+            self._reader,
+            lambda: [self._encoder.encode(prompt, self._context - room, decided=decided, opened=opened) for prompt in prompts],
         )
 
         def work() -> list[T | Failure]:
@@ -186,7 +194,7 @@ class TransformersEngine:
         drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
             drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        ends = self._ends
+        ends = [*self._ends, *(self._encoder.thought_end_ids if sampling.thinking else [])]
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(sampling.seed_for(prompts))
             output = self._model.generate(
@@ -204,6 +212,7 @@ class TransformersEngine:
         read = [len(prompt) for prompt in prompts for _ in range(sampling.n)]
         rows = zip(new.tolist(), logprobs.tolist(), read, strict=True)
         drawn = [self._generation(tokens, values, ends, length) for tokens, values, length in rows]
+        drawn = [self._encoder.thought(one) for one in drawn] if sampling.thinking else drawn
         return [drawn[start : start + sampling.n] for start in range(0, len(drawn), sampling.n)]
 
     def _generation(self, tokens: list[int], logprobs: list[float], ends: list[int], read: int) -> Generation:

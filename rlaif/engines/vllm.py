@@ -82,17 +82,29 @@ class VllmEngine:
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
                 structured_outputs=held,
+                **ending,
             )
 
-        answers = await self._ask(prompts, sampling.max_tokens, params)
-        return [answer if isinstance(answer, Failure) else _read(*answer) for answer in answers]
+        ending: dict[str, Any] = {}
+        if sampling.thinking:
+            ending = {"stop": [self._encoder.thought_end], "stop_token_ids": self._encoder.thought_end_ids}
+        answers = await self._ask(prompts, sampling.max_tokens, params, opened=sampling.thinking)
+        drawn = [answer if isinstance(answer, Failure) else _read(*answer) for answer in answers]
+        if not sampling.thinking:
+            return drawn
+        return [one if isinstance(one, Failure) else [self._encoder.thought(text) for text in one] for one in drawn]
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
         self._worker.shutdown(cancel_futures=True)
 
     async def _ask(
-        self, prompts: Sequence[Prompt], room: int, params: Callable[[Encoded], Any], decided: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        room: int,
+        params: Callable[[Encoded], Any],
+        decided: bool = False,
+        opened: bool = False,
     ) -> list[tuple[Encoded, Any] | Failure]:
         if room >= self._context:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
@@ -100,7 +112,8 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         # Encoded beside the call before: the engine does not wait for it.
         encoded = await loop.run_in_executor(
-            self._reader, lambda: [self._encoder.encode(prompt, self._context - room, decided=decided) for prompt in prompts]
+            self._reader,
+            lambda: [self._encoder.encode(prompt, self._context - room, decided=decided, opened=opened) for prompt in prompts],
         )
         fitting = [item for item in encoded if isinstance(item, Encoded)]
         inputs = [{"prompt_token_ids": item.ids} for item in fitting]

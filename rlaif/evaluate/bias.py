@@ -17,10 +17,11 @@ _LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE
 
 
 class Position(NamedTuple):
-    """Sums over verdicts that were asked in both orders.
+    """Sums over verdicts.
 
-    asked: verdicts. gap, size: sums of the gap and of its absolute value. flips: verdicts whose winner depends on the
-    order. primacy: flips in which the response shown first wins both times (in the others the one shown last does).
+    Of those that were asked in both orders: asked: their number. gap, size: sums of the gap and of its absolute value. flips:
+    verdicts whose winner depends on the order. primacy: flips in which the response shown first wins both times (in the others
+    the one shown last does). Of those asked in one order: once: their number. ahead: in which the response shown first wins.
     """
 
     asked: int = 0
@@ -28,6 +29,8 @@ class Position(NamedTuple):
     size: float = 0.0
     flips: int = 0
     primacy: int = 0
+    once: int = 0
+    ahead: int = 0
 
     def plus(self, other: Position) -> Position:
         """The sums over both, which must be of disjoint data."""
@@ -37,6 +40,8 @@ class Position(NamedTuple):
             self.size + other.size,
             self.flips + other.flips,
             self.primacy + other.primacy,
+            self.once + other.once,
+            self.ahead + other.ahead,
         )
 
     @property
@@ -47,6 +52,11 @@ class Position(NamedTuple):
     @property
     def flip_rate(self) -> Interval:
         return wilson(self.flips, self.asked)
+
+    @property
+    def first_wins(self) -> Interval:
+        """Of the times that a pair was shown, how often the response shown first won: ½ for a critic that ignores position."""
+        return wilson(self.ahead + self.asked - self.flips + 2 * self.primacy, self.once + 2 * self.asked)
 
     @property
     def primacy_share(self) -> Interval:
@@ -71,6 +81,13 @@ def position(p: NDArray[np.float64], gap: NDArray[np.float64]) -> Position:
         flips=int(flipped.sum()),
         primacy=int((flipped & (gap > 0)).sum()),
     )
+
+
+def position_once(p: NDArray[np.float64], chosen_first: NDArray[np.bool_]) -> Position:
+    """Of verdicts asked in one order, p [N] the probability that the chosen response is better (NaN: no verdict; undecided ones
+    are left out), and chosen_first [N] whether it was the one shown first."""
+    decided = ~np.isnan(p) & (p != 0.5)
+    return Position(once=int(decided.sum()), ahead=int(((p[decided] > 0.5) == chosen_first[decided]).sum()))
 
 
 def longer(chosen: Sequence[Turn], rejected: Sequence[Turn]) -> bool | None:

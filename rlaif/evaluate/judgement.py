@@ -67,9 +67,18 @@ class Judgement:
     def mean_mass(self) -> float:
         return self.mass / self.massed if self.massed else float("nan")
 
-    def add_pairs(self, p: NDArray[np.float64], gap: NDArray[np.float64], margin: NDArray[np.float64]) -> None:
-        """Add verdicts p, their gaps and gold margins, each [N] with NaN for unknown."""
-        self.position = self.position.plus(bias.position(p, gap))
+    def add_pairs(
+        self,
+        p: NDArray[np.float64],
+        gap: NDArray[np.float64],
+        margin: NDArray[np.float64],
+        chosen_first: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add verdicts p, their gaps and gold margins, each [N] with NaN for unknown.
+
+        chosen_first [N]: whether the chosen response was shown first, where one order was asked."""
+        seen = bias.position(p, gap) if chosen_first is None else bias.position_once(p, chosen_first)
+        self.position = self.position.plus(seen)
         self.spread = self.spread + np.histogram(p, bins=SPREAD, range=(0.0, 1.0))[0]
         self.table = self.table + agreement.confusion(p, margin)
         self.bins = self.bins.plus(calibration.reliability(p, margin))
@@ -91,6 +100,13 @@ class Quality:
     cycles: tuple[int, int] = (0, 0)
 
     @property
+    def alike(self) -> list[tuple[str, str, float]]:
+        """Every two principles, and how much their verdicts are correlated; those that are known."""
+        names = [one.id for one in self.principles]
+        pairs = [(other, at, float(self.redundancy[at, other])) for at in range(len(names)) for other in range(at)]
+        return [(names[first], names[second], r) for first, second, r in pairs if r == r]
+
+    @property
     def canaries(self) -> tuple[int, int]:
         return self.counts.get("canaries_right", 0), self.counts.get("canaries", 0)
 
@@ -110,11 +126,7 @@ class Quality:
     @property
     def most_alike(self) -> tuple[str, str, float] | None:
         """The two principles whose verdicts are most correlated, and how much; None where there are no two."""
-        below = np.tril(np.nan_to_num(self.redundancy, nan=-np.inf), -1) + np.triu(np.full_like(self.redundancy, -np.inf))
-        if not below.size or below.max() == -np.inf:
-            return None
-        row, column = np.unravel_index(int(below.argmax()), below.shape)
-        return self.principles[column].id, self.principles[row].id, float(below.max())
+        return max(self.alike, key=lambda pair: pair[2], default=None)
 
     @property
     def jury(self) -> tuple[int, int]:

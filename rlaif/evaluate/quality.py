@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from rlaif.evaluate import agreement, bias
 from rlaif.evaluate.judgement import Judgement, Quality
 from rlaif.evaluate.table import as_markdown, as_table
 
-__all__ = ["as_markdown", "as_table", "quality"]
+__all__ = ["Tally", "as_markdown", "as_table", "quality"]
 
 _BATCH = 2048
 
@@ -30,32 +30,24 @@ def quality(run_folder: Path) -> Quality:
     Raises UsageError where the folder holds no finished label run.
     """
     run = read_run(run_folder)
-    reader = _Reader()
+    reader = Tally(run)
     for batch in _batches(read_records(run_folder / "preferences.jsonl", PreferenceRecord)):
         reader.add_preferences(batch)
-    scored = run.get("mode") == "score"
-    if scored:
+    if run.get("mode") == "score":
         for scores in _batches(read_records(run_folder / "scores.jsonl", ScoreRecord)):
             reader.add_scores(scores)
     reasons: Counter[str] = Counter()
     for failure in read_records(run_folder / "failures.jsonl", FailureRecord):
         reasons[failure.reason] += 1
-    for name, tally in run.get("counts", {}).get("principles", {}).items():
-        reader.judgement(name).answered, reader.judgement(name).failed = tally["verdicts"], tally["failed"]
-    return Quality(
-        run=run,
-        overall=reader.overall,
-        principles=list(reader.principles.values()),
-        reasons=dict(reasons.most_common()),
-        longer=(reader.longer[True], reader.longer.total()),
-        listed=(reader.listed[True], reader.listed.total()),
-        redundancy=bias.redundancy(reader.sums),
-        cycles=reader.close_row(),
-    )
+    return reader.quality(run, dict(reasons.most_common()))
 
 
-class _Reader:
-    def __init__(self) -> None:
+class Tally:
+    """What the records of a run, read or just written, add up to. run: as much of ``run.json`` as there is: ``mode``,
+    ``config``, and for ``quality`` the ``counts``."""
+
+    def __init__(self, run: Mapping[str, Any]) -> None:
+        self.one_order = run.get("mode") == "compare" and run.get("config", {}).get("orders", "both") != "both"
         self.overall = Judgement(OVERALL)
         self.principles: dict[str, Judgement] = {}
         self.longer: Counter[bool] = Counter()
@@ -64,6 +56,21 @@ class _Reader:
         self.from_scores = False
         self.row: tuple[int, dict[tuple[int, int], float]] = (0, {})
         self.cycles = (0, 0)
+
+    def quality(self, run: Mapping[str, Any], reasons: Mapping[str, int]) -> Quality:
+        """The figures over all rows that were taken in whole. reasons: failures by reason."""
+        for name, tally in run.get("counts", {}).get("principles", {}).items():
+            self.judgement(name).answered, self.judgement(name).failed = tally["verdicts"], tally["failed"]
+        return Quality(
+            run=run,
+            overall=self.overall,
+            principles=list(self.principles.values()),
+            reasons=reasons,
+            longer=(self.longer[True], self.longer.total()),
+            listed=(self.listed[True], self.listed.total()),
+            redundancy=bias.redundancy(self.sums),
+            cycles=self.close_row(),
+        )
 
     def close_row(self, following: int = 0) -> tuple[int, int]:
         """Count the cycles of the row that has just ended, and begin the next. Records of one row are adjacent."""
@@ -78,7 +85,7 @@ class _Reader:
             self.sums = np.pad(self.sums, ((0, 0), (0, 1), (0, 1)))
         return self.principles[name]
 
-    def add_preferences(self, records: list[PreferenceRecord]) -> None:
+    def add_preferences(self, records: Sequence[PreferenceRecord]) -> None:
         for name in {verdict.id: None for record in records for verdict in record.principles}:
             self.judgement(name)
         columns = {name: number for number, name in enumerate(self.principles)}
@@ -101,11 +108,12 @@ class _Reader:
             self._take(bias.longer(record.chosen, record.rejected), self.longer)
             self._take(bias.listed(record.chosen, record.rejected), self.listed)
         self.overall.verdicts += len(records)
+        first = np.array([(record.chosen_index < record.rejected_index) != bool(record.reversed) for record in records], bool)
         for column, judgement in enumerate([*self.principles.values(), self.overall]):
-            judgement.add_pairs(p[:, column], gap[:, column], gold[:, column])
+            judgement.add_pairs(p[:, column], gap[:, column], gold[:, column], first if self.one_order else None)
         self.sums += bias.co_moments(p[:, :-1])
 
-    def add_scores(self, records: list[ScoreRecord]) -> None:
+    def add_scores(self, records: Sequence[ScoreRecord]) -> None:
         """In score mode it is responses that were asked about: their verdicts count, not those of the pairs made of them."""
         if not self.from_scores:
             self.from_scores = True

@@ -52,6 +52,7 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
         ("failure rate", percent(quality.failure_rate) + (f" ({reasons})" if reasons else "")),
         ("flips with position", interval(position.flip_rate)),
         ("flips towards the first shown", interval(position.primacy_share)),
+        ("first shown chosen", interval(position.first_wins) if position.once else NONE),
         ("agrees with gold", interval(agreement.accuracy(quality.overall.table))),
         ("longer response chosen", interval(agreement.wilson(*quality.longer))),
         ("response with a list chosen", interval(agreement.wilson(*quality.listed))),

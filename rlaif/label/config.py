@@ -41,6 +41,12 @@ class LabelConfig:
     )
     drawing: SamplingConfig = nested(SamplingConfig)
     export: tuple[Export, ...] = setting((), "Also write unpaired, rankings or sft (repeat for more).", panel=OUTPUT)
+    require: tuple[str, ...] = setting(
+        (),
+        "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
+        panel=OUTPUT,
+        resumable=True,
+    )
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
 
 

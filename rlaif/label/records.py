@@ -34,6 +34,7 @@ def preference_record(
     to say how much better ``chosen`` is."""
     first_wins = p >= 0.5
     chosen, rejected = pair if first_wins else pair[::-1]
+    backwards = any(isinstance(verdict, Comparison) and verdict.first == 1 for _, verdict in judged)
     judged = judged if first_wins else swapped(judged)
     return PreferenceRecord(
         id=f"{row.id}:{pair[0]}-{pair[1]}",
@@ -44,6 +45,7 @@ def preference_record(
         principles=tuple(_compared(principle, verdict) for principle, verdict in judged),
         rationale=_rationale(judged),
         critic=critic,
+        reversed=backwards or None,
         row=row.number,
         chosen_index=chosen,
         rejected_index=rejected,

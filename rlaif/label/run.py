@@ -28,10 +28,12 @@ from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine, FailureReason, Message
 from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.evaluate.findings import findings, requirement
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
+from rlaif.label.watch import Watch
 from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
@@ -65,7 +67,8 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
-    then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues.
+    then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues. RunFailed, too, when all is
+    done and written, and does not meet ``config.require``.
     """
     progress = progress or Progress()
     constitution, _ = read_inputs(config)
@@ -84,18 +87,28 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit)
         progress.stage("label", total, 0)
-        counts, stopped = Counts(), None
+        counts, stopped, watch = Counts(), None, Watch({**what, **facts})
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
             failures = Noted(writer)
             try:
-                _stream(labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, bool(canaries))
+                _stream(
+                    labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, watch, bool(canaries)
+                )
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
-        return conclude(folder, config, facts, stopped)
+        facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
+        missed = [told for each in map(requirement, config.require) if (told := each.missed(watch.quality(counts)))]
+        run = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped)
+    if missed:
+        raise RunFailed(
+            f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(missed)}; "
+            "report.html shows more"
+        )
+    return run
 
 
 CONTENT = frozenset(
@@ -159,7 +172,7 @@ def dry_run(config: LabelConfig) -> DryRun:
     context = config.critic.engine.context
     engines = config.critic.engines()
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
-    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons else 1
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons or config.critic.thinking else 1
     lengths: list[int] = []
     least: list[int] = []
     unusable = Reasons()
@@ -215,19 +228,23 @@ def _stream(
     failures: Noted,
     counts: Counts,
     progress: Progress,
+    watch: Watch,
     mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
     started = time.monotonic()
     with ExitStack() as stack:
-        preferences = stack.enter_context(JsonlWriter(out / "preferences.jsonl"))
+        preferences = watch.preferences(stack.enter_context(JsonlWriter(out / "preferences.jsonl")))
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
-        scores = stack.enter_context(JsonlWriter(out / "scores.jsonl")) if labeller.jury.mode.scores else None
+        scores = None
+        if labeller.jury.mode.scores:
+            scores = watch.scores(stack.enter_context(JsonlWriter(out / "scores.jsonl")))
         (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
         def chunk_done(so_far: Counts) -> None:
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
             progress.update(so_far.rows_in, counted)
 
@@ -258,8 +275,9 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
 
 def _describe(folder: Path, run: dict[str, Any]) -> None:
     """The dataset card and the report."""
+    judged = quality(folder)
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(quality(folder))))
+        file.write(card(run, as_markdown(judged), [finding.sentence for finding in findings(judged)]))
     write_report(folder)
 
 

@@ -25,7 +25,27 @@ def read_inputs(config: LabelConfig) -> tuple[Constitution, Template]:
     check_pairs(config.pairs)
     if config.pairs in ADAPTIVE and "rounds" not in MODES[config.critic.mode].settings:
         raise UsageError(f"--pairs {config.pairs} needs {modes_with('rounds')}")
+    _check_requirements(config)
     return config.critic.inputs()
+
+
+def _check_requirements(config: LabelConfig) -> None:
+    """Raises UsageError for a requirement that cannot be read, or of which this run could say nothing."""
+    if not config.require:
+        return
+    from rlaif.evaluate.findings import requirement
+
+    mode, orders = MODES[config.critic.mode], config.critic.orders
+    needed = {
+        "flips": ("--orders both, in " + modes_with("orders"), "orders" in mode.settings and orders == "both"),
+        "first": (modes_with("orders"), "orders" in mode.settings),
+        "mass": (modes_with("min_mass"), "min_mass" in mode.settings),
+        "canaries": ("--canaries N", config.canaries > 0),
+    }
+    for text in config.require:
+        what, there = needed.get(requirement(text).measure, ("", True))
+        if not there:
+            raise UsageError(f"--require {text!r} needs {what}")
 
 
 def open_engines(

@@ -18,6 +18,7 @@ from rlaif.data.rows import Turn
 from rlaif.data.run_folder import OUTPUTS
 from rlaif.data.write import atomic_write, dumps
 from rlaif.evaluate import table
+from rlaif.evaluate.findings import findings
 from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import quality
 from rlaif.report.plots import histogram, reliability_plot
@@ -81,6 +82,7 @@ def render(judged: Quality, pairs: list[PreferenceRecord], failures: list[Failur
         facts=[*table.summary(judged), ("time", f"{run.get('seconds', 0):,.1f} s")],
         header=header,
         rows=rows,
+        findings=findings(judged),
         plots=_plots(judged),
         names=[beside_overall(judgement.id) for judgement in judged.principles],
         redundancy=_redundancy(judged),

@@ -11,6 +11,7 @@ from rlaif.evaluate.quality import quality
 from rlaif.label.examples import judge_examples
 from rlaif.label.run import dry_run, run_label
 from tests.label.test_pipeline import ROWS, Project
+from tests.tiny import save_model
 
 ONE = """
 name: test
@@ -70,6 +71,36 @@ def test_the_rationale_names_a_and_b_as_the_critic_saw_them_whoever_wins(project
     record = one(project, reasons=True)
     assert record["chosen"][0]["content"] == "good"
     assert record["rationale"] == "kind (A is rejected): B is good.\n\nkind (A is chosen): A is good."
+
+
+@pytest.mark.parametrize("mode", ["compare", "score"])
+def test_a_critic_that_never_stops_thinking_gives_a_label_all_the_same(project, tmp_path, mode):
+    """A random model writes whatever comes, and never the tag that ends its thoughts."""
+    model = str(save_model(tmp_path / "model"))
+    project.rows([{"prompt": f"q{n}", "responses": [f"good {n}", f"bad {n}"]} for n in range(4)])
+    asked = {"critic": model, "mode": mode, "min_mass": 0.0, "critic_context": 2048}
+    counts = project.label(**asked, thinking=6)
+    assert (counts["verdicts"], counts["failed"]) == (4 * (1 if mode == "compare" else 2), 0)
+    assert 8 <= counts["completion_tokens"] <= 8 * 6  # eight questions, six tokens each at most
+    thought = project.read("preferences.jsonl")
+    if mode == "compare":
+        assert all(record["rationale"].count("kind (A is ") == 2 for record in thought)
+    assert project.label(**asked, thinking=6)["asked"] == 0
+    plainly = project.label(**asked, overwrite=True)
+    assert plainly["asked"] == 8 and project.read("preferences.jsonl") != thought  # thoughts are read, and are a question apart
+
+
+def test_thoughts_are_shown_to_the_critic_before_its_label(project):
+    project.script(
+        """
+rules:
+  - {when: "A it is", choose: {A: 0.9, B: 0.05}}
+  - {when: "B it is", choose: {A: 0.05, B: 0.9}}
+  - {when: "(?s)<response_a>.{0,2}good", generate: "A it is", choose: {A: 0.4, B: 0.4}}
+  - {generate: "B it is"}
+"""
+    )
+    assert one(project, thinking=20)["principles"][0]["p"] == pytest.approx(0.9 / 0.95, abs=1e-4)
 
 
 def test_reasons_are_answers_of_their_own(project):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # the command line reads ``Orders`` here
 
 Orders = Literal["both", "ab", "ba"]
 ORDERS: dict[Orders, tuple[bool, ...]] = {"both": (False, True), "ab": (False,), "ba": (True,)}
-"""For each call that a verdict on several responses needs: are they shown in reverse?"""
+"""For each call that a verdict on several responses needs: are they shown in reverse? What they are the reverse of is drawn by
+the judge (``Judge.ask``) where one order is asked."""
 Subject = tuple[int, ...]
 """What one verdict is about: indices of two of a row's responses, of one, or of all."""
 AnyVerdict = TypeVar("AnyVerdict", bound=Verdict)

@@ -50,11 +50,12 @@ class Compare:
                 for start in range(0, len(choices), len(once))
             ]
         )
-        if isinstance(verdict, Failure) or not any(rationales):
+        if isinstance(verdict, Failure):
             return verdict
         swapped = once * (len(answers) // len(once))
-        written = zip(swapped, rationales, strict=True)
-        return replace(verdict, rationales=tuple(Rationale(order, text) for order, text in written if text is not None))
+        written = zip(swapped, rationales, strict=True) if rationales else ()
+        verdict = replace(verdict, rationales=tuple(Rationale(order, text) for order, text in written if text is not None))
+        return verdict if shown[0] == 0 else verdict.swap()  # the pair's second response is listed first
 
     def on_pair(self, verdicts: Mapping[Subject, Comparison | Failure], first: int, second: int) -> Comparison | Failure | None:
         return verdicts.get((first, second))
@@ -91,6 +92,7 @@ def comparison(
         mass=min(choice.mass for choice in choices),
         raw=tuple(choice.raw for choice in choices),
         cut=max(choice.cut_tokens for choice in choices),
+        first=int(ORDERS[orders][0]) if orders != "both" else None,
     )
 
 
@@ -113,6 +115,7 @@ def averaged(comparisons: Sequence[Comparison | Failure]) -> Comparison | Failur
         raw=tuple(text for verdict in known for text in verdict.raw),
         cut=max(verdict.cut for verdict in known),
         rationales=tuple(text for verdict in known for text in verdict.rationales),
+        first=known[0].first,
     )
 
 

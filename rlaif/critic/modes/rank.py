@@ -53,7 +53,8 @@ class Rank:
         if isinstance(verdict, Failure):
             return verdict
         places = tuple(tuple(order[position] for position in shown) for order in verdict.places)
-        return Ranking(places, verdict.raw, verdict.cut)
+        listed = tuple(-position if how.orders == "ba" else position for position in shown) if how.orders != "both" else ()
+        return Ranking(places, verdict.raw, verdict.cut, listed)
 
     def on_pair(self, verdicts: Mapping[Subject, Ranking | Failure], first: int, second: int) -> Comparison | Failure | None:
         for subject, verdict in verdicts.items():
@@ -134,7 +135,9 @@ def compared(whole: Ranking, first: int, second: int) -> Comparison:
     if all(places[first] == places[second] for places in whole.places):
         return TIE
     wins = [float(places[first] < places[second]) for places in whole.places]
-    return Comparison(sum(wins) / len(wins), wins[0] - wins[1] if len(wins) == 2 else None, None, whole.raw, whole.cut)
+    gap = wins[0] - wins[1] if len(wins) == 2 else None
+    ahead = int(whole.listed[first] > whole.listed[second]) if whole.listed else None
+    return Comparison(sum(wins) / len(wins), gap, None, whole.raw, whole.cut, first=ahead)
 
 
 @cache

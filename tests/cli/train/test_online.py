@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.rl.config import METHODS
+from rlaif.rl.methods import METHODS
 
 CONSTITUTION = Path(__file__).parents[3] / "constitutions/lab.yaml"
 
@@ -20,7 +20,7 @@ def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
         *("--gamma", "--lam", "--value-model", "--value-rate", "--value-clip", "--value-warmup"),
         *("--whiten-rewards", "--no-whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
     }
-    assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std"}
+    assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std", "--std-of"}
     assert {"--reward", "--critic", "--constitution", "--verifier", "--async", "--second"} <= flags["rloo"]
 
 

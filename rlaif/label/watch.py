@@ -1,0 +1,62 @@
+"""A label run's figures while it goes on: what is written is tallied, and what is wrong with it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Generic, TypeVar
+
+from rlaif.data.columns import Record
+from rlaif.data.records import PreferenceRecord, ScoreRecord
+from rlaif.evaluate.findings import Finding, findings
+from rlaif.evaluate.judgement import Quality
+from rlaif.evaluate.quality import Tally
+from rlaif.label.pipeline import Counts, Writer
+
+R = TypeVar("R", bound=Record)
+
+
+class _Seen(Generic[R]):
+    """A writer that also keeps what was written since it was last emptied."""
+
+    def __init__(self, writer: Writer[R]) -> None:
+        self._writer = writer
+        self.records: list[R] = []
+
+    def write(self, record: R) -> None:
+        self._writer.write(record)
+        self.records.append(record)
+
+
+class Watch:
+    """facts: what ``run.json`` says of how the run was asked, ``mode`` included."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+        self._tally = Tally(facts)
+        self._preferences: _Seen[PreferenceRecord] | None = None
+        self._scores: _Seen[ScoreRecord] | None = None
+
+    def preferences(self, writer: Writer[PreferenceRecord]) -> Writer[PreferenceRecord]:
+        """``writer``, watched."""
+        self._preferences = _Seen(writer)
+        return self._preferences
+
+    def scores(self, writer: Writer[ScoreRecord]) -> Writer[ScoreRecord]:
+        """``writer``, watched."""
+        self._scores = _Seen(writer)
+        return self._scores
+
+    def quality(self, counts: Counts) -> Quality:
+        """The figures so far. Rows must have been written in whole."""
+        if self._preferences:
+            self._tally.add_preferences(self._preferences.records)
+            self._preferences.records.clear()
+        if self._scores:
+            self._tally.add_scores(self._scores.records)
+            self._scores.records.clear()
+        return self._tally.quality({**self._facts, "counts": asdict(counts)}, {})
+
+    def findings(self, counts: Counts) -> list[Finding]:
+        """What is wrong with the labels so far."""
+        return findings(self.quality(counts))

@@ -1,0 +1,1 @@
+"""The product on a real instruct model: run by `make test-real`."""
