@@ -11,12 +11,12 @@ from rlaif.api.inputs import Rows, constitution_of, source_of
 from rlaif.constitution.problems import nearest
 from rlaif.constitution.types import Constitution
 from rlaif.errors import UsageError
-from rlaif.rl.config import METHODS as ON_POLICY
 from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import METHODS
 from rlaif.settings import configure
-from rlaif.train.config import METHODS as OFFLINE
 from rlaif.train.config import configuration
 from rlaif.train.feedback import RoundsConfig, best_of_n_configuration, rounds_configuration
+from rlaif.train.methods import LOSSES, find_loss
 
 if TYPE_CHECKING:
     from rlaif.progress import Progress
@@ -42,7 +42,7 @@ def train(
 ) -> Trained:
     """Train a model, as ``rlaif train METHOD`` does.
 
-    method: sft, reward, dpo, ipo, kto, orpo, cpo, simpo, best-of-n, ppo, rloo, grpo or reinforce.
+    method: sft, reward, dpo, ipo, kto, orpo, cpo, simpo, best-of-n, ppo, rloo, grpo, reinforce, or ``module:Name``.
     source: a label run's folder, a path, a ``datasets`` name, a list of dicts or a ``datasets.Dataset``, such as
         ``label`` gives.
     model: a path, a hub id or ``lab:policy``. out: the run's folder. constitution: for methods with a critic; see ``label``.
@@ -63,12 +63,13 @@ def _configuration(method: str, in_rounds: bool) -> type:
     """The configuration class of a method. Raises UsageError for a name that is not known."""
     if method == "best-of-n":
         return best_of_n_configuration()
-    if method in OFFLINE:
-        return rounds_configuration(method) if in_rounds and method not in ("sft", "reward") else configuration(method)
-    if method in ON_POLICY:
-        return ON_POLICY[method]  # type: ignore[index]  # it was just found in there
-    known = (*OFFLINE, "best-of-n", *ON_POLICY)
-    raise UsageError(f"method {method!r}: expected one of {', '.join(known)}{nearest(method, known)}")
+    if method in LOSSES and method not in METHODS:
+        return rounds_configuration(method) if in_rounds and find_loss(method).prefers() else configuration(method)
+    if method in METHODS:
+        kind = METHODS[method]
+        return kind if issubclass(kind, RlConfig) else configuration(method)  # module:Name may be of either family
+    known = (*LOSSES, "best-of-n", *METHODS)
+    raise UsageError(f"method {method!r}: expected one of {', '.join(known)}, or module:Name{nearest(method, known)}")
 
 
 def _run(config: Any, progress: Progress | None) -> dict[str, Any]:
