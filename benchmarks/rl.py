@@ -41,7 +41,8 @@ from benchmarks.train import config_of as offline_config
 from rlaif.data.write import atomic_write
 from rlaif.lab.policy import MAX_TOKENS
 from rlaif.progress import Progress
-from rlaif.rl.config import METHODS, Method, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import find_method
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
 from rlaif.train.run import run_train
@@ -61,7 +62,7 @@ OFFLINE = "dpo-hard"
 class Run:
     """A row of the table. settings: fields of the method's configuration. files: fields that name a file of the folder."""
 
-    method: Method
+    method: str
     reward: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +120,7 @@ def config_for(folder: Path, name: str, run: Run, seed: int) -> RlConfig:
         "seed": seed,
         "overwrite": True,
     }
-    return replace(configure(METHODS[run.method], **{**given, **COMMON, **run.settings, **files}), rewards=reward)
+    return replace(configure(find_method(run.method), **{**given, **COMMON, **run.settings, **files}), rewards=reward)
 
 
 def source_cells(folder: Path, seeds: Sequence[int]) -> dict[str, Cell]:

@@ -31,7 +31,8 @@ from benchmarks.rl_page import PHASES, gpu_table
 from rlaif.data.write import atomic_write
 from rlaif.engines.open import model_path
 from rlaif.lab.policy import MAX_TOKENS
-from rlaif.rl.config import METHODS, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import find_method
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.run import run_rl
 from rlaif.settings import configure
@@ -108,7 +109,7 @@ def main(shape: Sequence[int], steps: int, folder: Path) -> None:
         parameters = {"lab, rloo": policy.num_parameters(), "random, ppo": save_random(here / "random", *shape)}
         rows = {}
         for row, given in runs.items():
-            config = replace(configure(METHODS["rloo" if row.startswith("lab") else "ppo"], **given), rewards=rewards)
+            config = replace(configure(find_method("rloo" if row.startswith("lab") else "ppo"), **given), rewards=rewards)
             responses = f"{config.batch_size} × {config.samples} of {config.max_tokens}"
             rows[row] = {**measure(config), "parameters": parameters[row], "responses": responses}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"

@@ -24,9 +24,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM,
 from rlaif.data.rows import Row
 from rlaif.models.load import find_base
 from rlaif.rl.batch import collate
-from rlaif.rl.config import Ppo
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import FixedKL
+from rlaif.rl.methods.ppo import Ppo
 from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import build
 from rlaif.rl.prompts import Prompts
@@ -130,7 +130,7 @@ def main() -> None:
             lora=options.lora,
             micro_tokens=1024,
         )
-        base = find_base(folder, "sft", None, "float32", False)
+        base = find_base(folder, "causal", None, "float32", False)
         networks = build(config, base)
     drawn = torch.randint(3, options.vocab, (PROMPTS, PROMPT), generator=torch.Generator().manual_seed(0)).tolist()
     queries = [Query(Row(number, str(number), (), ()), "", 0, tuple(ids)) for number, ids in enumerate(drawn)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlaif.api.critic import Critic as Critic
     from rlaif.api.labelling import label as label
+    from rlaif.api.training import train as train
     from rlaif.integrations.reward import ConstitutionReward as ConstitutionReward
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ _PUBLIC = {
     "run_rl": "rlaif.rl.run",
     "run_sample": "rlaif.sample.run",
     "run_train": "rlaif.train.run",
+    "train": "rlaif.train",
     "write_report": "rlaif.report.page",
 }
 __all__ = sorted(_PUBLIC)

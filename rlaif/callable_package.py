@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-FUNCTIONS = {"rlaif.label": "rlaif.api.labelling"}
+FUNCTIONS = {"rlaif.label": "rlaif.api.labelling", "rlaif.train": "rlaif.api.training"}
 """Package to the module whose function of the package's name it calls."""
 
 

@@ -1,15 +1,18 @@
 """What can come from outside of the package: engines, feedback modes, losses, estimators, reward sources, samplers.
 
-A name is one of ours, one that an installed package registers as an entry point, or ``module:Name``.
+A name is one of ours, one that an installed package registers as an entry point, or ``module:Name``; the module is installed,
+or in the working folder.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from rlaif.errors import UsageError
@@ -35,6 +38,8 @@ class Registry(Mapping[str, Any]):
         if name in self._installed:
             return self._imported(name, lambda: self._installed[name].load())
         if _REFERENCE.fullmatch(name):
+            if (folder := str(Path.cwd())) not in sys.path:  # last, so that nothing there hides an installed module
+                sys.path.append(folder)
             return self._imported(name, lambda: _load(name))
         from rlaif.constitution.problems import nearest
 
@@ -60,8 +65,9 @@ class Registry(Mapping[str, Any]):
     def _imported(self, name: str, load: Any) -> Any:
         try:
             return load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"{self.flag} {name}: cannot be imported: {error}") from None
+        except Exception as error:  # of a user's module anything may come
+            why = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+            raise UsageError(f"{self.flag} {name}: cannot be imported: {why}") from error
 
 
 def _load(reference: str) -> Any:

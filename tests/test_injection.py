@@ -23,7 +23,7 @@ def test_no_text_changes_the_structure_of_a_prompt(seed):
     [
         (server, "neutralise", lambda text: text, "messages"),
         (Template, "defuse", lambda self, text: text, "messages"),
-        (PromptEncoder, "_encode_untrusted", PromptEncoder._encode_trusted, "tokens"),
+        (PromptEncoder, "encode_untrusted", PromptEncoder.encode_trusted, "tokens"),
     ],
 )
 def test_without_the_hardening_the_same_attacks_do_succeed(monkeypatch, where, name, broken, way):

@@ -19,11 +19,11 @@ SHARED = "Configuration file"
 
 
 class Command(TyperCommand):
-    """A command whose ``--help`` stands in no box of its own."""
+    """A command whose ``--help`` stands beside ``--config`` where there is one, so that it has no box of its own."""
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)
-        if option is not None:
+        if option is not None and any(parameter.name == "config" for parameter in self.params):
             option.rich_help_panel = SHARED  # where typer looks for it
         return option
 

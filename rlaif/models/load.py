@@ -21,8 +21,8 @@ from transformers.utils.logging import disable_progress_bar
 from rlaif.engines.identity import resolve
 from rlaif.engines.open import model_path
 from rlaif.errors import UsageError
+from rlaif.models.config import ModelKind, Precision, Quantize
 from rlaif.processes import processes
-from rlaif.train.config import Method, Precision, Quantize
 
 DEFAULT_CONTEXT = 2048
 """Where neither the user nor the model's configuration says."""
@@ -42,8 +42,15 @@ class Base(NamedTuple):
     trust_remote_code: bool
 
 
-def find_base(model: str, method: Method, context: int | None, precision: Precision, trust_remote_code: bool) -> Base:
-    """Resolve ``model`` and load its tokenizer, but no weights. Raises UsageError where ``method`` cannot train it."""
+def find_base(
+    model: str, kind: ModelKind, context: int | None, precision: Precision, trust_remote_code: bool, chat: bool = False
+) -> Base:
+    """Resolve ``model`` and load its tokenizer, but no weights.
+
+    kind: of the model that it is to be. chat: whether it must have a chat template.
+
+    Raises UsageError where it is not one to train.
+    """
     disable_progress_bar()  # of loading weights; the run has a bar of its own
     source, identity = resolve(model_path(model), trust_remote_code)
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -53,7 +60,7 @@ def find_base(model: str, method: Method, context: int | None, precision: Precis
                 f"{model}: the tokenizer has neither a pad nor an end-of-text token; name one in its configuration"
             )
         tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.chat_template is None and method not in ("reward", "sft"):
+    if chat and tokenizer.chat_template is None:
         raise UsageError(f"{model}: the tokenizer has no chat template, so it cannot tell prompts from responses")
     config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     own = getattr(config, "max_position_embeddings", None)
@@ -62,11 +69,11 @@ def find_base(model: str, method: Method, context: int | None, precision: Precis
     bf16 = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
     limit = context or own or DEFAULT_CONTEXT
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-    pad = _pad(model, tokenizer, config, method)
+    pad = _pad(model, tokenizer, config, kind)
     return Base(source, identity, tokenizer, limit, pad, bf16, dtype, trust_remote_code)
 
 
-def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
+def _pad(model: str, tokenizer: Any, config: Any, kind: ModelKind) -> int:
     """The id that fills batches. Raises UsageError where the model has no embedding for the tokenizer's own.
 
     A new reward model gets one that ends no response: its score is read at the last token that is no padding, and were
@@ -79,7 +86,7 @@ def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
             f"{model}: the pad token {tokenizer.pad_token!r} is number {pad}, and the model has embeddings for 0 to "
             f"{size - 1}: name a pad_token that it has in tokenizer_config.json, or resize its embeddings and save it again"
         )
-    if method != "reward":
+    if kind == "causal":
         return pad
     if any("ForSequenceClassification" in name for name in config.architectures or ()):
         return pad if config.pad_token_id is None else int(config.pad_token_id)
@@ -92,19 +99,19 @@ def _pad(model: str, tokenizer: Any, config: Any, method: Method) -> int:
 
 def load(
     base: Base,
-    method: Method,
+    kind: ModelKind,
     low_precision: bool = False,
-    members: int = 1,
+    heads: int = 1,
     quantize: Quantize = "none",
     device: torch.device | None = None,
 ) -> Any:
     """The model on the device that it will be trained on, without dropout, whose noise would pass for a change of policy.
 
     low_precision: hold the weights in bfloat16 too, where training is in it: right for weights that an adapter leaves alone.
-    members: scores that a reward model gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants (Dettmers
-    et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
+    heads: scores that a sequence classifier gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants
+    (Dettmers et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
 
-    Raises UsageError where the method cannot train such a model.
+    Raises UsageError where the model is of another kind.
     """
     target = device or processes().device
     options: dict[str, Any] = {}
@@ -117,15 +124,15 @@ def load(
     for name, value in vars(config).items():
         if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
             setattr(config, name, 0.0)
-    kind: Any = AutoModelForCausalLM
-    if method == "reward":
-        kind = AutoModelForSequenceClassification
-        if any("ForSequenceClassification" in name for name in config.architectures or ()) and config.num_labels != members:
-            raise UsageError(f"{base.source}: a model with {config.num_labels} scores, not --members {members}")
-        config.num_labels, config.pad_token_id = members, base.pad
+    loader: Any = AutoModelForCausalLM
+    if kind == "sequence-classification":
+        loader = AutoModelForSequenceClassification
+        if any("ForSequenceClassification" in name for name in config.architectures or ()) and config.num_labels != heads:
+            raise UsageError(f"{base.source}: a model with {config.num_labels} scores, not --members {heads}")
+        config.num_labels, config.pad_token_id = heads, base.pad
     dtype = torch.bfloat16 if base.bf16 and low_precision else torch.float32
     try:
-        model = kind.from_pretrained(
+        model = loader.from_pretrained(
             base.source,
             config=config,
             dtype=dtype,
@@ -134,7 +141,9 @@ def load(
             **options,
         )
     except ValueError as error:
-        raise UsageError(f"{base.source}: {method} cannot train a {config.model_type} model: {error}".splitlines()[0]) from None
+        raise UsageError(
+            f"{base.source}: no {kind} model can be made of {config.model_type}: {error}".splitlines()[0]
+        ) from None
     return model if options else model.to(target)
 
 
@@ -144,13 +153,13 @@ def _four_bits(compute: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def with_adapter(model: Any, method: Method, rank: int) -> Any:
+def with_adapter(model: Any, kind: ModelKind, rank: int) -> Any:
     """The model under a fresh LoRA adapter on all its linear layers; it begins as the identity."""
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if getattr(model, "is_quantized", False):  # gradient checkpointing is the Trainer's to switch on
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
-    task = "SEQ_CLS" if method == "reward" else "CAUSAL_LM"
+    task = "SEQ_CLS" if kind == "sequence-classification" else "CAUSAL_LM"
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type=task)
     return get_peft_model(model, config)
 

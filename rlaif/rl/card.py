@@ -8,21 +8,14 @@ from typing import Any
 from rlaif.errors import printable
 from rlaif.train.card import code, table
 
-TITLES: Mapping[str, str] = {
-    "ppo": "proximal policy optimisation",
-    "rloo": "REINFORCE leave-one-out",
-    "grpo": "group relative policy optimisation",
-    "reinforce": "REINFORCE with a learned baseline",
-}
 
-
-def model_card(run: Mapping[str, Any]) -> str:
-    """The card's Markdown. run: the content of ``run.json``."""
+def model_card(run: Mapping[str, Any], title: str) -> str:
+    """The card's Markdown. run: the content of ``run.json``. title: of the method."""
     data, method, config = run["data"], run["method"], run["config"]
     settings = {name: value for name, value in config.items() if value is not None and not isinstance(value, dict | list)}
     parts = [
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rlaif\n- {method}\n---",
-        f"# {code(run['base'])} after {TITLES[method]}",
+        f"# {code(run['base'])} after {title}",
         f"Trained by `rlaif train {method}` for {run['steps']} steps on {data['used'] - data['held_out']:,} prompts of "
         f"{code(run['source'])} (content {code(data['digest'])}); {data['held_out']:,} more were held out.",
         _stop(run),

@@ -1,32 +1,54 @@
-"""What an on-policy run is asked to do: one class of settings per method. Imports nothing heavy."""
+"""What every on-policy run is asked to do, and what a method (``methods``) adds to it. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
+from rlaif.models.config import Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
-from rlaif.train.config import LORA_RATE, Precision, Schedule, Tracker
+from rlaif.train.config import LORA_RATE, Schedule, Tracker
 
-Method = Literal["ppo", "rloo", "grpo", "reinforce"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlaif.rl.methods.baseline import Baseline
+
 Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
+Surrogate = Literal["clip", "gspo", "cispo", "sapo"]
+Importance = Literal["truncate", "mask", "sequence"]
 Normalise = Literal["tokens", "sequences", "constant"]
 DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampling", "Shaping of rewards", "Steps"
 VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Output"
 
 
+class Scored(NamedTuple):
+    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the reward
+    (0 where it counts in the loss). values: [B, R], 0 without a value net. mask: [B, R], the responses. groups: [B]."""
+
+    scores: Tensor
+    kl: Tensor
+    beta: float
+    values: Tensor
+    mask: Tensor
+    groups: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class RlConfig:
     """What every on-policy method has; the fields are the flags of ``rlaif train ppo|rloo|grpo|reinforce``.
+
+    A method is a subclass: it adds settings, gives others another default, and says how advantages are estimated. method: its
+    name, as in ``rlaif train NAME``; of a method from outside, ``module:Name``. title, about: for help and model cards.
+    compares: whether it compares the samples of a prompt, so that one without another teaches it nothing.
 
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
@@ -34,15 +56,20 @@ class RlConfig:
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
     kl_target: adapt β to hold this KL per response (Ziegler et al. 2019); None keeps β fixed. kl_horizon: of their code.
-    sampler: ``transformers``, ``vllm``, or base URLs of vLLM servers, comma-separated.
+    sampler: ``transformers``, ``vllm``, base URLs of vLLM servers, comma-separated, or ``module:Name`` from outside.
     normalise: what a minibatch's loss is a mean over: its tokens, its sequences (each a mean over its own tokens, Shao et al.
     2024), or a constant, the tokens that there could be (Liu et al. 2025).
-    importance_cap: the most that a token's weight π_trainer / π_sampler may be; 0 for no weights.
+    surrogate, dual_clip: see ``maths.surrogates``. importance_cap: the most that a token's weight π_trainer / π_sampler may be;
+    0 for no weights. importance, importance_floor, importance_band, off_policy: see ``maths.mismatch``.
+    kl_weighted: in the loss, the estimate times π / π_old (DeepSeek-AI 2025, arXiv 2512.02556).
     micro_tokens: prompt and response tokens per forward pass, padding included; memory only.
     ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
     """
 
-    method: ClassVar[Method]
+    method: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str] = ""
+    compares: ClassVar[bool] = False
     rate: ClassVar[float] = 1e-6
     """Learning rate where none is given, for models of some billion parameters."""
 
@@ -80,6 +107,9 @@ class RlConfig:
     beta: float = setting(0.05, "Weight of the KL from the reference policy.", panel=SHAPING, least=0)
     kl_in: KlPlace = setting("reward", "The KL counts in the reward, or in the loss.", panel=SHAPING)
     kl: Estimator = setting("k1", "Its estimator: k1, k2 or k3.", panel=SHAPING)
+    kl_weighted: bool = setting(
+        False, "In the loss: times the ratio, so that its gradient is the KL's own after a step too.", panel=SHAPING
+    )
     kl_target: float | None = setting(None, "Adapt beta to hold this KL per response.", panel=SHAPING, above=0)
     kl_horizon: float | None = setting(
         None, "…over so many episodes; by default a tenth of the error per step.", panel=SHAPING, above=0
@@ -93,9 +123,25 @@ class RlConfig:
     target_kl: float | None = setting(
         None, "End the iteration's update this far (nats per token) from where it began.", panel=STEPS, above=0
     )
+    surrogate: Surrogate = setting(
+        "clip", "What bounds a step: clip (PPO's), gspo (by response), cispo, or sapo (softly).", panel=STEPS
+    )
+    dual_clip: float | None = setting(
+        None, "clip, gspo: a bad token costs at most so many times its advantage.", panel=STEPS, above=1
+    )
     normalise: Normalise = setting("tokens", "A loss is a mean over tokens, sequences, or a constant.", panel=STEPS)
     importance_cap: float = setting(
         2.0, "Largest weight of a token, trainer over sampler; 0 for no weights.", panel=STEPS, least=0
+    )
+    importance: Importance = setting(
+        "truncate", "Weights beyond it are cut to it, or the token's or the response's loss is masked.", panel=STEPS
+    )
+    importance_floor: float = setting(0.5, "mask: the least weight that is not masked.", panel=STEPS, least=0, most=1)
+    importance_band: tuple[float, float] | None = setting(
+        None, "Mask responses whose geometric mean weight is not between these two.", panel=STEPS
+    )
+    off_policy: float | None = setting(
+        None, "Mask bad responses that the policy has left by so many nats per token.", panel=STEPS, above=0
     )
     learning_rate: float | None = setting(None, "Default: 1e-6, tenfold with --lora.", panel=STEPS, above=0)
     schedule: Schedule = setting("linear", "After warm-up: linear, cosine or constant.", panel=STEPS)
@@ -112,14 +158,14 @@ class RlConfig:
         most=1,
         name="async",
     )
-    sampler: str = setting("transformers", "transformers, vllm, or base URLs of vLLM servers.", panel=SAMPLING)
+    sampler: str = setting("transformers", "transformers, vllm, base URLs of vLLM servers, or module:Name.", panel=SAMPLING)
     sampler_memory: float = setting(
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
     micro_tokens: int = setting(
         2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=1, resumable=True
     )
-    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=16, resumable=True)
+    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=1, resumable=True)
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
@@ -134,6 +180,10 @@ class RlConfig:
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 
+    def __init_subclass__(cls) -> None:
+        if "method" not in cls.__dict__:
+            cls.method = f"{cls.__module__}:{cls.__qualname__}"
+
     def __post_init__(self) -> None:
         verify(self)
         if self.minibatches > self.batch_size * self.samples:
@@ -141,7 +191,7 @@ class RlConfig:
         for given, what in (
             (self.skip_alike, "--skip-alike"),
             (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
-            (not isinstance(self, Baseline), self.method),
+            (self.compares, self.method),
         ):
             if given and self.samples < 2:
                 raise UsageError(f"{what} compares the samples of one prompt: give --samples 2 or more")
@@ -158,8 +208,25 @@ class RlConfig:
             raise UsageError("--kl-horizon belongs to the adaptive KL: give --kl-target too")
         if self.kl_in == "loss" and self.kl == "k1" and self.beta:
             raise UsageError("--kl-in loss needs --kl k2 or k3: the gradient of k1 is zero on average, so it penalises nothing")
+        if self.dual_clip and self.surrogate not in ("clip", "gspo"):
+            raise UsageError(f"--dual-clip: --surrogate {self.surrogate} has no clip; give clip or gspo")
+        if self.kl_weighted and self.kl_in != "loss":
+            raise UsageError("--kl-weighted is of the KL in the loss: give --kl-in loss too")
+        if self.importance_band and not self.importance_band[0] < 1 < self.importance_band[1]:
+            raise UsageError("--importance-band: 1, where sampler and trainer agree, must be between its two numbers")
+        if (self.importance != "truncate" or self.importance_band) and not self.importance_cap:
+            raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
         if 0 < self.importance_cap < 1:
             raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
+
+    def estimate(self, scored: Scored) -> tuple[Tensor, Tensor]:
+        """(advantages, returns), [B, R] each; returns are 0 without a value net."""
+        raise NotImplementedError
+
+    @property
+    def value_net(self) -> Baseline | None:
+        """The value net's settings; None for a method without one."""
+        return None
 
     @property
     def learns_at(self) -> float:
@@ -175,84 +242,3 @@ class RlConfig:
     def saves_every(self) -> int:
         """Steps between checkpoints."""
         return self.save_every or max(1, self.steps // 10)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline(RlConfig):
-    """What methods with a value net have besides.
-
-    value_model: what the value net starts from: ``policy`` (with a head of zeros), or the path of a reward model.
-    value_warmup: steps at the beginning in which it alone learns; None is 0 after a reward model, else a tenth.
-    whiten_rewards: as Ziegler et al. 2019. Off by default, as in Huang et al. 2024: it moves tokens without a reward off 0, so
-    that where rewards are positive on average each further token costs, and where they are negative each one pays.
-    """
-
-    samples: int = redefault(RlConfig, "samples", 1)
-    batch_size: int = redefault(RlConfig, "batch_size", 64)
-    gamma: float = setting(1.0, "Discount.", panel=SHAPING, least=0, most=1)
-    lam: float = setting(1.0, "λ of generalised advantage estimation.", panel=SHAPING, least=0, most=1)
-    value_model: str = setting("policy", "What it starts from: policy, or a reward model's path.", panel=VALUE, path=True)
-    value_rate: float | None = setting(None, "Its learning rate; five times the policy's by default.", panel=VALUE, above=0)
-    value_clip: float = setting(0.0, "How far a value may move in an iteration; 0 for no bound.", panel=VALUE, least=0)
-    value_warmup: int | None = setting(
-        None, "Steps in which it learns alone; a tenth unless it starts from a reward model.", panel=VALUE, least=0
-    )
-    whiten_rewards: bool = setting(False, "Per token, KL penalty included, the mean kept.", panel=SHAPING)
-    whiten_advantages: bool = setting(True, "To mean 0 and variance 1 over the iteration.", panel=SHAPING)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.value_warmup is not None and self.value_warmup >= self.steps:
-            raise UsageError(f"--value-warmup {self.value_warmup}: the policy would not learn in any of {self.steps} steps")
-
-    @property
-    def value_learns_at(self) -> float:
-        return self.value_rate or 5 * self.learns_at
-
-    @property
-    def value_alone(self) -> int:
-        """How many steps the value net learns alone."""
-        if self.value_warmup is not None:
-            return self.value_warmup
-        return min(-(-self.steps // 10), self.steps - 1) if self.value_model == "policy" else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ppo(Baseline):
-    """Schulman et al. 2017, arXiv 1707.06347, as Ziegler et al. 2019 and Huang et al. 2024 (arXiv 2403.17031) apply it."""
-
-    method: ClassVar[Method] = "ppo"
-    epochs: int = redefault(RlConfig, "epochs", 4)
-    lam: float = redefault(Baseline, "lam", 0.95)
-    value_clip: float = redefault(Baseline, "value_clip", 0.2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reinforce(Baseline):
-    """REINFORCE with a learned baseline, as direct RLAIF used it (Lee et al. 2023, arXiv 2309.00267): λ = 1, one epoch."""
-
-    method: ClassVar[Method] = "reinforce"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rloo(RlConfig):
-    """Ahmadian et al. 2024, arXiv 2402.14740: the baseline is the mean reward of the prompt's other samples."""
-
-    method: ClassVar[Method] = "rloo"
-    beta: float = redefault(RlConfig, "beta", 0.03)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grpo(RlConfig):
-    """Shao et al. 2024, arXiv 2402.03300. std: divide by the group's standard deviation; not so in Dr. GRPO (2503.20783)."""
-
-    method: ClassVar[Method] = "grpo"
-    samples: int = redefault(RlConfig, "samples", 8)
-    batch_size: int = redefault(RlConfig, "batch_size", 16)
-    beta: float = redefault(RlConfig, "beta", 0.04)
-    kl_in: KlPlace = redefault(RlConfig, "kl_in", "loss")
-    kl: Estimator = redefault(RlConfig, "kl", "k3")
-    std: bool = setting(True, "Divide by the group's standard deviation; not so in Dr. GRPO.", panel=SHAPING)
-
-
-METHODS: Mapping[Method, type[RlConfig]] = {"ppo": Ppo, "rloo": Rloo, "grpo": Grpo, "reinforce": Reinforce}

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from rlaif.rl.batch import Batch, micro_batches
-from rlaif.rl.config import Baseline, Grpo, RlConfig
-from rlaif.rl.maths import advantages as adv
-from rlaif.rl.maths import kl, losses, shaping
+from rlaif.rl.config import RlConfig, Scored
+from rlaif.rl.maths import kl, mismatch, shaping
 from rlaif.rl.networks import Networks
 
 
@@ -61,13 +60,7 @@ def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int
 
 
 def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float) -> Experience:
-    """Shape the scores [B] and estimate advantages, by the method's own idea of what to expect.
-
-    With a value net, in the order of Ziegler et al. 2019 (arXiv 1909.08593, code lm_human_preferences/train_policy.py): KL
-    penalty and score to token rewards, whiten rewards (their mean stays), GAE, returns, whiten advantages. Without one, the
-    KL penalty comes off the whole response's score (Ahmadian et al. 2024, arXiv 2402.14740), and the advantage of a response
-    is that of each of its tokens.
-    """
+    """Shape the scores [B], and estimate advantages as the method does."""
     mask = batch.mask
     scores = scores.to(mask.device)
     if config.eos_penalty is not None:
@@ -76,20 +69,18 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     in_reward = beta if config.kl_in == "reward" else 0.0
     weights = mask.float()
     if config.importance_cap:
-        weights = losses.truncated_importance(views.logp, batch.sampled, mask, config.importance_cap)
-    if isinstance(config, Baseline):
-        rewards = shaping.token_rewards(scores, penalty, mask, in_reward)
-        if config.whiten_rewards:
-            rewards = adv.whiten(rewards, mask, shift_mean=False)
-        advantages, returns = adv.gae(rewards, views.values, mask, config.gamma, config.lam)
-        if config.whiten_advantages:
-            advantages = adv.whiten(advantages, mask)
-        return Experience(batch, views, weights, advantages, returns)
-    totals = scores - in_reward * kl.sequence_kl(penalty, mask)
-    valid = torch.ones_like(batch.ended)
-    if isinstance(config, Grpo):
-        per_response = adv.group_normalised(totals, batch.groups, valid, config.std)
+        weights = _importance(config, views.logp, batch)
+    advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
+    return Experience(batch, views, weights, advantages, returns)
+
+
+def _importance(config: RlConfig, logp: Tensor, batch: Batch) -> Tensor:
+    """[B, R]: what a token that an older or another policy has drawn is worth."""
+    both = (logp, batch.sampled, batch.mask)
+    if config.importance == "mask":
+        weights = mismatch.masked(*both, config.importance_floor, config.importance_cap)
+    elif config.importance == "sequence":
+        weights = mismatch.sequence_masked(*both, config.importance_cap)
     else:
-        per_response = adv.leave_one_out(totals, batch.groups, valid)
-    advantages = per_response[:, None] * mask
-    return Experience(batch, views, weights, advantages, torch.zeros_like(advantages))
+        weights = mismatch.truncated(*both, config.importance_cap)
+    return weights if config.importance_band is None else weights * mismatch.within_band(*both, *config.importance_band)

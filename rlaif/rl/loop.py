@@ -16,7 +16,7 @@ from rlaif.errors import RunFailed
 from rlaif.rl import figures as of
 from rlaif.rl.batch import collate
 from rlaif.rl.collect import Collected, Cut, collect
-from rlaif.rl.config import Baseline, RlConfig
+from rlaif.rl.config import RlConfig
 from rlaif.rl.experience import estimate, look
 from rlaif.rl.maths import kl
 from rlaif.rl.maths.advantages import comparable
@@ -138,7 +138,7 @@ class Loop:
         rollouts, rewards = collected.rollouts, collected.rewards
         figures = of.of_rewards(rewards, rollouts)
         kept = rewards.valid
-        if not isinstance(config, Baseline):
+        if config.compares:
             kept = comparable(torch.tensor([rollout.query.group for rollout in rollouts]), kept)
         figures["learned_from"] = kept.float().mean().item()
         if not kept.any():

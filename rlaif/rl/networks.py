@@ -14,7 +14,8 @@ from rlaif.errors import UsageError
 from rlaif.models.load import Base, find_base, load, with_adapter
 from rlaif.models.logprobs import chunked_logprobs, token_logprobs
 from rlaif.rl.batch import Batch
-from rlaif.rl.config import Baseline, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods.baseline import Baseline
 from rlaif.train.predict import KEY
 
 POLICY, VALUE = "default", "value"
@@ -42,7 +43,7 @@ class Network:
                 stack.enter_context(self.model.disable_adapter())
             if self._bf16:
                 stack.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
-            # There is no dropout (``train.models.load``), so that a mode of training is of gradient checkpointing alone.
+            # There is no dropout (``models.load``), so that a mode of training is of gradient checkpointing alone.
             self.model.train(learning and getattr(self._body, "is_gradient_checkpointing", False))
             yield
         self.model.eval()
@@ -137,13 +138,13 @@ def build(config: RlConfig, base: Base) -> Networks:
     With adapters there is one base: the policy's adapter on it, the reference is the base without one, and the value net a
     second adapter, unless it starts from a reward model.
     """
-    model = load(base, "sft", low_precision=config.lora > 0)
+    model = load(base, "causal", low_precision=config.lora > 0)
     reference = None if config.lora else copy.deepcopy(model).requires_grad_(False)
     if config.lora:
-        model = with_adapter(model, "sft", config.lora)
+        model = with_adapter(model, "causal", config.lora)
     adapter = POLICY if config.lora else None
     policy = Policy(model, adapter, base.bf16)
-    value = _value_net(config, base, policy) if isinstance(config, Baseline) else None
+    value = _value_net(config.value_net, base, policy) if config.value_net else None
     if config.gradient_checkpointing:
         for network in (policy, value):
             if network:
@@ -168,12 +169,12 @@ def _value_net(config: Baseline, base: Base, policy: Policy) -> ValueNet:
 
 
 def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
-    value_base = find_base(config.value_model, "reward", None, config.precision, config.trust_remote_code)
+    value_base = find_base(config.value_model, "sequence-classification", None, config.precision, config.trust_remote_code)
     if value_base.tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise UsageError(
             f"--value-model {config.value_model}: its tokenizer is not {config.model}'s; the value net reads its tokens"
         )
-    model = load(value_base, "reward", low_precision=config.lora > 0)
+    model = load(value_base, "sequence-classification", low_precision=config.lora > 0)
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear) or score.out_features != 1:
         raise UsageError(f"--value-model {config.value_model}: no causal model with one linear score (rlaif train reward)")
@@ -185,7 +186,7 @@ def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
         head.bias.copy_(((0.0 if score.bias is None else score.bias.float()) - mean) / std)
     model.score = nn.Identity()  # what is trained is the head that predicts normalised rewards
     if config.lora:
-        model = with_adapter(model, "reward", config.lora)
+        model = with_adapter(model, "sequence-classification", config.lora)
     return ValueNet(model, body, POLICY if config.lora else None, base.bf16, head)
 
 

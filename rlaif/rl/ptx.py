@@ -22,7 +22,7 @@ def open_ptx(source: str, rows: int, base: Base, seed: int, device: Any) -> Call
     Rows are read as ``rlaif train sft`` reads them. Raises UsageError where none can be used.
     """
     encoder, rollouts = Encoder(base.tokenizer, base.context), []
-    for example in read_examples(source, "sft", "soft"):
+    for example in read_examples(source, "completions", "soft"):
         if not isinstance(example, BadRow):
             items = encoder.items(example)
             rollouts += [] if isinstance(items, Failure) else [_as_rollout(item.sequences[0]) for item in items]

@@ -18,7 +18,6 @@ from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
-from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
 from rlaif.progress import Progress
@@ -30,14 +29,14 @@ from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
 from rlaif.rl.monitor.monitor import Monitor
-from rlaif.rl.networks import Networks, build
+from rlaif.rl.networks import build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
 from rlaif.rl.record import RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
-from rlaif.rl.rollout import Query, Sampler
-from rlaif.rl.samplers.transformers import TransformersSampler
+from rlaif.rl.rollout import Query
+from rlaif.rl.samplers.open import open_sampler
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
 
@@ -57,7 +56,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         )
     if config.report_to != "none" and find_spec(config.report_to) is None:
         raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
-    base = find_base(config.model, "sft", None, config.precision, config.trust_remote_code)
+    base = find_base(config.model, "causal", None, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
             f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"
@@ -109,7 +108,7 @@ async def _train(
 ) -> dict[str, Any]:
     set_seed(config.seed)  # adapters are drawn at random
     networks = build(config, base)
-    sampler = _sampler(config, base, networks)
+    sampler = open_sampler(config, base, networks.policy)
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
     ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, networks.policy.model.device) if config.ptx else None
     parts = Parts(
@@ -163,39 +162,8 @@ async def _train(
     }
     run = folder.write("finished", {**facts, **outcome})
     with atomic_write(config.out / "model" / "README.md") as file:
-        file.write(model_card(run))
+        file.write(model_card(run, config.title))
     return run
-
-
-def _sampler(config: RlConfig, base: Base, networks: Networks) -> Sampler:
-    policy = networks.policy
-    ends = end_tokens(policy.causal, base.tokenizer)
-    if config.sampler == "transformers":
-        return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, bool(config.ahead))
-    if config.sampler == "vllm":
-        if find_spec("vllm") is None:
-            raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
-        from rlaif.rl.samplers.vllm import VllmSampler
-
-        return VllmSampler(
-            policy,
-            base.tokenizer,
-            base.source,
-            ends=ends,
-            max_tokens=config.max_tokens,
-            context=base.context,
-            bf16=base.bf16,
-            gpu_memory=config.sampler_memory,
-            trust_remote_code=config.trust_remote_code,
-        )
-    if config.sampler.startswith(("http://", "https://")):
-        from rlaif.rl.samplers.server import ServerSampler
-
-        weights = config.out / "sampler-weights"
-        return ServerSampler(
-            policy, base.tokenizer, config.sampler.split(","), weights, ends=ends, max_tokens=config.max_tokens
-        )
-    raise UsageError(f"--sampler {config.sampler}: expected transformers, vllm, or the base URLs of vLLM servers")
 
 
 def _cut(config: RlConfig, base: Base) -> Cut | None:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from rlaif.errors import RunFailed
 from rlaif.rl.batch import Batch, micro_batches
-from rlaif.rl.config import Baseline, Normalise, RlConfig
+from rlaif.rl.config import Normalise, RlConfig
 from rlaif.rl.experience import Experience
 from rlaif.rl.maths import kl, losses
+from rlaif.rl.maths.mismatch import not_left_behind
 from rlaif.rl.maths.schedule import factor, line
+from rlaif.rl.maths.surrogates import SURROGATES, dual_clip, ratio
 from rlaif.rl.networks import Networks
 
 
@@ -30,8 +32,9 @@ class Learner:
         self._config, self._networks, self._ptx = config, networks, ptx
         self._policy = _Optimiser(config, list(networks.policy.parameters().values()), config.learns_at, "policy")
         self._value = None
-        if networks.value and isinstance(config, Baseline):
-            self._value = _Optimiser(config, list(networks.value.parameters().values()), config.value_learns_at, "value net")
+        if networks.value and config.value_net:
+            rate = config.value_net.value_learns_at
+            self._value = _Optimiser(config, list(networks.value.parameters().values()), rate, "value net")
 
     def update(self, experience: Experience, step: int, temperature: float, beta: float) -> dict[str, float]:
         """One iteration's steps. Returns what to watch, means over them.
@@ -42,7 +45,7 @@ class Learner:
         Raises RunFailed before a step whose gradient is not finite.
         """
         config, watched, done = self._config, Watched(), 0
-        alone = isinstance(config, Baseline) and step < config.value_alone
+        alone = config.value_net is not None and step < config.value_net.value_alone
         scale = factor(config.schedule, config.warmup, step, config.steps)
         for epoch in range(config.epochs):
             for rows in self._minibatches(len(experience.batch.ended), step, epoch):
@@ -91,14 +94,21 @@ class Learner:
             share = shares[rows, : mask.shape[1]]
             with self._networks.policy.active(learning=True):
                 logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0)
-                surrogate = losses.policy_loss(logp, views.logp, piece.advantages, mask, clip) * piece.weights
+                surrogate, bounded = SURROGATES[config.surrogate](logp, views.logp, piece.advantages, mask, clip)
+                if config.dual_clip:
+                    surrogate = dual_clip(surrogate, piece.advantages, mask, config.dual_clip)
+                surrogate = surrogate * piece.weights
+                if config.off_policy:
+                    surrogate = surrogate * not_left_behind(
+                        logp, piece.batch.sampled, piece.advantages, mask, config.off_policy
+                    )
                 loss = surrogate
                 if bonus:
                     loss = loss - bonus * entropy
                 if in_loss:
-                    loss = loss + in_loss * kl.ESTIMATORS[config.kl](logp, views.reference, mask)
+                    penalty = kl.ESTIMATORS[config.kl](logp, views.reference, mask)
+                    loss = loss + in_loss * (penalty * ratio(logp, views.logp, mask) if config.kl_weighted else penalty)
                 torch.autograd.backward((loss * share).sum())
-            bounded = losses.clipped(logp, views.logp, piece.advantages, mask, clip)
             moved = kl.k2(logp.detach(), views.logp, mask)
             sums.sum(
                 policy_loss=(surrogate * share).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens
@@ -107,8 +117,8 @@ class Learner:
         return sums.means()["approx_kl"]
 
     def _value_pass(self, part: Experience, watched: Watched) -> None:
-        config, sums, network = self._config, Watched(), self._networks.value
-        assert network and isinstance(config, Baseline)
+        config, sums, network = self._config.value_net, Watched(), self._networks.value
+        assert network and config
         tokens = part.batch.mask.sum()
         for rows in micro_batches(part.batch.lengths, config.micro_tokens):
             piece = part.take(rows)

@@ -41,6 +41,10 @@ class Batch(NamedTuple):
     baseline: Tensor
     counted: int
 
+    def take(self, sequences: slice) -> Batch:
+        """The tokens of some sequences alone; all else stays."""
+        return self._replace(ids=self.ids[sequences], attention=self.attention[sequences], response=self.response[sequences])
+
 
 def collate(items: Sequence[Item], pad: int) -> Batch:
     """Stack items of the same number of sequences. pad: any id will do where the attention mask is heeded."""

@@ -6,30 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlaif.errors import printable
+from rlaif.models.config import ModelKind
 
-TITLES: Mapping[str, str] = {
-    "sft": "supervised fine-tuning",
-    "reward": "a reward model",
-    "dpo": "direct preference optimisation",
-    "ipo": "identity preference optimisation",
-    "kto": "Kahneman–Tversky optimisation",
-    "orpo": "odds-ratio preference optimisation",
-    "cpo": "contrastive preference optimisation",
-    "simpo": "simple preference optimisation",
-    "best-of-n": "best-of-n sampling and fine-tuning",
-}
+TASKS: Mapping[ModelKind, str] = {"causal": "text-generation", "sequence-classification": "text-classification"}
 
 
-def model_card(run: Mapping[str, Any]) -> str:
-    """The card's Markdown. run: the content of ``run.json``."""
+def model_card(run: Mapping[str, Any], title: str, kind: ModelKind) -> str:
+    """The card's Markdown. run: the content of ``run.json``. title: of the method. kind: of the model."""
     data, method = run["data"], run["method"]
-    head = "transformers\npipeline_tag: " + ("text-classification" if method == "reward" else "text-generation")
     config = run["config"]
     settings = {**run["settings"], "learning_rate": run["learning_rate"]}
     settings |= {name: config[name] for name in ("labels", "epochs", "max_steps", "batch_size", "schedule", "lora", "seed")}
     parts = [
-        f"---\nlibrary_name: {head}\ntags:\n- rlaif\n- {method}\n---",
-        f"# {code(run['base'])} after {TITLES[method]}",
+        f"---\nlibrary_name: transformers\npipeline_tag: {TASKS[kind]}\ntags:\n- rlaif\n- {method}\n---",
+        f"# {code(run['base'])} after {title}",
         f"Trained by `rlaif train {method}` on {data['used']:,} examples of {code(run['source'])} "
         f"(content {code(data['digest'])}); {data['held_out']:,} more were held out, {data['failed']:,} could not be used.",
         _labels(run),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -11,109 +10,21 @@ from typing import Literal
 from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
+from rlaif.models.config import Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
+from rlaif.train.methods import find_loss
+from rlaif.train.methods.base import Loss
+from rlaif.train.methods.sft import Sft
 
-Method = Literal["sft", "reward", "dpo", "ipo", "kto", "orpo", "cpo", "simpo"]
 Labels = Literal["soft", "hard"]
 Schedule = Literal["linear", "cosine", "constant"]
-Quantize = Literal["none", "4bit"]
-Precision = Literal["auto", "float32", "bfloat16"]
 Tracker = Literal["none", "tensorboard", "wandb"]
 Prediction = Literal["mean", "worst", "uncertainty"]
 """How an ensemble's members become one score (``predict.combine``)."""
-DpoForm = Literal["soft", "geometric", "robust"]
-DATA, OWN, STEPS, DEVICE, OUTPUT = "Data and model", "Method", "Steps", "Memory and device", "Output"
+DATA, STEPS, DEVICE, OUTPUT = "Data and model", "Steps", "Memory and device", "Output"
 
 
-@dataclass(frozen=True)
-class Sft:
-    """packing: lay the examples of a forward pass end to end, in place of padding."""
-
-    packing: bool = setting(False, "Lay examples end to end, in place of padding.", panel=OWN)
-
-
-@dataclass(frozen=True)
-class Reward:
-    """margin: how many times the rows' ``margin`` column the scores must differ by. centre: η of ``bradley_terry``.
-    members: heads of an ensemble that share the model. normalise: rows whose responses, the reference policy's samples, are
-    to score 0 ± 1; None for the training rows' own."""
-
-    margin: float = setting(0.0, "How many times the rows' margin to demand.", panel=OWN, least=0)
-    centre: float = setting(0.0, "Pull of the scores to a mean of 0.", panel=OWN, least=0)
-    members: int = setting(1, "Heads of an ensemble, each with its own weights of the rows.", panel=OWN, least=1)
-    normalise: str | None = setting(
-        None, "Rows whose responses are to score 0 ± 1; default: the training rows.", panel=OWN, metavar="SOURCE", path=True
-    )
-
-
-@dataclass(frozen=True)
-class Dpo:
-    """form: ``soft`` (cross-entropy with p), ``geometric`` or ``robust`` (with flip_rate, the share of wrong labels)."""
-
-    beta: float = setting(0.1, "Strength of the loss.", panel=OWN, above=0)
-    form: DpoForm = setting("soft", "soft, geometric or robust.", panel=OWN)
-    flip_rate: float = setting(0.1, "Robust form: share of labels that are wrong.", panel=OWN, least=0, below=0.5)
-
-
-@dataclass(frozen=True)
-class Ipo:
-    """per_token: average log-ratios over the response's tokens, or (false) sum them as the paper prints it."""
-
-    tau: float = setting(0.1, "Strength of the loss.", panel=OWN, above=0)
-    per_token: bool = setting(True, "Average log-ratios, or sum.", panel=OWN)
-
-
-@dataclass(frozen=True)
-class Kto:
-    """desirable, undesirable: the weights λ_D and λ_U."""
-
-    beta: float = setting(0.1, "Strength of the loss.", panel=OWN, above=0)
-    desirable: float = setting(1.0, "Weight of desirable completions.", panel=OWN, above=0)
-    undesirable: float = setting(1.0, "Weight of undesirable completions.", panel=OWN, above=0)
-
-
-@dataclass(frozen=True)
-class Orpo:
-    """weight: λ of the odds-ratio term."""
-
-    weight: float = setting(0.1, "Weight of the odds ratio.", panel=OWN, least=0)
-
-
-@dataclass(frozen=True)
-class Cpo:
-    """alpha: weight of the better response's negative log-likelihood."""
-
-    beta: float = setting(0.1, "Strength of the loss.", panel=OWN, above=0)
-    alpha: float = setting(1.0, "Weight of the likelihood.", panel=OWN, least=0)
-
-
-@dataclass(frozen=True)
-class Simpo:
-    """gamma: the margin between responses; γ/β between .3 and .8 is the authors' advice."""
-
-    beta: float = setting(2.0, "Strength of the loss.", panel=OWN, above=0)
-    gamma: float = setting(1.0, "Margin.", panel=OWN, least=0)
-
-
-Settings = Sft | Reward | Dpo | Ipo | Kto | Orpo | Cpo | Simpo
-METHODS: Mapping[str, type[Settings]] = {
-    "sft": Sft,
-    "reward": Reward,
-    "dpo": Dpo,
-    "ipo": Ipo,
-    "kto": Kto,
-    "orpo": Orpo,
-    "cpo": Cpo,
-    "simpo": Simpo,
-}
-REFERENCE = frozenset(("dpo", "ipo", "kto"))
-"""Methods that compare the policy with a reference policy: the model as it is before training."""
-RATES: Mapping[str, float] = {
-    **{"sft": 2e-5, "reward": 1e-5, "dpo": 1e-6, "ipo": 1e-6},
-    **{"kto": 5e-6, "orpo": 5e-6, "cpo": 1e-6, "simpo": 1e-6},
-}
-"""Learning rates where none is given, of the order that the methods' authors used on models of 7 B parameters."""
 LORA_RATE = 10.0
 """By how much an adapter wants a higher learning rate than all weights do."""
 
@@ -129,13 +40,12 @@ class TrainConfig:
     save_every: steps between checkpoints (and evaluations); None is ten times a run.
     """
 
-    method: Method = setting("sft", hidden=True)
     source: str = setting(
         help="A label run's folder, or any file or dataset of rows (docs/train.md).", metavar="SOURCE", argument=True, path=True
     )
     model: str = setting(help="What to train: a model's path or hub id, or lab:policy.", panel=DATA, path=True)
     out: Path = setting(help="The run's folder; the model goes to OUT/model.", panel=OUTPUT, resumable=True)
-    settings: Settings = setting(Sft(), hidden=True)
+    loss: Loss = setting(Sft(), hidden=True)
     labels: Labels = setting("soft", "soft: the rows' probabilities; hard: the better one.", panel=DATA)
     columns: str | None = setting(None, COLUMNS, panel=DATA)
     limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
@@ -164,12 +74,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.batch_size % self.rows_per_pass:
             raise UsageError(f"--batch-size {self.batch_size} must be a multiple of --micro-batch {self.micro_batch}")
-        if self.method == "kto" and self.batch_size < 2:
-            raise UsageError("--batch-size: kto needs at least 2 rows in a step, for the baseline z0")
+        self.loss.check(self.batch_size)
         if self.quantize != "none" and not self.lora:
             raise UsageError(f"--quantize {self.quantize}: quantised weights cannot be trained; give --lora RANK too")
         if self.patience and not self.eval_fraction:
             raise UsageError("--patience needs held-out rows to judge by: give --eval-fraction too")
+
+    @property
+    def method(self) -> str:
+        """As ``rlaif train METHOD``."""
+        return self.loss.name
 
     @property
     def rows_per_pass(self) -> int:
@@ -179,12 +93,16 @@ class TrainConfig:
     @property
     def rate(self) -> float:
         """The learning rate, the method's own where none was given."""
-        return self.learning_rate or RATES[self.method] * (LORA_RATE if self.lora else 1.0)
+        return self.learning_rate or self.loss.rate * (LORA_RATE if self.lora else 1.0)
 
 
 @cache
-def configuration(method: Method) -> type[TrainConfig]:
-    """The configuration of a method: ``TrainConfig`` with its settings."""
-    kind = METHODS[method]
-    own = [("method", Method, setting(method, hidden=True)), ("settings", kind, nested(kind))]
-    return make_dataclass(f"{kind.__name__}Config", own, bases=(TrainConfig,), frozen=True, kw_only=True)
+def configuration(method: str) -> type[TrainConfig]:
+    """The configuration of a method, or of one from outside (``module:Name``): ``TrainConfig`` with its own settings.
+
+    Raises UsageError for a name that is not known.
+    """
+    loss = find_loss(method)
+    return make_dataclass(
+        f"{loss.__name__}Config", [("loss", loss, nested(loss))], bases=(TrainConfig,), frozen=True, kw_only=True
+    )

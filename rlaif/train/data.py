@@ -11,10 +11,9 @@ from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import UsageError
 from rlaif.models.load import Base
-from rlaif.train.batches import hold_out, mismatched
-from rlaif.train.config import Reward, TrainConfig
+from rlaif.train.batches import hold_out
+from rlaif.train.config import TrainConfig
 from rlaif.train.items import Encoder, Item, digest
-from rlaif.train.reward_model import bootstrap
 from rlaif.train.rows import Example, check_examples, read_examples
 
 
@@ -41,7 +40,8 @@ def read_data(config: TrainConfig, base: Base) -> Data:
     Raises UsageError where the source cannot be read; ``check`` says whether what was read can be trained on.
     """
     data, encoder = Data(), Encoder(base.tokenizer, base.context)
-    for example in read_examples(config.source, config.method, config.labels, config.limit, named_columns(config.columns)):
+    columns = named_columns(config.columns)
+    for example in read_examples(config.source, config.loss.rows, config.labels, config.limit, columns):
         if isinstance(example, BadRow):
             data.failures.append(_failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail)))
             continue
@@ -59,16 +59,14 @@ def read_data(config: TrainConfig, base: Base) -> Data:
 
 
 def split(data: Data, config: TrainConfig, base: Base) -> None:
-    """Set the held-out items apart, give kto its mismatched completions on each side, and an ensemble's members their weights.
+    """Set the held-out items apart, and arrange both sides as the method wants them.
 
     Raises UsageError where nothing can be learnt from the data, or nothing held out.
     """
-    check_examples(data.examples, config.method, config.source, data.failures)
-    data.items, data.held_out = hold_out(data.items, config.eval_fraction, config.seed)
-    if config.method == "kto":
-        data.items, data.held_out = (mismatched(part, base.context, config.seed) for part in (data.items, data.held_out))
-    if isinstance(config.settings, Reward):
-        data.items = bootstrap(data.items, config.settings.members, config.seed)
+    check_examples(data.examples, config.loss.rows, config.method, config.source, data.failures)
+    items, held_out = hold_out(data.items, config.eval_fraction, config.seed)
+    data.items = config.loss.arrange(items, base.context, config.seed, held_out=False)
+    data.held_out = config.loss.arrange(held_out, base.context, config.seed, held_out=True)
 
 
 def _failure(number: int, name: str | None, failure: Failure) -> FailureRecord:

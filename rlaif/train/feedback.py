@@ -10,7 +10,8 @@ from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
 from rlaif.sample.config import SamplingConfig
 from rlaif.settings import flag, nested, redefault, setting, settings_of
-from rlaif.train.config import Method, Prediction, TrainConfig, configuration
+from rlaif.train.config import Prediction, TrainConfig, configuration
+from rlaif.train.methods import find_loss
 
 PANEL = "Training on its own samples"
 
@@ -89,9 +90,9 @@ class RoundsConfig:
 
 
 @cache
-def rounds_configuration(method: Method) -> type[RoundsConfig]:
+def rounds_configuration(method: str) -> type[RoundsConfig]:
     """The configuration of a preference method that can go on with samples of the model that it trained."""
-    return _of(f"{method.title()}Rounds", configuration(method), Feedback)
+    return _of(f"{find_loss(method).__name__}Rounds", configuration(method), Feedback)
 
 
 @cache

@@ -22,34 +22,33 @@ from rlaif.progress import Progress
 from rlaif.train.batches import Batch, LengthGrouped, MicroBatches, deal
 from rlaif.train.items import Item
 from rlaif.train.losses import kto_baseline
-from rlaif.train.objectives import Objective, Step
+from rlaif.train.methods.base import Loss
+from rlaif.train.objectives import Step
 
 
 class FeedbackTrainer(Trainer):
     """A Trainer of items.
 
-    A step's loss is divided by the rows of its whole batch (``per_token``: by their response tokens), so that how the batch
-    is cut into forward passes and dealt to processes changes memory and speed, and not the result.
+    A step's loss is divided by the rows of its whole batch (``loss.by_token``: by their response tokens), so that how the
+    batch is cut into forward passes and dealt to processes changes memory and speed, and not the result.
 
-    batch_size: rows per step, over all processes. stack: items as a batch. mismatch: what kto's baseline is the mean of.
+    batch_size: rows per step, over all processes. stack: items as a batch.
     """
 
     def __init__(
         self,
-        objective: Objective,
+        loss: Loss,
         items: Sequence[Item],
         held_out: Sequence[Item],
         batch_size: int,
         stack: Callable[[Sequence[Item]], Batch],
-        per_token: bool,
-        mismatch: Callable[[Any, Batch], Tensor] | None = None,
         **options: Any,
     ) -> None:
         def collator(rows: Sequence[Item]) -> dict[str, Any]:
             return (stack(rows) if rows else stack(items[:1])._replace(counted=0))._asdict()
 
         super().__init__(data_collator=collator, train_dataset=items, eval_dataset=held_out or None, **options)
-        self._objective, self._per_token, self._batch_size, self._mismatch = objective, per_token, batch_size, mismatch
+        self._loss, self._batch_size = loss, batch_size
         self._watched: dict[str, float] = defaultdict(float)
         # Says to the Trainer that compute_loss has divided by the batch's items, whatever the model itself takes.
         self.model_accepts_loss_kwargs = True
@@ -58,7 +57,7 @@ class FeedbackTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         batch = Batch(**inputs)
-        step = self._objective(model, batch)
+        step = self._loss.step(model, batch)
         self._watch(self._watched, batch, step)
         # Gradients are averaged over processes, and this process's rows are a part of the count.
         return step.total * (bool(batch.counted) * self.accelerator.num_processes / num_items_in_batch)  # type: ignore[no-any-return]
@@ -104,7 +103,7 @@ class FeedbackTrainer(Trainer):
         for inputs in self._with_baseline(samples):
             batch = self._batch(inputs)
             with self.compute_loss_context_manager():
-                step = self._objective(self.model, batch)
+                step = self._loss.step(self.model, batch)
             self._watch(sums, batch, step)
             sums["loss"] += step.total.item() * bool(batch.counted)
             sums["count"] += self._count(inputs)
@@ -149,17 +148,17 @@ class FeedbackTrainer(Trainer):
         return self.accelerator.reduce(torch.tensor(sum(map(self._count, batch_samples)), device=device), "sum")  # type: ignore[no-any-return]
 
     def _count(self, inputs: dict[str, Any]) -> int:
-        return int(inputs["response"].sum()) * bool(inputs["counted"]) if self._per_token else inputs["counted"]
+        return int(inputs["response"].sum()) * bool(inputs["counted"]) if self._loss.by_token else inputs["counted"]
 
     @torch.no_grad()
     def _with_baseline(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Batches of one step, of all processes, with kto's baseline over all of them."""
-        if self._mismatch is None or not samples:
+        """Batches of one step, of all processes, with the method's baseline over all of them."""
+        if not self._loss.baseline or not samples:
             return samples
         total = torch.zeros(2, device=self.args.device)
         for inputs in samples:
             batch = self._batch(inputs)
-            ratios = self._mismatch(self.model, batch)[: batch.counted]
+            ratios = self._loss.log_ratios(self.model, batch)[: batch.counted]
             total += torch.stack([ratios.sum(), ratios.new_tensor(batch.counted)])
         total = self.accelerator.reduce(total, "sum")
         baseline = kto_baseline(total[:1] / total[1:], torch.zeros_like(total[:1]))

@@ -1,7 +1,4 @@
-"""What a step minimises: a batch and the model in, losses and what to watch out.
-
-``preference`` and ``reward_model`` hold the methods; this file holds what they share.
-"""
+"""What the steps of the offline methods (``methods``) share: a batch and the model in, losses and what to watch out."""
 
 from __future__ import annotations
 
@@ -23,13 +20,45 @@ class Step(NamedTuple):
     metrics: Mapping[str, Tensor]
 
 
-Objective = Callable[[Any, Batch], Step]
-"""(model, batch) → Step."""
+class Pairs(NamedTuple):
+    """What is known of B pairs of responses, [B] each. chosen, rejected: the policy's log-probabilities, sums over tokens;
+    chosen_tokens, rejected_tokens: of how many; ref_chosen, ref_rejected: the reference policy's, empty without one. p: the
+    probability that ``chosen`` is better."""
+
+    chosen: Tensor
+    rejected: Tensor
+    chosen_tokens: Tensor
+    rejected_tokens: Tensor
+    ref_chosen: Tensor
+    ref_rejected: Tensor
+    p: Tensor
+
+    @property
+    def averages(self) -> tuple[Tensor, Tensor]:
+        """The policy's log-probabilities per token, of chosen and of rejected."""
+        return self.chosen / self.chosen_tokens, self.rejected / self.rejected_tokens
+
+    @property
+    def margin(self) -> Tensor:
+        """By how much more than the reference the policy prefers ``chosen``."""
+        return (self.chosen - self.ref_chosen) - (self.rejected - self.ref_rejected)
 
 
 def by_row(losses: Tensor, metrics: Mapping[str, Tensor]) -> Step:
     """The step of losses [B]."""
     return Step(losses.sum(), {name: value.detach() for name, value in metrics.items()})
+
+
+def pair_step(losses: Callable[[Pairs], tuple[Tensor, Tensor]], model: Any, batch: Batch) -> Step:
+    """The step of a method that compares two responses. losses: gives (losses, margins) of pairs."""
+    sums, lengths = logprobs(model, batch)
+    reference = batch.reference if batch.reference.numel() else sums.new_zeros(0)
+    (chosen, rejected), (chosen_tokens, rejected_tokens) = sums.chunk(2), lengths.chunk(2)
+    ref_chosen, ref_rejected = reference.tensor_split(2)
+    pairs = Pairs(chosen, rejected, chosen_tokens, rejected_tokens, ref_chosen, ref_rejected, batch.p)
+    values, margin = losses(pairs)
+    watched = {"margin": margin, "accuracy": accuracy(margin, pairs.p)}
+    return by_row(values, watched | {"logp_chosen": pairs.chosen, "logp_rejected": pairs.rejected})
 
 
 def logprobs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:

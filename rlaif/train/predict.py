@@ -53,7 +53,7 @@ class RewardModel:
     ) -> None:
         if prediction not in get_args(Prediction):
             raise UsageError(f"prediction {prediction!r}: must be one of {', '.join(get_args(Prediction))}")
-        base = find_base(path, "reward", None, "auto", trust_remote_code)
+        base = find_base(path, "sequence-classification", None, "auto", trust_remote_code)
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=trust_remote_code)
         config.pad_token_id = base.pad
         model, report = AutoModelForSequenceClassification.from_pretrained(

@@ -1,4 +1,4 @@
-"""The reward model: a score per member and conversation, from ``AutoModelForSequenceClassification`` with a label for each."""
+"""The reward model's ensemble and scale: the members' own weights of the rows, and what its scores are normalised on."""
 
 from __future__ import annotations
 
@@ -12,32 +12,11 @@ import torch
 from rlaif.data.read import read_rows
 from rlaif.data.rows import Row
 from rlaif.errors import RunFailed, UsageError
-from rlaif.train import losses
-from rlaif.train.batches import Batch
-from rlaif.train.config import Reward
 from rlaif.train.items import Encoder, Item, Tokens
-from rlaif.train.objectives import Objective, Step, accuracy, by_row
 from rlaif.train.predict import encode, raw_scores
 
 SAMPLES = 1024
 """Responses that the normalisation is measured on, at most: the mean is then known to a thirtieth of the spread."""
-
-
-def objective(settings: Reward) -> Objective:
-    """Bradley–Terry on the scores of both responses, with soft labels; the mean over members, each with its own weights of the
-    rows. ``margin`` and ``accuracy`` are the ensemble's: of its mean score."""
-
-    def step(model: Any, batch: Batch) -> Step:
-        scores = model(input_ids=batch.ids, attention_mask=batch.attention).logits.float()
-        chosen, rejected = scores.chunk(2)
-        p, demanded = batch.p[:, None], settings.margin * batch.margin[:, None]
-        values = losses.bradley_terry(chosen, rejected, p, demanded, settings.centre)
-        if batch.weights.shape[-1]:
-            values = values * batch.weights
-        margin = (chosen - rejected).mean(-1)
-        return by_row(values.mean(-1), {"margin": margin, "accuracy": accuracy(margin, batch.p), "score": scores.mean()})
-
-    return step
 
 
 def bootstrap(items: Sequence[Item], members: int, seed: int) -> list[Item]:
@@ -57,19 +36,19 @@ def bootstrap(items: Sequence[Item], members: int, seed: int) -> list[Item]:
     return found
 
 
-def reference_samples(settings: Reward, items: Sequence[Item], encoder: Encoder, seed: int) -> list[Tokens]:
-    """Up to ``SAMPLES`` responses drawn from the rows of ``settings.normalise``, or from ``items`` where that is None.
+def reference_samples(normalise: str | None, items: Sequence[Item], encoder: Encoder, seed: int) -> list[Tokens]:
+    """Up to ``SAMPLES`` responses drawn from the rows of ``normalise``, or from ``items`` where that is None.
 
     Raises UsageError where the rows cannot be read, or hold fewer than two responses that fit the context.
     """
-    if settings.normalise is None:
+    if normalise is None:
         found = [tokens for item in items for tokens in item.sequences]
     else:
-        rows = (row for row in read_rows(settings.normalise) if isinstance(row, Row))
+        rows = (row for row in read_rows(normalise) if isinstance(row, Row))
         encoded = (encode(encoder, row.conversation, text) for row in rows for text in _texts(row))
         found = [tokens for tokens in encoded if tokens is not None]
         if len(found) < 2:
-            raise UsageError(f"--normalise {settings.normalise}: needs rows with a prompt and responses, at least two in all")
+            raise UsageError(f"--normalise {normalise}: needs rows with a prompt and responses, at least two in all")
     return random.Random(seed).sample(found, min(SAMPLES, len(found)))
 
 

@@ -83,7 +83,9 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     if processes().num_processes > 1:
         raise UsageError("best-of-n and --rounds run in one process; launch several for one stage (sample, label, train) alone")
     progress, train = progress or Progress(), config.train
-    base = find_base(train.model, train.method, train.context, train.precision, train.trust_remote_code)
+    base = find_base(
+        train.model, train.loss.model, train.context, train.precision, train.trust_remote_code, chat=train.loss.prefers()
+    )
     rows, plan = list(read_rows(train.source, train.limit, named_columns(train.columns))), _plan(config)
     _check(config, rows)
     what = {"kind": "rounds", "method": config.method, "source": train.source, "base": base.identity}
@@ -207,7 +209,9 @@ def _publish(config: RoundsConfig, model: Path, run: dict[str, Any]) -> None:
             **{name: run[name] for name in ("method", "source", "base", "command", "metrics")},
             "labelled_by": run["rounds"][-1]["labelled_by"],
             "settings": settings,
-        }
+        },
+        "best-of-n sampling and fine-tuning" if isinstance(config.feedback, BestOfN) else config.train.loss.title,
+        config.train.loss.model,
     )
     copy, final = config.train.out / ".model.tmp", config.train.out / "model"
     shutil.rmtree(copy, ignore_errors=True)

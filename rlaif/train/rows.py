@@ -19,11 +19,11 @@ from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import DIALOGUES, to_row
 from rlaif.data.values import BadRecordError, number, truth
 from rlaif.errors import UsageError
-from rlaif.train.config import Labels, Method
+from rlaif.train.config import Labels
+from rlaif.train.methods.base import RowKind
 
-UNPAIRED = frozenset(("sft", "kto"))
-EXPORTED: Mapping[str, str] = {"sft": "sft", "kto": "unpaired"}
-"""The form of a label run that a method learns from, where that is not its pairs."""
+EXPORTED: Mapping[RowKind, str] = {"completions": "sft", "unpaired": "unpaired"}
+"""The form of a label run that examples of a kind are read from, where that is not its pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +41,30 @@ class Example:
 
 
 def read_examples(
-    source: str, method: Method, labels: Labels, limit: int | None = None, columns: Mapping[str, str] | None = None
+    source: str, kind: RowKind, labels: Labels, limit: int | None = None, columns: Mapping[str, str] | None = None
 ) -> Iterator[Example | BadRow]:
-    """Stream the source's rows as ``method`` reads them, bad ones marked and passed on.
+    """Stream the source's rows as examples of a kind, bad ones marked and passed on.
 
-    Pairs give preference methods one example each; ``kto`` takes them apart, and ``sft`` keeps the better response. Rows with
-    ``prompt``, ``completion`` (and ``label``, ``p`` for ``kto``) are read as they are; ``sft`` also reads rows of ``text``.
+    A pair is one example of ``pairs`` and two of ``unpaired``, and its better response one of ``completions``. Rows with
+    ``prompt``, ``completion`` (and ``label``, ``p`` where unpaired) are read as they are, and for completions rows of ``text``.
     labels: ``hard`` rounds p to 0 or 1 and leaves out exact ties.
 
     Raises UsageError where ``read_rows`` does.
     """
-    found = (example for row in _rows(source, method, limit, columns or {}) for example in _examples(row, method))
+    found = (example for row in _rows(source, kind, limit, columns or {}) for example in _examples(row, kind))
     if labels == "soft":
         return found
     return (_hardened(example) for example in found if isinstance(example, BadRow) or example.p != 0.5)
 
 
-def _rows(source: str, method: Method, limit: int | None, columns: Mapping[str, str]) -> Iterator[Row | BadRow | Example]:
+def _rows(source: str, kind: RowKind, limit: int | None, columns: Mapping[str, str]) -> Iterator[Row | BadRow | Example]:
     path = Path(source)
-    if method in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
+    if kind in EXPORTED and (path / "run.json").is_file() and (path / "preferences.jsonl").is_file():
         read_run(path)
         # One completion per response, by all of its comparisons, not one per pair that it was in.
-        records = EXPORTS[EXPORTED[method]](read_records(path / "preferences.jsonl", PreferenceRecord))
+        records = EXPORTS[EXPORTED[kind]](read_records(path / "preferences.jsonl", PreferenceRecord))
         yield from islice((to_row(number, record.to_dict()) for number, record in enumerate(records, 1)), limit)
-    elif method == "sft" and path.is_file() and ("text" in columns or _holds_text(path)):
+    elif kind == "completions" and path.is_file() and ("text" in columns or _holds_text(path)):
         name = columns.get("text", "text")
         yield from islice((_text_example(record, name) for record in formats.records(path)), limit)
     else:
@@ -86,27 +86,27 @@ def _text_example(record: BadRow | tuple[int, Any], name: str) -> Example | BadR
     return Example(number, str(columns.get("id", number)), (), (text,))
 
 
-def _examples(row: Row | BadRow | Example, method: Method) -> Iterator[Example | BadRow]:
+def _examples(row: Row | BadRow | Example, kind: RowKind) -> Iterator[Example | BadRow]:
     if isinstance(row, BadRow | Example):
         yield row
         return
     try:
         if len(row.responses) == 1:
-            if method not in UNPAIRED:
-                raise BadRecordError(f"a single completion; {method} needs pairs: prompt, chosen, rejected")
-            yield _completion(row, _said("completion", row.responses[0].turns), method)
+            if kind == "pairs":
+                raise BadRecordError("a single completion; the method needs pairs: prompt, chosen, rejected")
+            yield _completion(row, _said("completion", row.responses[0].turns), kind)
             return
-        if method in UNPAIRED and not row.responses:
+        if kind != "pairs" and not row.responses:
             raise BadRecordError(
-                f"no response; {method} learns from prompt + completion, from messages that end with the answer, or from pairs"
+                "no response; the method learns from prompt + completion, from messages that end with the answer, or from pairs"
             )
         pairs = _pairs(row)
     except BadRecordError as error:
         yield BadRow(row.number, str(error))
         return
-    if method == "kto":
+    if kind == "unpaired":
         yield from _desirable(row, pairs)
-    elif method == "sft":
+    elif kind == "completions":
         yield replace(max(_desirable(row, pairs), key=lambda example: example.p), p=1.0)
     else:
         yield from pairs
@@ -164,8 +164,8 @@ def _desirable(row: Row, pairs: Sequence[Example]) -> Iterator[Example]:
         yield Example(row.number, row.id, row.conversation, (responses[name],), sum(values) / len(values))
 
 
-def _completion(row: Row, said: str | tuple[Turn, ...], method: Method) -> Example:
-    if method == "sft":
+def _completion(row: Row, said: str | tuple[Turn, ...], kind: RowKind) -> Example:
+    if kind == "completions":
         return Example(row.number, row.id, row.conversation, (said,))
     label = truth(row.extra.get("label"))
     if label is None:
@@ -210,14 +210,16 @@ def _hardened(example: Example | BadRow) -> Example | BadRow:
     return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
 
 
-def check_examples(examples: list[Example], method: Method, source: str, failures: Sequence[FailureRecord] = ()) -> None:
+def check_examples(
+    examples: list[Example], kind: RowKind, method: str, source: str, failures: Sequence[FailureRecord] = ()
+) -> None:
     """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
         why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
         raise UsageError(f"{source}: no row that {method} can use: {why}; failures.jsonl in --out says it row by row")
     ps = [example.p for example in examples]
-    if method == "kto" and (min(ps) >= 0.5 or max(ps) <= 0.5):
+    if kind == "unpaired" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"
-        raise UsageError(f"{source}: every completion is {which}; kto needs desirable and undesirable ones")
-    if method not in UNPAIRED and all(p == 0.5 for p in ps):
+        raise UsageError(f"{source}: every completion is {which}; {method} needs desirable and undesirable ones")
+    if kind == "pairs" and all(p == 0.5 for p in ps):
         raise UsageError(f"{source}: every pair is an exact tie (p_chosen .5), so there is nothing to learn")

@@ -20,20 +20,19 @@ from rlaif.config_file import shown, write_config
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
-from rlaif.models.load import Base, check_packing, find_base, load, save, with_adapter
+from rlaif.models.load import Base, find_base, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
 from rlaif.settings import resumable
-from rlaif.train import preference, reward_model
 from rlaif.train.arguments import arguments, callbacks
-from rlaif.train.batches import collate, pack
 from rlaif.train.card import model_card
-from rlaif.train.config import REFERENCE, Reward, Sft, TrainConfig
+from rlaif.train.config import TrainConfig
 from rlaif.train.data import Data, read_data, split
-from rlaif.train.items import Encoder, Tokens, digest
+from rlaif.train.items import Encoder, digest
 from rlaif.train.loop import FeedbackTrainer, last_checkpoint
 from rlaif.train.predict import KEY
 from rlaif.train.reference import with_reference
+from rlaif.train.reward_model import normalisation
 
 
 def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -57,15 +56,16 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
         together(lambda: split(data, config, base))
-        samples = together(lambda: _reference_samples(config, base, data))
+        encoder = Encoder(base.tokenizer, base.context)
+        samples = together(lambda: config.loss.scale(data.items, encoder, config.seed))
         facts["data"] = data.facts()
         on_main(lambda: _begin(config, folder, facts, data))
         started = time.monotonic()
         try:
             model, metrics = _train(config, base, data, progress)
             if samples and model is not None:
-                normalised = reward_model.normalisation(model, samples, base.pad)
-                setattr(model.config, KEY, {"context": base.context, **normalised})
+                scale = normalisation(model, samples, base.pad)
+                setattr(model.config, KEY, {"context": base.context, **scale})
         except (RunFailed, torch.OutOfMemoryError) as error:
             if not main and isinstance(error, RunFailed):
                 raise SystemExit(0) from None  # all processes stop for it, and the main one says so
@@ -79,36 +79,28 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
 
 def _read(config: TrainConfig) -> tuple[Base, Data]:
     _check_installed(config)
-    base = find_base(config.model, config.method, config.context, config.precision, config.trust_remote_code)
+    base = find_base(
+        config.model, config.loss.model, config.context, config.precision, config.trust_remote_code, chat=config.loss.prefers()
+    )
     return base, read_data(config, base)
 
 
 def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> tuple[Any, dict[str, float]]:
     """The trained model (the best by held-out loss, where there is one; the main process's alone is whole) and its metrics."""
-    settings, stack = config.settings, partial(collate, pad=base.pad)
-    load_model = partial(
-        load,
-        base,
-        config.method,
-        low_precision=config.lora > 0,
-        members=settings.members if isinstance(settings, Reward) else 1,
-    )
+    loss = config.loss
+    load_model = partial(load, base, loss.model, low_precision=config.lora > 0, heads=loss.heads)
     set_seed(config.seed)  # a reward model's head and an adapter are drawn at random
     model = load_model(quantize=config.quantize)
-    if config.method in REFERENCE:
+    if loss.reference:
         _add_reference(config, base, data, model, progress)
-    if isinstance(settings, Sft) and settings.packing:
-        together(lambda: check_packing(model, config.model))
-        stack = partial(pack, pad=base.pad, context=base.context)
+    together(lambda: loss.check_model(model, config.model))
     model = _adapted(model, config)
     trainer = FeedbackTrainer(
-        reward_model.objective(settings) if isinstance(settings, Reward) else preference.objective(settings),
+        loss,
         data.items,
         data.held_out,
         config.batch_size,
-        stack,
-        per_token=config.method == "sft",
-        mismatch=preference.mismatch if config.method == "kto" else None,
+        partial(loss.stack, pad=base.pad, context=base.context),
         model=model,
         args=arguments(config, base, len(data.items), bool(data.held_out)),
         callbacks=callbacks(config, progress),
@@ -122,22 +114,15 @@ def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> t
 
 
 def _adapted(model: Any, config: TrainConfig) -> Any:
-    return with_adapter(model, config.method, config.lora) if config.lora else model
+    return with_adapter(model, config.loss.model, config.lora) if config.lora else model
 
 
 def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     save(model, base, config.out / "model")
     run = folder.write("finished", facts)
     with atomic_write(config.out / "model" / "README.md") as file:
-        file.write(model_card(run))
+        file.write(model_card(run, config.loss.title, config.loss.model))
     return run
-
-
-def _reference_samples(config: TrainConfig, base: Base, data: Data) -> list[Tokens]:
-    """What a reward model's scores are normalised on; nothing for other methods."""
-    if not isinstance(config.settings, Reward):
-        return []
-    return reward_model.reference_samples(config.settings, data.items, Encoder(base.tokenizer, base.context), config.seed)
 
 
 def _closing(history: list[dict[str, float]]) -> dict[str, float]:
@@ -188,7 +173,7 @@ def _begin(config: TrainConfig, folder: RunFolder, facts: dict[str, Any], data: 
 def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:
     return {
         "config": shown(config),
-        "settings": asdict(config.settings),
+        "settings": asdict(config.loss),
         "learning_rate": config.rate,
         "context": base.context,
         "data": data.facts(),

@@ -151,3 +151,20 @@ def test_a_switch_that_a_file_set_can_be_taken_back(rlaif, script, tmp_path):
     (tmp_path / "run.yaml").write_text("source: rows.jsonl\ncritic: lab\nconstitution: c.yaml\nout: run\nreasons: true\n")
     assert "reasons: true" in rlaif("label", "--config", "run.yaml", "--print-config")[1]
     assert "reasons" not in rlaif("label", "--config", "run.yaml", "--no-reasons", "--print-config")[1]
+
+
+@pytest.mark.parametrize(("command", "boxes"), [("report", 2), ("lab rows", 1), ("constitution show", 2)])
+def test_a_command_without_a_configuration_has_no_box_for_one(rlaif, monkeypatch, command, boxes):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = rlaif(*command.split(), "--help")
+    assert code == 0 and "Configuration file" not in out and out.count("\u256d") == boxes
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("command", ["label", "sample", "train ppo", "train dpo", "evaluate agreement"])
+def test_a_command_with_a_configuration_shows_help_beside_it(rlaif, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = rlaif(*command.split(), "--help")
+    last = out[out.index("Configuration file") :]
+    assert code == 0 and "--help" in last and "--config" in last
+    assert all(len(line) <= 80 for line in out.splitlines())

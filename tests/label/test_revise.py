@@ -238,9 +238,9 @@ def test_the_folder_is_one_runs_and_not_another_sources(project):
 def test_its_outputs_are_what_training_reads(project):
     project.revise("bad", "make-worse", "fenced")
     for source in (project.folder / "run", project.folder / "run" / "sft.jsonl"):
-        examples = list(read_examples(str(source), "sft", "soft"))
+        examples = list(read_examples(str(source), "completions", "soft"))
         assert [example.responses for example in examples] == [("good once",), ("good and fenced out",)]
-    pairs = list(read_examples(str(project.folder / "run"), "dpo", "soft"))
+    pairs = list(read_examples(str(project.folder / "run"), "pairs", "soft"))
     assert [(pair.responses, pair.p) for pair in pairs] == [
         (("good once", "bad"), pytest.approx(0.75)), (("good and fenced out", "fenced"), pytest.approx(0.75)),
     ]  # fmt: skip

@@ -23,19 +23,19 @@ def with_pad(folder, token):
     return tokenizer.pad_token_id
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo", "reward"])
-def test_a_pad_token_outside_the_embedding_is_refused_with_the_remedy(folder, method):
+@pytest.mark.parametrize("kind", ["causal", "sequence-classification"])
+def test_a_pad_token_outside_the_embedding_is_refused_with_the_remedy(folder, kind):
     pad = with_pad(folder, "<pad-of-its-own>")
     with pytest.raises(UsageError, match=rf"'<pad-of-its-own>' is number {pad}, .* {pad - 1}: name a pad_token .*or resize"):
-        find_base(str(folder), method, None, "auto", False)
+        find_base(str(folder), kind, None, "auto", False)
 
 
 def test_a_new_reward_model_is_not_padded_with_what_ends_a_response(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert find_base(str(folder), "reward", None, "auto", False).pad == tokenizer.pad_token_id
+    assert find_base(str(folder), "sequence-classification", None, "auto", False).pad == tokenizer.pad_token_id
     end = with_pad(folder, tokenizer.eos_token)
-    assert find_base(str(folder), "sft", None, "auto", False).pad == end == tokenizer.eos_token_id
-    pad = find_base(str(folder), "reward", None, "auto", False).pad
+    assert find_base(str(folder), "causal", None, "auto", False).pad == end == tokenizer.eos_token_id
+    pad = find_base(str(folder), "sequence-classification", None, "auto", False).pad
     assert pad != end and 0 <= pad < json.loads((folder / "config.json").read_text())["vocab_size"]
 
 
@@ -44,14 +44,14 @@ def test_a_reward_model_that_is_there_keeps_the_padding_that_it_was_trained_with
     (folder / "config.json").write_text(
         json.dumps({**config, "architectures": ["Qwen3ForSequenceClassification"], "pad_token_id": 7})
     )
-    assert find_base(str(folder), "reward", None, "auto", False).pad == 7
-    assert find_base(str(folder), "sft", None, "auto", False).pad == AutoTokenizer.from_pretrained(folder).pad_token_id
+    assert find_base(str(folder), "sequence-classification", None, "auto", False).pad == 7
+    assert find_base(str(folder), "causal", None, "auto", False).pad == AutoTokenizer.from_pretrained(folder).pad_token_id
 
 
 def test_a_finished_response_scores_otherwise_than_one_that_was_cut_before_its_end(folder):
     end = with_pad(folder, AutoTokenizer.from_pretrained(folder).eos_token)
-    base = find_base(str(folder), "reward", None, "auto", False)
-    model = load(base, "reward")
+    base = find_base(str(folder), "sequence-classification", None, "auto", False)
+    model = load(base, "sequence-classification")
     ids = torch.tensor([[5, 6, 7, end], [5, 6, 7, base.pad]])
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     with torch.no_grad():

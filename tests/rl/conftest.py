@@ -13,7 +13,7 @@ import torch
 from rlaif.data.rows import Row
 from rlaif.lab.world import rows
 from rlaif.models.load import find_base
-from rlaif.rl.config import METHODS
+from rlaif.rl.methods import METHODS
 from rlaif.rl.networks import build
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rollout import Query, Rollout
@@ -47,7 +47,7 @@ def networks(tiny):
 
     def call(config):
         torch.manual_seed(0)
-        found = build(config, find_base(str(tiny), "sft", None, "float32", False))
+        found = build(config, find_base(str(tiny), "causal", None, "float32", False))
         for name, value in (found.value.parameters() if found.value else {}).items():
             if name.startswith("head"):
                 torch.nn.init.normal_(value, std=0.1)

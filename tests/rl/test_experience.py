@@ -105,3 +105,16 @@ def test_taking_rows_takes_them_from_everything(configured, seen):
     for ours, theirs in ((part.advantages, whole.advantages), (part.weights, whole.weights), (part.views.values, views.values)):
         assert torch.equal(ours, theirs[[2, 0], :width])
     assert not math.isnan(part.returns.sum())
+
+
+def test_tokens_that_sampler_and_trainer_see_otherwise_are_masked(configured, seen):
+    batch, views = seen
+    ratios = (views.logp - batch.sampled).exp()
+    assert ((ratios > 2) & batch.mask).any()  # what was made up is far from any policy
+    masked = estimate(configured("rloo", importance="mask"), batch, views, torch.tensor(SCORES), 0.0).weights
+    inside = batch.mask & (ratios >= 0.5) & (ratios <= 2.0)
+    torch.testing.assert_close(masked, torch.where(inside, ratios, torch.zeros(())))
+    banded = estimate(configured("rloo", importance_band=(0.9, 1.1)), batch, views, torch.tensor(SCORES), 0.0).weights
+    for row, mask in enumerate(batch.mask):
+        mean = math.exp(fmean((views.logp - batch.sampled)[row][mask].tolist()))
+        assert bool(banded[row].any()) == (0.9 <= mean <= 1.1)

@@ -163,7 +163,7 @@ def test_a_second_judge_without_an_answer_stops_the_run(loop):
 def test_rollouts_of_the_next_step_are_sampled_while_this_one_learns(loop):
     orders = {}
     for ahead in (0, 1):
-        this = loop(ahead=ahead, steps=3)
+        this = loop(**{"async": ahead}, steps=3)
         learn, events = this.parts.learner.update, this.parts.sampler.events
 
         def noted(*given, learn=learn, events=events):

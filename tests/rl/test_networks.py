@@ -71,7 +71,7 @@ def test_the_value_net_begins_by_expecting_nothing(configured, networks, batch, 
     from rlaif.rl.networks import build
 
     config = configured("ppo")
-    value = build(config, find_base(str(tiny), "sft", None, "float32", False)).value
+    value = build(config, find_base(str(tiny), "causal", None, "float32", False)).value
     assert not value.values(batch).any()
 
 
@@ -137,7 +137,7 @@ def test_a_reward_model_becomes_the_value_net(configured, networks, batch, tiny,
     tokenizer.save_pretrained(tmp_path / "rm")
     from rlaif.rl.networks import build
 
-    base = find_base(str(tiny), "sft", None, "float32", False)
+    base = find_base(str(tiny), "causal", None, "float32", False)
     value = build(configured("ppo", value_model=str(tmp_path / "rm")), base).value
     with torch.no_grad():
         last = model(batch.ids[:1, : batch.lengths[0]]).logits.squeeze()

@@ -20,7 +20,7 @@ TURNS = [
 @pytest.fixture
 def drawn(tiny, tmp_path):
     """The texts that a draw would teach, from rows with these completions."""
-    base = find_base(str(tiny), "sft", None, "float32", False)
+    base = find_base(str(tiny), "causal", None, "float32", False)
 
     def call(completions, number=0, seed=0, rows=8):
         path = tmp_path / "sft.jsonl"

@@ -179,3 +179,41 @@ def test_without_rewards_the_policy_goes_where_the_other_terms_pull(configured, 
     experience = estimate(config, batch, views, torch.zeros(8), 0.0)
     Learner(config, found).update(experience, 0, 1.0, 0.5)
     assert measure()[1] > before
+
+
+TODAY = [
+    {"surrogate": "gspo", "clip": 3e-4, "clip_high": 4e-4, "normalise": "sequences"},
+    {"surrogate": "cispo", "clip_high": 5.0},
+    {"surrogate": "sapo"},
+    {"dual_clip": 3.0, "off_policy": 0.1},
+    {"kl_weighted": True},
+    {"importance": "mask", "importance_cap": 5.0},
+    {"importance": "sequence", "importance_cap": 3.0, "importance_band": (0.9, 1.1)},
+]
+
+
+@pytest.mark.parametrize("options", TODAY)
+def test_todays_methods_do_not_depend_on_micro_batches_either(stepped, options):
+    options = {"normalise": "tokens", **options, "epochs": 2, "adam_eps": 1e-2}
+    whole, _ = stepped("grpo", micro_tokens=10_000, **options)
+    parts, _ = stepped("grpo", micro_tokens=40, **options)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("options", [{"surrogate": name} for name in ("gspo", "cispo", "sapo")] + [{"dual_clip": 3.0}])
+def test_the_first_step_is_the_policy_gradients_whatever_bounds_the_later_ones(stepped, options):
+    """GSPO's too, as a mean over sequences: the tokens of a response have one advantage, and share one ratio's gradient."""
+    alike = {"normalise": "sequences", "adam_eps": 1e-2, "importance_cap": 0.0}
+    plain, _ = stepped("grpo", **alike)
+    other, _ = stepped("grpo", **alike, **options)
+    for name, value in plain.items():
+        torch.testing.assert_close(other[name], value, atol=1e-6, rtol=0.0)
+
+
+def test_after_a_step_they_part(stepped):
+    later = {"epochs": 3, "learning_rate": 5e-3, "beta": 0.0}
+    plain, _ = stepped("rloo", **later)
+    for name in ("gspo", "cispo", "sapo"):
+        other, _ = stepped("rloo", surrogate=name, **later)
+        assert any((other[key] - value).abs().max() > 1e-5 for key, value in plain.items()), name

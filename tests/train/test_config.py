@@ -8,14 +8,15 @@ import pytest
 
 from rlaif.errors import UsageError
 from rlaif.settings import configure
-from rlaif.train.config import METHODS, RATES, configuration
+from rlaif.train.config import configuration
+from rlaif.train.methods import LOSSES
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LOSSES)
 def test_every_method_has_defaults_and_a_rate(method):
     config = configure(configuration(method), source="rows.jsonl", model="m", out=Path("out"))
-    assert isinstance(config.settings, METHODS[method])
-    assert config.rate == RATES[method] > 0
+    assert isinstance(config.loss, LOSSES[method])
+    assert config.rate == LOSSES[method].rate > 0
 
 
 def test_an_adapter_learns_faster_unless_a_rate_is_given():

@@ -19,7 +19,7 @@ from tests.tiny import byte_tokenizer, save_model
 
 @pytest.fixture
 def base():
-    return find_base("lab:policy", "dpo", None, "float32", False)
+    return find_base("lab:policy", "causal", None, "float32", False, chat=True)
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def values(model, items, pad):
 
 
 def test_the_cached_reference_is_what_an_adapters_base_says(items, base, tmp_path):
-    model = load(base, "dpo")
+    model = load(base, "causal")
     found = with_reference(items, tmp_path / "cache.safetensors", model, base.pad, lambda done: None)
-    adapted = with_adapter(model, "dpo", rank=4)
+    adapted = with_adapter(model, "causal", rank=4)
     for name, parameter in adapted.named_parameters():
         if "lora" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -49,7 +49,7 @@ def test_the_cached_reference_is_what_an_adapters_base_says(items, base, tmp_pat
 
 
 def test_a_cache_of_other_rows_or_a_broken_one_is_not_used(items, base, tmp_path):
-    cache, model = tmp_path / "cache.safetensors", load(base, "dpo")
+    cache, model = tmp_path / "cache.safetensors", load(base, "causal")
     whole = with_reference(items, cache, model, base.pad, lambda done: None)
     fewer = with_reference(items[:3], cache, model, base.pad, lambda done: None)
     cache.write_bytes(b"not a tensor file")
@@ -70,13 +70,13 @@ def test_lora_and_all_weights_begin_from_the_same_place(train, log, pairs, write
 
 
 def test_a_merged_adapter_is_the_adapted_model(items, base, tmp_path):
-    adapted = with_adapter(load(base, "dpo"), "dpo", rank=4)
+    adapted = with_adapter(load(base, "causal"), "causal", rank=4)
     for name, parameter in adapted.named_parameters():
         if "lora" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     before = values(adapted, items, base.pad)
     save(adapted, base, tmp_path / "merged")
-    after = values(load(base._replace(source=str(tmp_path / "merged")), "dpo"), items, base.pad)
+    after = values(load(base._replace(source=str(tmp_path / "merged")), "causal"), items, base.pad)
     assert torch.allclose(before, after, atol=1e-3)
 
 
@@ -88,9 +88,9 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end_or_not_at_all(tmp_pat
     bare.save_pretrained(tmp_path)
     if pad is None:
         with pytest.raises(UsageError, match="neither a pad nor an end-of-text token"):
-            find_base(str(tmp_path), "dpo", None, "float32", False)
+            find_base(str(tmp_path), "causal", None, "float32", False, chat=True)
     else:
-        assert find_base(str(tmp_path), "dpo", None, "float32", False).pad == whole.convert_tokens_to_ids(pad)
+        assert find_base(str(tmp_path), "causal", None, "float32", False, chat=True).pad == whole.convert_tokens_to_ids(pad)
 
 
 def test_dropout_is_off(tmp_path):
@@ -100,6 +100,6 @@ def test_dropout_is_off(tmp_path):
     shape = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "resid_pdrop": 0.5, "embd_pdrop": 0.5}
     GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), attn_pdrop=0.5, **shape)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    model = load(find_base(str(tmp_path), "dpo", None, "float32", False), "dpo").train()
+    model = load(find_base(str(tmp_path), "causal", None, "float32", False, chat=True), "causal").train()
     ids = torch.arange(5, 25)[None]
     assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)

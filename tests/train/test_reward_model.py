@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from rlaif.errors import RunFailed, UsageError
 from rlaif.train.batches import collate
-from rlaif.train.config import Reward
 from rlaif.train.items import Item, Tokens
+from rlaif.train.methods.reward import Reward
 from rlaif.train.predict import RewardModel
-from rlaif.train.reward_model import bootstrap, normalisation, objective
+from rlaif.train.reward_model import bootstrap, normalisation
 from tests.reference import losses as oracle
 
 ITEMS = [Item((Tokens([9, 1 + row, row], 1), Tokens([9, 2, 3 + row], 1)), 0.25 * (row % 5)) for row in range(400)]
@@ -54,7 +54,7 @@ def test_the_loss_is_each_members_own_by_its_weights(rows, members, seed, weight
     items = bootstrap(ITEMS[:rows], members, seed) if weighted else ITEMS[:rows]
     draw = torch.Generator().manual_seed(seed)
     logits = torch.randn(2 * rows, members, generator=draw).requires_grad_()
-    step = objective(Reward(members=members))(scoring(logits), collate(items, 0))
+    step = Reward(members=members).step(scoring(logits), collate(items, 0))
     wanted = 0.0
     for row, item in enumerate(items):
         for member, weight in enumerate(item.weights or [1.0] * members):
@@ -65,7 +65,7 @@ def test_the_loss_is_each_members_own_by_its_weights(rows, members, seed, weight
 def test_accuracy_is_of_the_members_together():
     """Two of three members are wrong by little, the third is right by much."""
     logits = torch.tensor([[0.0, 0.0, 3.0], [1.0, 1.0, 0.0]])
-    step = objective(Reward(members=3))(scoring(logits), collate([Item(ITEMS[0].sequences, 0.9)], 0))
+    step = Reward(members=3).step(scoring(logits), collate([Item(ITEMS[0].sequences, 0.9)], 0))
     assert step.metrics["accuracy"].item() == 1
     assert step.metrics["margin"].item() == pytest.approx(1 / 3)
 

@@ -19,7 +19,7 @@ from rlaif.sample.config import SampleConfig
 from rlaif.sample.run import sample_rows
 from rlaif.settings import configure, flat, settings_of
 from rlaif.train.best_of_n import run_best_of_n
-from rlaif.train.feedback import BestOfN, Feedback, rounds_configuration
+from rlaif.train.feedback import BestOfN, Feedback, best_of_n_configuration, rounds_configuration
 from rlaif.train.rounds import round_seed, run_preference_rounds
 
 CONSTITUTION = "{name: c, version: 1, principles: [{id: polite, text: The response is polite and friendly to the reader.}]}"
@@ -36,7 +36,8 @@ def in_folder(folder):
         given |= {"batch_size": 4, "learning_rate": 1e-3, **options}
         asked = {"rounds": 2, "samples": 3, "max_tokens": 16, "critic": "lab", "constitution": folder / "c.yaml"}
         asked |= {"store": folder / f"{out}.sqlite", **(feedback or {})}
-        return configure(rounds_configuration(method), **{**given, **asked})
+        kind = best_of_n_configuration() if method == "best-of-n" else rounds_configuration(method)
+        return configure(kind, **{**given, **asked})
 
     return config
 
@@ -262,7 +263,7 @@ def test_a_critic_that_fails_ends_the_run_and_the_next_one_continues(setting, tm
 
 
 def test_best_of_n_goes_in_rounds_too(setting):
-    config = setting(method="sft")
+    config = setting(method="best-of-n")
     run = run_best_of_n(config)
     assert run["method"] == "best-of-n"
     assert [entry["metrics"]["prompts"] for entry in run["rounds"]] == [3, 3]

@@ -7,6 +7,7 @@ import pytest
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.errors import UsageError
+from rlaif.train.methods import LOSSES
 from rlaif.train.rows import check_examples, read_examples
 from tests.reference.fake_run import preference, write_run
 
@@ -14,7 +15,7 @@ GOOD = {"prompt": "hi", "chosen": "good", "rejected": "bad"}
 
 
 def read(source, method="dpo", labels="soft"):
-    return list(read_examples(source, method, labels))
+    return list(read_examples(source, LOSSES[method].rows, labels))
 
 
 def test_a_human_label_is_certain_and_a_critics_is_what_it_says(write):
@@ -114,14 +115,14 @@ def test_kto_wants_true_or_false(write, label):
 def test_a_dataset_with_nothing_to_learn_is_refused(write, rows, method, said):
     examples = read(write(rows), method) if rows else []
     with pytest.raises(UsageError, match=said):
-        check_examples(examples, method, "rows.jsonl")
+        check_examples(examples, LOSSES[method].rows, method, "rows.jsonl")
 
 
 def test_where_nothing_can_be_learnt_the_commonest_reason_is_named():
     failures = [FailureRecord(row=n, reason="bad_row", detail=f"no response in row {n}") for n in range(3)]
     failures.append(FailureRecord(row=9, reason="bad_row", detail="not valid JSON"))
     with pytest.raises(UsageError, match=r"no row that dpo can use: 75% of rows: no response in row 0; failures"):
-        check_examples([], "dpo", "rows.jsonl", failures)
+        check_examples([], "pairs", "dpo", "rows.jsonl", failures)
 
 
 def test_a_response_of_several_turns_begins_and_ends_with_the_assistant(write):
@@ -131,7 +132,7 @@ def test_a_response_of_several_turns_begins_and_ends_with_the_assistant(write):
     own, asked = ("assistant", "b"), ("user", "c")
     good = {"prompt": "a", "chosen": talk(own, asked, ("assistant", "d")), "rejected": "e"}
     bad = [{**good, "chosen": talk(own, asked)}, {**good, "chosen": talk(asked, own)}]
-    found = list(read_examples(write([good, *bad]), "dpo", "soft"))
+    found = list(read_examples(write([good, *bad]), "pairs", "soft"))
     assert [turn["content"] for turn in found[0].responses[0]] == ["b", "c", "d"]
     assert found[0].responses[1] == "e"
     assert all("must begin and end with an assistant turn" in row.detail for row in found[1:])
@@ -141,7 +142,7 @@ def test_sft_reads_revisions_as_completions_or_as_the_better_of_a_pair(write):
     alone = write([{"prompt": "a", "completion": "better", "rounds": 2}], "alone.jsonl")
     paired = write([{"prompt": "a", "chosen": "better", "rejected": "worse", "principles": ["honest"]}], "paired.jsonl")
     for source in (alone, paired):
-        (example,) = read_examples(source, "sft", "soft")
+        (example,) = read_examples(source, "completions", "soft")
         assert example.responses == ("better",)
 
 
@@ -183,7 +184,7 @@ def test_prompts_alone_are_refused_with_what_would_do(write, method):
 def test_columns_of_other_names(write):
     source = write([{"ask": "hi", "good": "x", "bad": "y", "body": "z"}])
     columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
-    (example,) = read_examples(source, "dpo", "soft", columns=columns)
+    (example,) = read_examples(source, "pairs", "soft", columns=columns)
     assert example.responses == ("x", "y")
-    (text,) = read_examples(source, "sft", "soft", columns={"text": "body"})
+    (text,) = read_examples(source, "completions", "soft", columns={"text": "body"})
     assert (text.prompt, text.responses) == ((), ("z",))

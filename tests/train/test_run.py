@@ -69,7 +69,9 @@ def test_how_a_batch_is_cut_does_not_change_the_step(train, log, pairs, write, t
     """kto's baseline included, which is here of rows that differ, and above 0.
 
     Most weights agree to 1e-6; Adam makes a part of a step of a rounding error where a gradient is next to nothing."""
-    monkeypatch.setattr("rlaif.train.preference.mismatch", lambda model, batch: batch.ids[: len(batch.p)].float().sum(1) / 1e4)
+    monkeypatch.setattr(
+        "rlaif.train.methods.kto.Kto.log_ratios", lambda self, model, batch: batch.ids[: len(batch.p)].float().sum(1) / 1e4
+    )
     source = write(pairs)
     for micro in (2, 4, 8):
         train(method, source, f"by-{micro}", micro_batch=micro, max_steps=3)
@@ -147,7 +149,7 @@ def test_an_adapter_on_four_bits_learns_and_is_merged_into_what_it_was_trained_o
         out=tmp_path / "run",
         eval_fraction=0.25,
     )
-    base = find_base("lab:policy", "dpo", None, "float32", False)
+    base = find_base("lab:policy", "causal", None, "float32", False, chat=True)
     data = read_data(config, base)
     split(data, config, base)
     reference = load_file(next((tmp_path / "run").glob("reference-*.safetensors")))["logprobs"][len(data.items) :]

@@ -11,24 +11,20 @@ import typer
 from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.cli.train.sampled import run_sampled
-from rlaif.train.card import TITLES
-from rlaif.train.config import METHODS, Method, TrainConfig, configuration
+from rlaif.train.config import TrainConfig, configuration
 from rlaif.train.feedback import RoundsConfig, rounds_configuration
-
-PREFERENCE = frozenset(METHODS) - {"sft", "reward"}
-"""Methods that can go on with samples of the model that they trained."""
+from rlaif.train.methods import find_loss
 
 
-def register(app: typer.Typer) -> None:
-    """Give ``app`` a command for each method."""
-    method: Method
-    for method in METHODS:  # type: ignore[assignment]
-        about = f"{TITLES[method][0].upper()}{TITLES[method][1:]}."
-        app.command(method, help=f"{about} The same command continues a run that was stopped.", cls=Command)(_command(method))
+def register(app: typer.Typer, method: str) -> None:
+    """Give ``app`` a method's command."""
+    title = find_loss(method).title
+    about = f"{title[0].upper()}{title[1:]}. The same command continues a run that was stopped."
+    app.command(method, help=about, cls=Command)(_command(method))
 
 
-def _command(method: Method) -> Callable[..., None]:
-    if method not in PREFERENCE:
+def _command(method: str) -> Callable[..., None]:
+    if not find_loss(method).prefers():
         return from_config(configuration(method), _train, f"train {method}")
 
     def train(config: RoundsConfig) -> None:

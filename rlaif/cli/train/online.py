@@ -9,24 +9,19 @@ import typer
 
 from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
-from rlaif.rl.config import METHODS, Method, RlConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.methods import find_method
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-ABOUT: Mapping[Method, str] = {
-    "ppo": "Proximal policy optimisation on sampled responses: a value net, clipped steps.",
-    "rloo": "REINFORCE leave-one-out on sampled responses: each against the prompt's other samples.",
-    "grpo": "Group relative policy optimisation on sampled responses: normalised within each prompt's samples.",
-    "reinforce": "REINFORCE with a learned baseline on sampled responses, as direct RLAIF.",
-}
 
-
-def register(app: typer.Typer) -> None:
-    """Give ``app`` a command for each method."""
-    for method, kind in METHODS.items():
-        text = f"{ABOUT[method]} The same command continues a run that was stopped."
-        app.command(method, help=text, cls=Command)(from_config(kind, _train, f"train {method}"))
+def register(app: typer.Typer, method: str) -> None:
+    """Give ``app`` a method's command."""
+    kind = find_method(method)
+    about = f"{kind.title[0].upper()}{kind.title[1:]} on sampled responses" + (f": {kind.about}" if kind.about else "")
+    text = f"{about}. The same command continues a run that was stopped."
+    app.command(method, help=text, cls=Command)(from_config(kind, _train, f"train {method}"))
 
 
 def _train(config: RlConfig) -> None:

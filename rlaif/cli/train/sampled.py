@@ -10,11 +10,13 @@ from rlaif.cli.echo import suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.train.feedback import RoundsConfig, best_of_n_configuration
 
+NAME = "best-of-n"
+
 
 def register(app: typer.Typer) -> None:
     """Give ``app`` the command best-of-n."""
     text = "Best-of-n sampling, then fine-tuning on the best. The same command continues a run that was stopped."
-    app.command("best-of-n", help=text, cls=Command)(from_config(best_of_n_configuration(), run_sampled, "train best-of-n"))
+    app.command(NAME, help=text, cls=Command)(from_config(best_of_n_configuration(), run_sampled, "train best-of-n"))
 
 
 def run_sampled(config: RoundsConfig) -> None:

@@ -79,6 +79,54 @@ def group_normalised(scores: Tensor, groups: Tensor, valid: Tensor, std: bool = 
     return deviation / ((squares / (many - 1).clamp(min=1.0)).sqrt() + eps)
 
 
+@torch.no_grad()
+def batch_normalised(scores: Tensor, groups: Tensor, valid: Tensor, eps: float = 1e-4) -> Tensor:
+    """A_i = (r_i − mean of its prompt's samples) / (standard deviation of all valid rewards + ε), with n − 1 in the variance.
+
+    Unlike the group's own deviation, that of the batch does not magnify prompts whose samples differ by next to nothing.
+
+    Args: scores, groups, valid: [B], as in ``leave_one_out``. Returns: [B].
+    Source: Liu et al. 2025, arXiv 2508.08221 (Lite PPO).
+    """
+    deviation, _ = _deviation(scores, groups, valid)
+    known = scores.float()[valid]
+    return deviation / (known.std(correction=1 if len(known) > 1 else 0) + eps) if len(known) else deviation
+
+
+@torch.no_grad()
+def length_weighted(scores: Tensor, lengths: Tensor, groups: Tensor, valid: Tensor) -> Tensor:
+    """A_i = r_i − Σ_j |o_j| r_j / Σ_j |o_j| over the valid samples of the same prompt: the baseline of least variance, where
+    the squared norm of a response's gradient grows with its length.
+
+    Args: lengths: [B], tokens of the responses, above 0. scores, groups, valid: [B], as in ``leave_one_out``. Returns: [B].
+    Source: Hao et al. 2025, arXiv 2505.23585 (OPO).
+    """
+    # Taken from the mean first: rewards that share a large offset lose no digits.
+    deviation, _ = _deviation(scores, groups, valid)
+    weighted, _ = _group_sums(deviation * lengths, groups, valid)
+    tokens, _ = _group_sums(lengths, groups, valid)
+    return (deviation - weighted / tokens.clamp(min=1.0)).masked_fill(~valid, 0.0)
+
+
+@torch.no_grad()
+def over_mean(scores: Tensor, groups: Tensor, valid: Tensor, eps: float = 1e-6) -> Tensor:
+    """A_i = (r_i − mean) / (mean + ε) within the valid samples of the same prompt: for rewards of 0 and 1, the gradient of the
+    log-probability that a sample is right, which makes much of prompts that are rarely solved.
+
+    Args: scores: [B], at least 0 where valid; a prompt whose mean is not above 0 teaches nothing. groups, valid: [B].
+    Returns: [B]. Source: arXiv 2602.02710 (MaxRL).
+    """
+    deviation, many = _deviation(scores, groups, valid)
+    total, _ = _group_sums(scores, groups, valid)
+    mean = total / many.clamp(min=1.0)
+    return torch.where(mean > 0, deviation / (mean.clamp(min=0.0) + eps), 0.0)
+
+
+def everything(scores: Tensor) -> Tensor:
+    """``valid`` where no score is missing: true [B]."""
+    return torch.ones_like(scores, dtype=torch.bool)
+
+
 def comparable(groups: Tensor, valid: Tensor) -> Tensor:
     """True [B] for the valid samples whose prompt has another valid sample: those with an advantage within their group."""
     _, many = _group_sums(torch.zeros_like(groups, dtype=torch.float32), groups, valid)

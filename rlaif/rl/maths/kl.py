@@ -18,6 +18,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+FORGOTTEN = 10.0
+"""Nats by which a token may be less likely than under the reference before ``k3`` lets it go."""
+
 
 def k1(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
     """log π − log ref: unbiased, but negative on half of the tokens or so.
@@ -36,12 +39,14 @@ def k2(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
 
 
 def k3(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
-    """r − 1 − log r, with r = ref / π: unbiased and never negative.
+    """r − 1 − log r, with r = ref / π: unbiased and never negative. log r is held at ``FORGOTTEN``, beyond which there is no
+    gradient: one token that the policy has all but forgotten would else decide the step (at 20 nats its gradient is 5e8).
 
     Returns: [B, T]. Source: Schulman 2020, "Approximating KL divergence"; as GRPO's penalty, Shao et al. 2024, arXiv
         2402.03300, eq. 4.
     """
     log_ratio = _log_ratio(logp, ref_logp, mask)
+    log_ratio = log_ratio.clamp(max=FORGOTTEN)
     return torch.expm1(log_ratio) - log_ratio
 
 

@@ -53,21 +53,6 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor
     return 0.5 * torch.maximum(plain, (values.clamp(old_values - clip, old_values + clip) - returns) ** 2)
 
 
-@torch.no_grad()
-def truncated_importance(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float = 2.0) -> Tensor:
-    """min(π_trainer / π_sampler, cap): the weight of a token that another program, or an older policy, has drawn.
-
-    The weight multiplies the token's policy loss and carries no gradient.
-
-    Args: trainer_logp: log-probabilities under the policy that the update starts from, computed by the trainer.
-        sampler_logp: the sampler's own, of the same tokens. cap: ≥ 1; bounds the variance, at the price of some bias.
-    Source: Espeholt et al. 2018, arXiv 1802.01561 (ρ̄ of V-trace); between sampler and trainer: Yao et al. 2025, "Your efficient
-        RL framework secretly brings you off-policy RL training".
-    """
-    log_ratio = (trainer_logp.float() - sampler_logp.float()).masked_fill(~mask, 0.0)
-    return log_ratio.exp().clamp(max=cap).masked_fill(~mask, 0.0)
-
-
 def _surrogates(
     logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:

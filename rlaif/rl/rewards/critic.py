@@ -8,18 +8,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
+from rlaif.config_file import shown
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.jury import Judged, Jury, Verdicts, swapped
+from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Failure, FailureReason
 from rlaif.data.rows import Response, Row, Turn
+from rlaif.engines.base import Sampling
 from rlaif.errors import UsageError
+from rlaif.rl.rewards.base import Context, Opened, given
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.rewards.reference import ReferenceAnswers
 from rlaif.rl.rewards.tally import FAILED, column, of_principle, tally
 from rlaif.rl.rollout import Rewards, Rollout
+
+ASKED = frozenset(("orders", "min_mass", "shots", "reasons", "reasons_tokens", "clamp", "votes", "votes_temperature", "seed"))
+"""Settings of the critic that change its rewards, besides what the digests say."""
 
 
 class Trial(NamedTuple):
@@ -79,6 +88,39 @@ def _sides(jury: Jury, verdicts: Verdicts, subject: tuple[int, ...]) -> list[tup
         return [(scored, reward(opinions(scored), how))]
     compared = jury.on_pair(verdicts, subject[0], subject[1])
     return [(judged, preference(opinions(judged), how)) for judged in (compared, swapped(compared))]
+
+
+def open_critic(config: RewardConfig, context: Context) -> Opened:
+    """``--reward critic``. Raises UsageError where critic or constitution are not named, or cannot be used."""
+    asked = replace(config.critic, mode="score" if config.feedback == "score" else "compare")
+    models = given(asked.models, "critic", "--critic")
+    given(asked.constitution, "critic", "--constitution")
+    engines = [context.engine(model, asked.engine) for model in dict.fromkeys(models)]
+    store = context.exits.enter_context(VerdictStore(asked.store))
+    critics = asked.critics(engines, store)
+    judge = critics[0].judge
+    facts = {
+        "feedback": config.feedback,
+        "critic": " + ".join(critic.judge.identity for critic in critics),
+        "constitution": judge.constitution.digest,
+        "template": judge.template.digest,
+        "aggregate": judge.aggregate,
+        "opponents": config.opponents,
+        **{name: value for name, value in shown(asked).items() if name in ASKED},
+    }
+    return CriticReward(critics, _plan(config, context)), facts
+
+
+def _plan(config: RewardConfig, context: Context) -> Plan:
+    if config.feedback == "score":
+        return alone
+    if config.feedback == "group":
+        return within_groups(config.opponents)
+    if context.reference is None or context.out is None:
+        raise UsageError("--feedback reference: there is no policy here to compare with")
+    engine = context.engine(context.reference, replace(config.critic.engine, context=None))
+    store = context.exits.enter_context(VerdictStore(context.out / "reference-answers.sqlite"))
+    return against_reference(ReferenceAnswers(engine, Sampling(context.max_tokens, temperature=0.0), store))
 
 
 async def alone(rollouts: Sequence[Rollout]) -> tuple[list[Trial], dict[int, Failure]]:

@@ -7,6 +7,8 @@ from statistics import fmean
 
 from rlaif.engines.base import FailureReason
 from rlaif.lab.gold import PRINCIPLES, gold
+from rlaif.rl.rewards.base import Context, Opened
+from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.tally import column, of_principle, tally
 from rlaif.rl.rewards.verifier import columns
 from rlaif.rl.rollout import Rewards, Rollout
@@ -19,6 +21,11 @@ async def gold_reward(rollouts: Sequence[Rollout]) -> Rewards:
     parts = {of_principle(name): column([found[name] if found else None for found in scores]) for name in PRINCIPLES}
     totals = column([fmean(found.values()) if found else None for found in scores])
     return tally(totals, parts, [FailureReason.BAD_ROW] * len(rollouts))
+
+
+def open_gold(config: RewardConfig, context: Context) -> Opened:
+    """``--reward gold``."""
+    return gold_reward, {}
 
 
 def _scores(rollout: Rollout) -> dict[str, float] | None:

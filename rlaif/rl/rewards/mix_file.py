@@ -12,6 +12,7 @@ from rlaif.config_file import schema
 from rlaif.constitution.problems import Fault, describe, nearest
 from rlaif.constitution.read import Source
 from rlaif.critic.config import CriticConfig
+from rlaif.rl.rewards.base import SOURCES
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure, settings_of
 from rlaif.shipped import constitution_path
@@ -65,9 +66,12 @@ def _schema() -> dict[str, Any]:
 
 
 def _check(source: Source) -> None:
-    """What a schema cannot say: ids that repeat, tasks with unknown sources, and tasks without any weight."""
+    """What a schema cannot say: kinds that there are not, ids that repeat, tasks with unknown sources or without any weight."""
     ids: list[str] = []
     for number, raw in enumerate(source.data["sources"]):
+        if (kind := raw["kind"]) not in SOURCES:
+            allowed = f"{', '.join(SOURCES)}, or module:Name{nearest(kind, SOURCES)}"
+            source.add(Fault(("sources", number, "kind"), f"found {describe(kind)}; allowed: {allowed}"))
         if raw["id"] in ids:
             source.add(Fault(("sources", number, "id"), f"found {describe(raw['id'])} again; ids are unique"))
         ids.append(raw["id"])

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 
 from rlaif.engines.base import FailureReason
+from rlaif.rl.rewards.base import Context, Opened, given
+from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.tally import SPREAD, tally
 from rlaif.rl.rollout import Rewards, Rollout
 from rlaif.train.config import Prediction
@@ -34,3 +36,15 @@ class ModelReward:
         columns = {SPREAD: members.std(-1, correction=0)} if members.shape[-1] > 1 else {}
         values = combine(members, self.prediction, self.penalty)
         return tally(values, columns, [FailureReason.TOO_LONG] * len(rollouts))
+
+
+def open_model(config: RewardConfig, context: Context) -> Opened:
+    """``--reward model``. Raises UsageError where no folder is named, or one holds no reward model."""
+    paths = given(config.reward_model, "model", "--reward-model").split(",")
+    models = [RewardModel(path, trust_remote_code=config.critic.engine.trust_remote_code) for path in paths]
+    facts = {
+        "models": [model.identity for model in models],
+        "prediction": config.prediction,
+        "penalty": config.penalty,
+    }
+    return ModelReward(models, config.prediction, config.penalty), facts

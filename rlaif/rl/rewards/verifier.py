@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib
 import importlib.util
 import math
@@ -17,6 +18,8 @@ from typing import Any
 from rlaif.data.rows import Row
 from rlaif.engines.base import FailureReason
 from rlaif.errors import UsageError, one_line
+from rlaif.rl.rewards.base import Context, Opened, given
+from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.tally import column, tally
 from rlaif.rl.rollout import Rewards, Rollout
 
@@ -57,6 +60,15 @@ class VerifierReward:
         except (TypeError, ValueError):
             raise no_number from None
         return (number, "") if math.isfinite(number) else (None, f"the verifier gave {number}")
+
+
+def open_verifier(config: RewardConfig, context: Context) -> Opened:
+    """``--reward verifier``. Raises UsageError where the function is not named, or cannot be loaded."""
+    spec = given(config.verifier, "verifier", "--verifier")
+    verify, options = load_verifier(spec), dict(config.options)
+    file = Path(spec.rpartition(":")[0])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+    return VerifierReward(verify, options), {"verifier": spec, "file": digest, "options": options}
 
 
 def columns(row: Row) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from rlaif.engines.client import Problem, refusal
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import BadReply
 from rlaif.engines.server import ServerEngine
+from rlaif.engines.transformers import end_tokens
 from rlaif.errors import RunFailed
+from rlaif.models.load import Base
+from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.rl.samplers.vllm import AT_ONCE
@@ -134,3 +137,10 @@ class ServerSampler:
         ids, ended = drawn.token_ids, drawn.finish == "stop"
         text = self._tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
         return Rollout(query, ids, drawn.logprobs, str(text), ended)
+
+
+def open_server(config: RlConfig, base: Base, policy: Policy) -> ServerSampler:
+    """``--sampler URL[,URL…]``."""
+    urls, ends = config.sampler.split(","), end_tokens(policy.causal, base.tokenizer)
+    folder = config.out / "sampler-weights"
+    return ServerSampler(policy, base.tokenizer, urls, folder, ends=ends, max_tokens=config.max_tokens)

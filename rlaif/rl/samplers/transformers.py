@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rlaif.engines.transformers import end_tokens
+from rlaif.models.load import Base
+from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 
@@ -107,6 +110,12 @@ class TransformersSampler:
             logits = model(**inputs, past_key_values=cache, use_cache=True).logits[:, -1]
             position = position + 1
         raise AssertionError("max_tokens is at least 1")
+
+
+def open_transformers(config: RlConfig, base: Base, policy: Policy) -> TransformersSampler:
+    """``--sampler transformers``."""
+    ends = end_tokens(policy.causal, base.tokenizer)
+    return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, bool(config.ahead))
 
 
 DROP = 0.75

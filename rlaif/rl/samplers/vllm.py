@@ -6,12 +6,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rlaif.engines.base import Sampling
+from rlaif.engines.transformers import end_tokens
 from rlaif.engines.vllm import open_llm, sampled_logprobs
-from rlaif.errors import RunFailed
+from rlaif.errors import RunFailed, UsageError
+from rlaif.models.load import Base
+from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.rl.samplers.weights import merged_weights, prove
@@ -125,3 +129,20 @@ def _refresh_head(model: Any) -> None:
     head = getattr(model, "lm_head", None)
     if method := getattr(head, "quant_method", None):
         method.process_weights_after_loading(head)
+
+
+def open_vllm(config: RlConfig, base: Base, policy: Policy) -> VllmSampler:
+    """``--sampler vllm``. Raises UsageError where vLLM is not installed."""
+    if find_spec("vllm") is None:
+        raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
+    return VllmSampler(
+        policy,
+        base.tokenizer,
+        base.source,
+        ends=end_tokens(policy.causal, base.tokenizer),
+        max_tokens=config.max_tokens,
+        context=base.context,
+        bf16=base.bf16,
+        gpu_memory=config.sampler_memory,
+        trust_remote_code=config.trust_remote_code,
+    )

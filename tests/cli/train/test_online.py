@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.rl.config import METHODS
+from rlaif.rl.methods import METHODS
 
-CONSTITUTION = Path(__file__).parents[2] / "constitutions/lab.yaml"
+CONSTITUTION = Path(__file__).parents[3] / "constitutions/lab.yaml"
 
 
 def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
@@ -18,9 +18,9 @@ def test_a_method_has_its_own_flags_and_no_others(rlaif, monkeypatch):
     assert flags["ppo"] == flags["reinforce"]
     assert flags["ppo"] - flags["rloo"] == {
         *("--gamma", "--lam", "--value-model", "--value-rate", "--value-clip", "--value-warmup"),
-        *("--whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
+        *("--whiten-rewards", "--no-whiten-rewards", "--whiten-advantages", "--no-whiten-advantages"),
     }
-    assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std"}
+    assert flags["grpo"] - flags["rloo"] == {"--std", "--no-std", "--std-of"}
     assert {"--reward", "--critic", "--constitution", "--verifier", "--async", "--second"} <= flags["rloo"]
 
 
@@ -31,7 +31,7 @@ def test_training_on_the_critics_word(rlaif, tmp_path):
     critic = ["--critic", "lab", "--constitution", str(CONSTITUTION), "--second", "gold"]
     run = ["train", "rloo", "prompts.jsonl", "--model", "lab:policy", "--out", "run", *critic, *options]
     code, out, _ = rlaif(*run)
-    assert code == 0 and "heldout_second_reward" in out and "run/model" in out and "monitor_" not in out
+    assert code == 0 and "heldout second reward" in out and "run/model" in out and "monitor_" not in out
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics] == [0, 1, 2]
     assert -1 <= metrics[1]["reward"] <= 1 and "reward/principles/harmless" in metrics[1] and metrics[1]["failed"] == 0.0

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif.rl.maths.advantages import comparable, gae, group_normalised, leave_one_out, rewards_to_go, whiten
+from rlaif.rl.maths.advantages import comparable, gae, group_normalised, leave_one_out, length_weighted, rewards_to_go, whiten
 from tests.reference import rl as oracle
 
 fast = settings(deadline=None, max_examples=60)
@@ -19,6 +19,7 @@ responses = st.lists(st.lists(token, max_size=6), min_size=1, max_size=4)
 samples = st.lists(st.tuples(number, st.integers(0, 3), st.booleans()), min_size=1, max_size=12)
 GARBAGE = [math.nan, math.inf, -math.inf, 1e30]
 WITHIN_GROUPS = {
+    "opo": lambda scores, groups, valid: length_weighted(scores, torch.ones_like(scores), groups, valid),
     "rloo": leave_one_out,
     "grpo": group_normalised,
     "dr. grpo": lambda scores, groups, valid: group_normalised(scores, groups, valid, std=False),

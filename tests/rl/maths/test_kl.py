@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif.rl.maths.kl import ESTIMATORS, AdaptiveKL, FixedKL, sequence_kl
+from rlaif.rl.maths.kl import ESTIMATORS, FORGOTTEN, AdaptiveKL, FixedKL, k3, sequence_kl
 
 fast = settings(deadline=None, max_examples=60)
 logits = st.lists(st.floats(-3, 3), min_size=5, max_size=5)
@@ -134,3 +134,14 @@ def test_an_adaptive_coefficient_goes_on_where_it_was():
     for kl in (4.0, 3.3):
         second.update(kl, 8)
     assert second.beta == straight.beta
+
+
+@pytest.mark.parametrize("apart", [12.0, 20.0, 90.0])
+def test_one_forgotten_token_does_not_decide_the_step(apart):
+    logp = torch.tensor([[-apart, -1.0]], requires_grad=True)
+    values = k3(logp, torch.tensor([[0.0, -1.5]]), torch.tensor([[True, True]]))
+    values.sum().backward()
+    assert values[0, 0].item() == pytest.approx(math.exp(FORGOTTEN) - 1 - FORGOTTEN) and values[0, 1].item() == pytest.approx(
+        math.exp(-0.5) - 1 + 0.5, rel=1e-5
+    )
+    assert logp.grad[0, 0] == 0 and logp.grad[0, 1] != 0

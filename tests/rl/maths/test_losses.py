@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif.rl.maths.losses import clipped, policy_loss, truncated_importance, value_loss
+from rlaif.rl.maths.losses import clipped, policy_loss, value_loss
+from rlaif.rl.maths.mismatch import truncated
 from tests.reference import rl as oracle
 
 fast = settings(deadline=None, max_examples=80)
@@ -62,7 +63,7 @@ def test_the_values_loss_is_the_worse_of_two(value, old, target, clip):
 def test_importance_is_the_trainers_probability_over_the_samplers_up_to_a_cap():
     trainer = torch.log(torch.tensor([[0.2, 0.4, 0.9, 1.0]], dtype=torch.float32)).requires_grad_()
     sampler = torch.log(torch.tensor([[0.4, 0.4, 0.1, 1.0]]))
-    found = truncated_importance(trainer, sampler, torch.tensor([[True, True, True, False]]), cap=2.0)
+    found = truncated(trainer, sampler, torch.tensor([[True, True, True, False]]), cap=2.0)
     assert found.tolist() == [pytest.approx([0.5, 1.0, 2.0, 0.0])]
     assert not found.requires_grad
 
@@ -78,7 +79,7 @@ def test_padding_adds_nothing_to_values_or_gradients(name, pad):
     losses = {
         "policy": lambda x, y, z, where: policy_loss(x, y, z, where),
         "value": lambda x, y, z, where: value_loss(x, y, z, where),
-        "importance": lambda x, y, z, where: truncated_importance(x, y, where),
+        "importance": lambda x, y, z, where: truncated(x, y, where),
     }
     found = losses[name](first, second, third, mask)
     assert not found[~mask].any()

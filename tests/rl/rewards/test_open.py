@@ -79,7 +79,10 @@ def test_a_mix_file_opens_its_sources_once(tmp_path):
         (configure(RewardConfig, critic="lab"), "--reward critic needs --constitution"),
         (configure(RewardConfig, reward="model"), "--reward model needs --reward-model"),
         (configure(RewardConfig, reward="verifier"), "--reward verifier needs --verifier"),
-        (configure(RewardConfig, reward="crtic"), "--reward crtic: expected critic, model, verifier, gold"),
+        (
+            configure(RewardConfig, reward="crtic"),
+            "--reward crtic: no such reward source; expected one of critic, model",
+        ),
         (configure(RewardConfig, critic="lab", constitution=LAB, feedback="reference"), "no policy here to compare with"),
     ],
 )

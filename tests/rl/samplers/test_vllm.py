@@ -55,7 +55,7 @@ def server(folders, tmp_path_factory):
 
 def policy_of(folder, lora=0):
     model = AutoModelForCausalLM.from_pretrained(folder)
-    return Policy(with_adapter(model, "sft", lora) if lora else model, POLICY if lora else None, bf16=False)
+    return Policy(with_adapter(model, "causal", lora) if lora else model, POLICY if lora else None, bf16=False)
 
 
 def in_process(policy, folder):

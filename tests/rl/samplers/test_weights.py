@@ -33,7 +33,7 @@ def tokenizer(folder):
 
 def adapted(model):
     """Under a policy's adapter that does something, and a value net's that must not be seen."""
-    model = with_adapter(model, "sft", 4)
+    model = with_adapter(model, "causal", 4)
     model.add_adapter(VALUE, model.peft_config[POLICY])
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
