@@ -37,7 +37,8 @@ from rlaif.label.config import LabelConfig
 from rlaif.label.run import run_label
 from rlaif.progress import Progress
 from rlaif.settings import configure
-from rlaif.train.config import Labels, configuration
+from rlaif.train.config import configuration
+from rlaif.train.kinds import Labels
 from rlaif.train.predict import RewardModel, combine
 from rlaif.train.run import run_train
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from benchmarks.lab_grid import interval, table
-from rlaif.train.config import Labels, Prediction
+from rlaif.train.config import Prediction
+from rlaif.train.kinds import Labels
 
 PREDICTIONS: Sequence[Prediction] = get_args(Prediction)
 SOURCES = {

@@ -37,7 +37,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
     ("text", "said"),
     [
         ("votes: 2\nvoets: 3\n", ":2:1: voets: unknown key; allowed: .*; did you mean votes?"),
-        ("mode: compar\n", ":1:7: mode: found 'compar'; allowed: compare, score, rank; did you mean compare?"),
+        ("mode: compar\n", ":1:7: mode: --mode compar: expected one of compare, score, rank.*did you mean compare"),
         ("min_mass: 2\n", ":1:11: min_mass: found 2; allowed: a number at least 0 and at most 1"),
         ("limit: 0\n", ":1:8: limit: found 0; allowed: a whole number at least 1, or null"),
         ("engine: vlm\n", ":1:9: engine: --engine vlm: expected one of auto, transformers, vllm.*did you mean vllm"),

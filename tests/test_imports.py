@@ -30,9 +30,10 @@ BY_NAME = {
     ("rlaif.critic.templates", "rlaif.critic.modes.compare"),
     ("rlaif.critic.templates", "rlaif.critic.revise"),
     ("rlaif.constitution.types", "rlaif.constitution.load"),
+    ("rlaif.rl.config", "rlaif.rl.methods.baseline"),
 }
 """Forms of templates that are looked up by their name, as the registries look up what they hold; and ``Constitution.load``,
-which is ``load_constitution`` under the name that Python users look for."""
+which is ``load_constitution`` under the name that Python users look for; and the type of a method's value settings."""
 GRAPH = {name: {other for other in imports(path) if (name, other) not in BY_NAME} for name, path in MODULES.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     """
     progress = progress or Progress()
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
+    config = replace(config, reviser=who)
     constitution, _ = config.critic.inputs()
     revising = load_template("revise", config.critic.prompts)
     if config.critique_shots and not any(

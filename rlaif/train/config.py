@@ -13,11 +13,11 @@ from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
+from rlaif.train.kinds import Labels
 from rlaif.train.methods import find_loss
 from rlaif.train.methods.base import Loss
 from rlaif.train.methods.sft import Sft
 
-Labels = Literal["soft", "hard"]
 Schedule = Literal["linear", "cosine", "constant"]
 Tracker = Literal["none", "tensorboard", "wandb"]
 Prediction = Literal["mean", "worst", "uncertainty"]

@@ -19,8 +19,7 @@ from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import DIALOGUES, to_row
 from rlaif.data.values import BadRecordError, number, truth
 from rlaif.errors import UsageError
-from rlaif.train.config import Labels
-from rlaif.train.methods.base import RowKind
+from rlaif.train.kinds import Labels, RowKind
 
 EXPORTED: Mapping[RowKind, str] = {"completions": "sft", "unpaired": "unpaired"}
 """The form of a label run that examples of a kind are read from, where that is not its pairs."""

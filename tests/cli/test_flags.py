@@ -9,12 +9,12 @@ from rlaif.cli.evaluate import AgreementConfig
 from rlaif.cli.flags import parameters
 from rlaif.critic.config import CriticConfig
 from rlaif.label.config import LabelConfig, ReviseConfig
-from rlaif.rl.config import METHODS as ONLINE
+from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
 from rlaif.settings import settings_of
-from rlaif.train.config import METHODS as OFFLINE
 from rlaif.train.config import configuration
 from rlaif.train.feedback import best_of_n_configuration, rounds_configuration
+from rlaif.train.methods import LOSSES as OFFLINE
 
 DECIDED = {"mode"}
 """Settings of the critic that a command may decide itself."""

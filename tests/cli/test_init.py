@@ -39,6 +39,7 @@ def test_an_interrupt_says_that_the_same_command_continues(folder, command):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     store, deadline = folder / "runs" / "verdicts.sqlite-wal", time.monotonic() + 60
     while process.poll() is None and not store.exists() and time.monotonic() < deadline:

@@ -9,12 +9,11 @@ import pytest
 
 from rlaif.data.read import read_rows
 from rlaif.data.rows import Row
-from rlaif.train.config import Method
 from rlaif.train.rows import Example, read_examples
 
 SHAPES = Path(__file__).parent / "shapes"
 NAMES = sorted(path.stem for path in SHAPES.glob("*.jsonl"))
-SINGLE: dict[str, Method] = {"messages": "sft", "sharegpt": "sft", "completion-label": "kto", "prompt-response": "sft"}
+SINGLE: dict[str, str] = {"messages": "sft", "sharegpt": "sft", "completion-label": "kto", "prompt-response": "sft"}
 """Files with one response for each prompt, and a method that learns from such."""
 QUESTIONS = ("How long do I boil an egg?", "Which knot holds a hammock?")
 GOOD = ("About eight minutes for a firm yolk.", "A bowline, tied twice around the trunk.")
@@ -67,7 +66,7 @@ def test_the_known_preference_is_read(name: str) -> None:
 def test_each_goes_through_train(name: str) -> None:
     source = str(SHAPES / f"{name}.jsonl")
     single = name in SINGLE
-    methods: tuple[Method, ...] = (SINGLE[name],) if single else ("dpo", "reward", "kto", "sft")
+    methods: tuple[str, ...] = (SINGLE[name],) if single else ("dpo", "reward", "kto", "sft")
     for method in methods:
         examples = list(read_examples(source, method, "soft"))
         assert all(isinstance(example, Example) for example in examples), examples

@@ -12,7 +12,7 @@ from rlaif.engines import server as engine
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.revise_run import run_revise
 from rlaif.label.run import run_label
-from rlaif.rl.config import Grpo
+from rlaif.rl.methods.grpo import Grpo
 from rlaif.rl.run import run_rl
 from rlaif.sample.config import SampleConfig
 from rlaif.sample.run import run_sample

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlaif.models.config import ModelKind
+from rlaif.train.kinds import RowKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from rlaif.train.items import Encoder, Item, Tokens
     from rlaif.train.objectives import Pairs, Step
 
-RowKind = Literal["pairs", "unpaired", "completions"]
-"""Two responses and which is better; single ones and how desirable they are; single ones to imitate."""
 PANEL = "Method"
 
 

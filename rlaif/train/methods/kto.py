@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlaif.errors import UsageError
 from rlaif.settings import setting
-from rlaif.train.methods.base import PANEL, Loss, RowKind
+from rlaif.train.kinds import RowKind
+from rlaif.train.methods.base import PANEL, Loss
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlaif.settings import setting
-from rlaif.train.methods.base import PANEL, Loss, RowKind
+from rlaif.train.kinds import RowKind
+from rlaif.train.methods.base import PANEL, Loss
 
 if TYPE_CHECKING:
     from rlaif.train.batches import Batch
