@@ -9,6 +9,7 @@ import pytest
 
 from rlaif.data.read import read_rows
 from rlaif.data.rows import Row
+from rlaif.train.methods import find_loss
 from rlaif.train.rows import Example, read_examples
 
 SHAPES = Path(__file__).parent / "shapes"
@@ -68,11 +69,11 @@ def test_each_goes_through_train(name: str) -> None:
     single = name in SINGLE
     methods: tuple[str, ...] = (SINGLE[name],) if single else ("dpo", "reward", "kto", "sft")
     for method in methods:
-        examples = list(read_examples(source, method, "soft"))
+        examples = list(read_examples(source, find_loss(method).rows, "soft"))
         assert all(isinstance(example, Example) for example in examples), examples
         assert {example.number for example in examples} == {1, 2}
     if not single and name != "tools":
-        for example in read_examples(source, "dpo", "hard"):
+        for example in read_examples(source, "pairs", "hard"):
             assert isinstance(example, Example)
             better, worse = example.responses if example.p == 1 else example.responses[::-1]
             assert not any(good in said(worse) for good in GOOD)
