@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import echo, suggest
-from rlaif.cli.flags import Command, from_config
+from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.critic.modes import MODES
 from rlaif.settings import nested, setting
@@ -131,7 +132,12 @@ class TestConfig:
     critic: CriticConfig = nested(CriticConfig, without=("constitution",), required=("critic",))
 
 
-def _test(config: TestConfig) -> None:
+def _test(config: TestConfig, dry_run: bool) -> None:
+    if dry_run:
+        from rlaif.cost import examples_cost
+
+        print_cost(examples_cost(replace(config.critic, constitution=config.file)))
+        return
     from rlaif.label.examples import judge_examples
 
     records = judge_examples(replace(config.critic, constitution=config.file))
@@ -155,7 +161,7 @@ app.command(
     "test",
     help="Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all right.",
     cls=Command,
-)(from_config(TestConfig, _test, "constitution test"))
+)(from_config(TestConfig, _test, "constitution test", [DRY_RUN]))
 
 
 @app.command(cls=Command)
@@ -240,7 +246,7 @@ def fit(
     if not dry_run:
         write_weights(file, after)
         echo(f"written to {file}")
-        suggest(f"rlaif label --config {run}/config.yaml --overwrite")
+    suggest("the same command without --dry-run" if dry_run else f"rlaif label --config {run}/config.yaml --overwrite")
 
 
 def _in_words(what: str, before: object, after: object) -> str:
