@@ -8,11 +8,6 @@ from rlaif import errors
 from rlaif.errors import presentable, printable, remember_secrets, without_secrets, without_sent
 
 
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
-    monkeypatch.setattr(errors, "_secrets", set())
-
-
 @pytest.mark.parametrize("password", ["plain", "p@ss", "p%40ss", "p%word", "pa/ss", "pa:ss", "@@@@", "ends@"])
 def test_the_password_of_a_url_is_not_shown_in_any_spelling(password):
     url = f"http://user:{password}@127.0.0.1:9/v1"
