@@ -13,7 +13,9 @@ SAMPLING = """n presence_penalty frequency_penalty repetition_penalty temperatur
 ignore_eos max_tokens min_tokens logprobs prompt_logprobs logprob_token_ids flat_logprobs detokenize skip_special_tokens
 spaces_between_special_tokens include_stop_str_in_output output_kind structured_outputs logit_bias allowed_token_ids extra_args
 bad_words skip_reading_prefix_cache thinking_token_budget repetition_detection""".split()
-STRUCTURED = "json regex choice grammar json_object disable_any_whitespace disable_additional_properties whitespace_pattern".split()
+STRUCTURED = (
+    "json regex choice grammar json_object disable_any_whitespace disable_additional_properties whitespace_pattern".split()
+)
 ENGINE = """tokenizer tokenizer_mode skip_tokenizer_init trust_remote_code load_format dtype kv_cache_dtype seed max_model_len
 block_size enable_prefix_caching gpu_memory_utilization kv_cache_memory_bytes max_num_batched_tokens max_num_seqs max_logprobs
 logprobs_mode disable_log_stats revision quantization enforce_eager generation_config enable_sleep_mode enable_lora

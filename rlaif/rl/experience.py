@@ -15,7 +15,8 @@ from rlaif.rl.networks import Networks
 
 class Views(NamedTuple):
     """What the networks say of a batch, [B, R] each, before the update. logp: the policy's log-probabilities, as the trainer
-    computes them; reference: the reference policy's, NaN without one; entropy: of what each token was drawn from; values: 0 without a net."""
+    computes them; reference: the reference policy's, NaN without one; entropy: of what each token was drawn from; values: 0
+    without a net."""
 
     logp: Tensor
     reference: Tensor

@@ -188,7 +188,11 @@ def test_the_sampler_has_room_for_the_longest_prompt_and_its_response_and_no_mor
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     verifier = tmp_path / "short.py"
     verifier.write_text("def short(row, response):\n    return -len(response)\n")
-    given = {"source": str(source), "rewards": configure(RewardConfig, reward="verifier", verifier=f"{verifier}:short"), "steps": 1}
+    given = {
+        "source": str(source),
+        "rewards": configure(RewardConfig, reward="verifier", verifier=f"{verifier}:short"),
+        "steps": 1,
+    }
     learn("rloo", **given)
     assert 48 < longest[0] < 200 and rooms == [longest[0] + 12]
     learn("rloo", out="narrow", **given, context=longest[0])
