@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
+from rlaif.critic.modes import MODES
 from rlaif.settings import nested, setting
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from rlaif.data.rows import Row
 
 app = typer.Typer(help="Check, show, import, test, compare and fit constitutions.", no_args_is_help=True)
-
-
-class Mode(StrEnum):
-    """The critic's question."""
-
-    COMPARE = "compare"
-    SCORE = "score"
-    RANK = "rank"
 
 
 @app.command("list", cls=Command)
@@ -66,7 +58,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
 @app.command(cls=Command)
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A constitution (YAML).")],
-    mode: Annotated[Mode, typer.Option("--mode", help="The critic's question.")] = Mode.COMPARE,
+    mode: Annotated[str, typer.Option("--mode", help=f"The critic's question: {', '.join(MODES)}.")] = "compare",
     principle: Annotated[
         str | None, typer.Option("--principle", metavar="ID", help="Show this principle's prompt (else the first one's).")
     ] = None,
@@ -84,16 +76,16 @@ def show(
     from rlaif.constitution.load import load_constitution
     from rlaif.critic.templates import load_template
 
-    constitution, template = load_constitution(file), load_template(mode.value, prompts)
+    constitution, template = load_constitution(file), load_template(mode, prompts)
     shown = _principle(file, constitution, principle)
-    needed = 1 if mode is Mode.SCORE else 2
+    needed = 2 if MODES[mode].unfit(1) else 1
     sample = _first_row(row, needed) if row else _sample_row()
     responses = [response.turns for response in sample.responses[:needed]]
 
     def wording(item: Principle) -> str:
-        return template.wording(item.text, item.wordings.get(mode.value))
+        return template.wording(item.text, item.wordings.get(template.form.mode))
 
-    out = Text(f"{constitution.name}, {mode.value} prompt for {_facts(shown, sample)}\n")
+    out = Text(f"{constitution.name}, {mode} prompt for {_facts(shown, sample)}\n")
     out.append("\u27e6this\u27e7", style="black on yellow").append(" is text that is not trusted; all else is yours\n")
     for message in template.render(wording(shown), sample.conversation, responses):
         out.append(f"\n[{message.role}]\n", style="bold cyan")
