@@ -26,8 +26,8 @@ from rlaif.train.rows import Example
 
 Question = Literal["compare", "score"]
 TEMPERATURES = np.geomspace(0.25, 4.0, 141)
-"""Two per cent apart, which is finer than some hundred held-out pairs can tell. A model that wants more has not learnt the labels,
-and a low temperature would then take the probability off them."""
+"""Two per cent apart, which is finer than some hundred held-out pairs can tell. A model that wants more has not learnt the
+labels, and a low temperature would then take the probability off them."""
 BATCH = 8
 
 
@@ -96,9 +96,9 @@ def spelling_logprobs(model: Any, batch: Batch) -> Tensor:
     options: dict[str, Any] = {}
     places = last
     if takes(model, "logits_to_keep"):
-        options["logits_to_keep"], places = last.unique(return_inverse=True)
+        options["logits_to_keep"], places = torch.unique(last, return_inverse=True)
     logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False, **options).logits
-    logprobs = logits[torch.arange(len(last), device=last.device), places].float().log_softmax(-1)
+    logprobs: Tensor = logits[torch.arange(len(last), device=last.device), places].float().log_softmax(-1)
     return logprobs[:, batch.labels.clamp(min=0)].masked_fill(batch.labels < 0, -torch.inf)
 
 
@@ -127,8 +127,8 @@ def watched(first: Tensor, second: Tensor, p: Tensor, mode: Question) -> dict[st
 
 
 def set_temperature(model: Any, held_out: Sequence[Item], pad: int, mode: Question) -> dict[str, float]:
-    """Choose the temperature at which the held-out labels are likeliest, and divide the model's output layer by it, so that every
-    engine that runs the model reads calibrated labels.
+    """Choose the temperature at which the held-out labels are likeliest, and divide the model's output layer by it, so that
+    every engine that runs the model reads calibrated labels.
 
     An output layer that shares the embeddings' weights gets weights of its own. Returns the temperature, and the expected
     calibration error on the held-out pairs before and after.
@@ -137,8 +137,8 @@ def set_temperature(model: Any, held_out: Sequence[Item], pad: int, mode: Questi
     first, second, p = _held_out(model, held_out, pad)
 
     def verdicts(temperature: float) -> Tensor:
-        labels = ((spelled / temperature).logsumexp(-1) for spelled in (first, second))
-        return torch.stack(preferences(*labels, mode)).mean(0)
+        one, other = ((spelled / temperature).logsumexp(-1) for spelled in (first, second))
+        return torch.stack(preferences(one, other, mode)).mean(0)
 
     def surprise(temperature: float) -> float:
         q = verdicts(temperature).clamp(1e-6, 1 - 1e-6)
@@ -177,12 +177,10 @@ def _held_out(model: Any, items: Sequence[Item], pad: int) -> tuple[Tensor, Tens
 
 def _untaught(example: Example, applying: int) -> str:
     if example.principles:
-        return (
-            f"its verdicts are by {', '.join(example.principles)}, none of which is a principle of --constitution that applies"
-        )
+        return f"its verdicts are by {', '.join(example.principles)}, none of which applies by --constitution"
     if not applying:
         return "no principle of --constitution applies to the row"
     return (
-        f"its label says which response is better, and {applying} principles of --constitution apply: give a constitution of one, "
+        f"its label is of the whole response, and {applying} principles of --constitution apply: give a constitution of one, "
         "or a label run's folder, which holds a label for each"
     )

@@ -135,7 +135,7 @@ def test_a_saved_models_logits_are_divided_and_its_embeddings_kept(tmp_path, tie
 
 
 def test_a_critic_learns_to_see_and_forgets_its_position(tmp_path, write):
-    """The lab's fallible critic, which follows position, on pairs that a word decides; a run that a critic can be opened from."""
+    """The lab's fallible critic, which follows position, on pairs that a word decides."""
     from rlaif.train.run import run_train
 
     path = tmp_path / "one.yaml"
