@@ -114,9 +114,11 @@ def _rating(jury: Jury, verdicts: Verdicts, index: int) -> Rating:
     return Rating(reward(opinions(judged), jury.judge.aggregate), {principle.id: verdict for principle, verdict in judged})
 
 
-def _wins(pairs: Mapping[tuple[int, int], Preference], place: int) -> float | None:
-    """Mean probability that the response at ``place`` is better than another one; None where nothing is known."""
+def _wins(pairs: Mapping[tuple[int, int], Preference], index: int) -> float | None:
+    """Mean probability that the response at ``index`` is better than another one; None where nothing is known."""
     own = [
-        (found.p if i == place else 1.0 - found.p) for (i, j), found in pairs.items() if place in (i, j) and found.p is not None
+        (preference.p if i == index else 1.0 - preference.p)
+        for (i, j), preference in pairs.items()
+        if index in (i, j) and preference.p is not None
     ]
     return fmean(own) if own else None

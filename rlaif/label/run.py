@@ -276,8 +276,9 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
 def _describe(folder: Path, run: dict[str, Any]) -> None:
     """The dataset card and the report."""
     judged = quality(folder)
+    doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(judged), [finding.sentence for finding in findings(judged)]))
+        file.write(card(run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
     write_report(folder)
 
 
@@ -291,6 +292,7 @@ def run_facts(
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
         "template": {
             "mode": template.mode,
+            "action": MODES[template.mode].action,
             "version": template.version,
             "digest": template.digest,
             "choices": list(template.choices),
