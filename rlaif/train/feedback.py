@@ -35,9 +35,9 @@ class Feedback:
 
     def check(self) -> None:
         """Raises UsageError where nobody is there to judge, or nothing to choose between."""
+        self._check_samples()
         if not self.critic.models or self.critic.constitution is None:
             raise UsageError("who is to judge the samples? give --critic and --constitution")
-        self._check_samples()
 
     def _check_samples(self) -> None:
         if self.drawing.samples < 2:
@@ -66,9 +66,9 @@ class BestOfN(Feedback):
     def check(self) -> None:
         if self.reward_model and (self.critic.models or self.critic.constitution):
             raise UsageError("--reward-model: it ranks in place of --critic and --constitution; give one or the other")
+        self._check_samples()
         if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
             raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
-        self._check_samples()
 
 
 @dataclass(frozen=True, kw_only=True)
