@@ -44,7 +44,7 @@ class LabelConfig:
     drawing: SamplingConfig = nested(SamplingConfig)
     export: tuple[Export, ...] = setting(
         (),
-        "Also write unpaired, rankings or sft; or files for trl, openrlhf, axolotl, llama-factory, verl, argilla or label-studio "
+        "Also write unpaired, rankings or sft; or files for trl, openrlhf, axolotl, llama-factory, verl, argilla, label-studio "
         "(repeat for more).",
         panel=OUTPUT,
     )
