@@ -286,6 +286,7 @@ def run_facts(
 ) -> dict[str, Any]:
     """What ``run.json`` says of how the run was asked."""
     constitution, template = judge.constitution, judge.template
+    every = [*engines, policy.engine] if policy else engines
     return {
         "config": shown(config),
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
@@ -297,7 +298,7 @@ def run_facts(
         },
         "critic": " + ".join(named(engine.identity, judge.sampled) for engine in engines),
         "policy": policy.engine.identity if policy else None,
-        "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
+        "notes": list(dict.fromkeys(note for engine in every for note in engine.notes)),
         "seed": config.critic.seed,
     }
 
