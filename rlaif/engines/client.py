@@ -187,7 +187,8 @@ class Client:
             async with replicas.one() as replica:
                 started = time.monotonic()
                 untold = await self._renewed(replica, replicas)
-                result = untold or await self._try(http, f"{replica.url}/{path}", content, read, kind)
+                result: T | Problem
+                result = untold if untold else await self._try(http, f"{replica.url}/{path}", content, read, kind)
                 if not isinstance(result, Problem):
                     self._heard = time.monotonic()
                     replicas.answered(replica, self._heard - started, started)
