@@ -12,6 +12,7 @@ from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
+from rlaif.sample.config import COLUMNS
 from rlaif.settings import flag, flat, nested, setting, settings_of
 
 INPUT = "Input"
@@ -30,6 +31,7 @@ class AgreementConfig:
     )
     by: str | None = setting(None, "A row for each value of this source column.", panel=INPUT)
     out: Path | None = setting(None, "For a file: the label run's folder.", panel=INPUT)
+    columns: str | None = setting(None, f"For a file: {COLUMNS[0].lower()}{COLUMNS[1:]}", panel=INPUT)
     limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)
     critic: CriticConfig = nested(CriticConfig)
 
@@ -58,13 +60,14 @@ def _judged(config: AgreementConfig) -> tuple[Path, str | None]:
 
     if config.critic.constitution is None or not config.critic.models or config.out is None:
         raise UsageError(f"{config.source}: to judge a file, --constitution, --critic and --out are needed")
-    benchmark, source, by = benchmark_rows(config.source), config.source, config.by
+    source, by = config.source, config.by
+    benchmark = None if config.columns else benchmark_rows(source)  # who names the columns says what they are
     if benchmark is not None:
         source = config.out.with_name(f"{config.out.name}-rows.jsonl")
         write_rows(benchmark.rows, source)
         by = by or benchmark.by
     critic = replace(config.critic, max_failure_rate=1.0)  # what has no verdict is told in the table
-    run_label(LabelConfig(source=str(source), critic=critic, out=config.out, limit=config.limit))
+    run_label(LabelConfig(source=str(source), critic=critic, out=config.out, columns=config.columns, limit=config.limit))
     return config.out, by
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rlaif.engines import replies
-from rlaif.engines.base import Choice, Failure, Generation, Message, Prompt, Sampling
+from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Message, Prompt, Sampling
 from rlaif.engines.client import Client, Problem
 from rlaif.engines.dialect import Dialect
 from rlaif.engines.drawing import Source, drawing
@@ -95,6 +95,14 @@ class ServerEngine:
         if self._encoder:
             return int(self._encoder.count(prompt))
         return sum(len(message.text) for message in prompt) // 4  # the usual estimate for English
+
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        if self._context is None:
+            return 0
+        if self._encoder:
+            return self._encoder.fit(prompt, self._context - room)  # type: ignore[no-any-return]
+        tokens, limit = self.count_tokens(prompt), self._context - room
+        return 0 if tokens <= limit else Failure(FailureReason.TOO_LONG, f"about {tokens} tokens, room for {limit}")
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         if not self._encoder:

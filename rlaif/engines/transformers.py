@@ -86,6 +86,9 @@ class TransformersEngine:
     def count_tokens(self, prompt: Prompt) -> int:
         return self._encoder.count(prompt)
 
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        return self._encoder.fit(prompt, self._context - room)
+
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
         return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), decided=True)

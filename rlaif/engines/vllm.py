@@ -55,6 +55,9 @@ class VllmEngine:
     def count_tokens(self, prompt: Prompt) -> int:
         return self._encoder.count(prompt)
 
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        return self._encoder.fit(prompt, self._context - room)
+
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
         wanted = sorted({token for tokens in labels for token in tokens})

@@ -95,8 +95,10 @@ class RlConfig:
     batch_size: int = setting(32, "Prompts per iteration.", panel=SAMPLING, least=1)
     samples: int = setting(4, "Responses to each.", panel=SAMPLING, least=1)
     max_tokens: int = setting(128, "The longest response.", panel=SAMPLING, least=1)
-    temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0)
-    temperature_end: float | None = setting(None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0)
+    temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0, most=2)
+    temperature_end: float | None = setting(
+        None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2
+    )
     skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
     truncate_at: str | None = setting(None, "Cut responses behind this token of text.", panel=SAMPLING)
     truncate_after: int = setting(16, "…the first after so many tokens.", panel=SAMPLING, least=0)

@@ -24,7 +24,7 @@ class SamplingConfig:
     """samples: responses per prompt. engine: what the policy runs on."""
 
     samples: int = setting(2, "Responses per prompt.", panel=PANEL, least=1)
-    temperature: float = setting(1.0, "Of the sampled texts; 0 is greedy.", panel=PANEL, least=0)
+    temperature: float = setting(1.0, "Of the sampled texts, at most 2; 0 is greedy.", panel=PANEL, least=0, most=2)
     top_p: float = setting(1.0, "Draw from the likeliest tokens that hold this probability.", panel=PANEL, least=0.01, most=1)
     max_tokens: int = setting(256, "Longest sampled text.", panel=PANEL, least=1)
     generation_config: Source = setting(
