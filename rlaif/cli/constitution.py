@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import echo, suggest
-from rlaif.cli.flags import Command, from_config
+from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.critic.config import CriticConfig
+from rlaif.critic.modes import MODES
 from rlaif.settings import nested, setting
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from rlaif.data.rows import Row
 
 app = typer.Typer(help="Check, show, import, test, compare and fit constitutions.", no_args_is_help=True)
-
-
-class Mode(StrEnum):
-    """The critic's question."""
-
-    COMPARE = "compare"
-    SCORE = "score"
-    RANK = "rank"
 
 
 @app.command("list", cls=Command)
@@ -66,7 +59,7 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="C
 @app.command(cls=Command)
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A constitution (YAML).")],
-    mode: Annotated[Mode, typer.Option("--mode", help="The critic's question.")] = Mode.COMPARE,
+    mode: Annotated[str, typer.Option("--mode", help=f"The critic's question: {', '.join(MODES)}.")] = "compare",
     principle: Annotated[
         str | None, typer.Option("--principle", metavar="ID", help="Show this principle's prompt (else the first one's).")
     ] = None,
@@ -84,16 +77,16 @@ def show(
     from rlaif.constitution.load import load_constitution
     from rlaif.critic.templates import load_template
 
-    constitution, template = load_constitution(file), load_template(mode.value, prompts)
+    constitution, template = load_constitution(file), load_template(mode, prompts)
     shown = _principle(file, constitution, principle)
-    needed = 1 if mode is Mode.SCORE else 2
+    needed = 2 if MODES[mode].unfit(1) else 1
     sample = _first_row(row, needed) if row else _sample_row()
     responses = [response.turns for response in sample.responses[:needed]]
 
     def wording(item: Principle) -> str:
-        return template.wording(item.text, item.wordings.get(mode.value))
+        return template.wording(item.text, item.wordings.get(template.form.mode))
 
-    out = Text(f"{constitution.name}, {mode.value} prompt for {_facts(shown, sample)}\n")
+    out = Text(f"{constitution.name}, {mode} prompt for {_facts(shown, sample)}\n")
     out.append("\u27e6this\u27e7", style="black on yellow").append(" is text that is not trusted; all else is yours\n")
     for message in template.render(wording(shown), sample.conversation, responses):
         out.append(f"\n[{message.role}]\n", style="bold cyan")
@@ -139,7 +132,12 @@ class TestConfig:
     critic: CriticConfig = nested(CriticConfig, without=("constitution",), required=("critic",))
 
 
-def _test(config: TestConfig) -> None:
+def _test(config: TestConfig, dry_run: bool) -> None:
+    if dry_run:
+        from rlaif.cost import examples_cost
+
+        print_cost(examples_cost(replace(config.critic, constitution=config.file)))
+        return
     from rlaif.label.examples import judge_examples
 
     records = judge_examples(replace(config.critic, constitution=config.file))
@@ -163,7 +161,7 @@ app.command(
     "test",
     help="Ask a critic about every principle's examples, in both orders. Exit code 1 where it does not get all right.",
     cls=Command,
-)(from_config(TestConfig, _test, "constitution test"))
+)(from_config(TestConfig, _test, "constitution test", [DRY_RUN]))
 
 
 @app.command(cls=Command)
@@ -248,7 +246,7 @@ def fit(
     if not dry_run:
         write_weights(file, after)
         echo(f"written to {file}")
-        suggest(f"rlaif label --config {run}/config.yaml --overwrite")
+    suggest("the same command without --dry-run" if dry_run else f"rlaif label --config {run}/config.yaml --overwrite")
 
 
 def _in_words(what: str, before: object, after: object) -> str:

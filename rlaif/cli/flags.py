@@ -114,4 +114,4 @@ def _typed(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
-DRY_RUN = option("dry_run", bool, False, "Say what would be asked and what it would cost; ask nothing.")
+DRY_RUN = option("dry_run", bool, False, "Say what would be drawn and asked, and what it would cost; do nothing.")

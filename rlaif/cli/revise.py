@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import from_config
+from rlaif.cli.flags import DRY_RUN, from_config
 from rlaif.label.config import ReviseConfig
 
 
-def _revise(config: ReviseConfig) -> None:
+def _revise(config: ReviseConfig, dry_run: bool) -> None:
+    if dry_run:
+        from rlaif.cost import revise_cost
+
+        print_cost(revise_cost(config))
+        return
     from rlaif.cli.console import Console
     from rlaif.cli.progress import ProgressBar
     from rlaif.label.revise_run import run_revise
@@ -22,7 +28,7 @@ def _revise(config: ReviseConfig) -> None:
     _print_result(config.out, run["revisions"], run["commonest_failures"])
 
 
-revise = from_config(ReviseConfig, _revise, "revise")
+revise = from_config(ReviseConfig, _revise, "revise", [DRY_RUN])
 revise.__doc__ = """Criticise and revise responses by a constitution; keep what the critic prefers, as pairs and for SFT.
 
 Running the same command again asks nothing twice: every answer is kept in the verdict store.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import from_config
+from rlaif.cli.flags import DRY_RUN, from_config
 from rlaif.sample.config import SampleConfig
 
 
-def _sample(config: SampleConfig) -> None:
+def _sample(config: SampleConfig, dry_run: bool) -> None:
+    if dry_run:
+        from rlaif.cost import sample_cost
+
+        print_cost(sample_cost(config))
+        return
     from rlaif.cli.console import Console, print_paths
     from rlaif.cli.progress import ProgressBar
     from rlaif.progress import Progress
@@ -23,5 +29,5 @@ def _sample(config: SampleConfig) -> None:
     suggest(f"rlaif label {config.out} --constitution FILE.yaml --critic MODEL --out runs/NAME")
 
 
-sample = from_config(SampleConfig, _sample, "sample")
+sample = from_config(SampleConfig, _sample, "sample", [DRY_RUN])
 sample.__doc__ = """Sample responses from a model. Running the same command again draws nothing twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rlaif.constitution.types import MODES, Constitution, Principle
+from rlaif.constitution.types import WORDING_KEYS, Constitution, Principle
 
 ASKED = ("compare", "score", "rank", "critique", "revise")
 """The modes in which a principle is asked about; for ``rank`` it has no wording of its own."""
@@ -42,7 +42,7 @@ def _changed(old: Principle, new: Principle) -> Iterator[Change]:
     if old.text != new.text:
         reading = tuple(mode for mode in ASKED if mode not in old.wordings and mode not in new.wordings)
         yield Change(new.id, "text", old.text, new.text, reading)
-    for mode in MODES:
+    for mode in WORDING_KEYS:
         before, after = old.wordings.get(mode), new.wordings.get(mode)
         if before != after:
             yield Change(new.id, mode, before, after, (mode,))

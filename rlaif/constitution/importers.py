@@ -118,13 +118,13 @@ def _is_question(text: str) -> bool:
 _SCAFFOLD = re.compile(r"^\s*(?:CritiqueRequest|RevisionRequest|Critique|Revision):|(?:Critique|Revision|Options):\s*$")
 
 
-def _text(path: Path, place: str, value: Any) -> str:
+def _text(path: Path, where: str, value: Any) -> str:
     """An instruction without the labels that the paper's prompts put around it."""
     if not isinstance(value, str):
-        raise UsageError(f"{path}: {place}: found {type(value).__name__}; allowed: a text")
+        raise UsageError(f"{path}: {where}: found {type(value).__name__}; allowed: a text")
     text = " ".join(_SCAFFOLD.sub("", value).split())
     if not text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise UsageError(f"{path}: {place}: found a text that is blank or not Unicode; allowed: a text")
+        raise UsageError(f"{path}: {where}: found a text that is blank or not Unicode; allowed: a text")
     return text
 
 

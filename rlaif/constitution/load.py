@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlaif.constitution.problems import Fault, describe, faults, nearest
 from rlaif.constitution.read import MAX_BYTES, MAX_PROBLEMS, Source, read
-from rlaif.constitution.types import MODES, Constitution, Example, Principle
+from rlaif.constitution.types import WORDING_KEYS, Constitution, Example, Principle
 from rlaif.data.rows import Turn
 from rlaif.errors import UsageError
 from rlaif.files import open_file
@@ -187,7 +187,7 @@ def _principle(raw: Mapping[str, Any]) -> Principle:
         weight=float(raw.get("weight", 1)),
         gate=None if raw.get("gate") is None else float(raw["gate"]),
         when=when and {column: tuple(v) if isinstance(v, list) else (v,) for column, v in when.items()},
-        wordings={mode: raw[mode] for mode in MODES if raw.get(mode) is not None},
+        wordings={mode: raw[mode] for mode in WORDING_KEYS if raw.get(mode) is not None},
         examples=tuple(_example(example) for example in raw.get("examples", ())),
     )
 

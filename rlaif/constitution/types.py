@@ -14,7 +14,7 @@ from rlaif.data.rows import Turn
 
 Aggregate = Literal["weighted", "sampled", "worst"]
 AGGREGATES: tuple[str, ...] = get_args(Aggregate)
-MODES = ("compare", "score", "critique", "revise")
+WORDING_KEYS = ("compare", "score", "critique", "revise")
 """The modes that a principle may have a wording of its own for."""
 
 Scalar = str | int | float | bool
@@ -116,7 +116,7 @@ def _resolved(principle: Principle) -> dict[str, Any]:
         "weight": float(principle.weight),
         **({"gate": float(principle.gate)} if principle.gate is not None else {}),
         **({"when": when} if when else {}),
-        **{mode: principle.wordings[mode] for mode in MODES if mode in principle.wordings},
+        **{mode: principle.wordings[mode] for mode in WORDING_KEYS if mode in principle.wordings},
         **({"examples": examples} if examples else {}),
     }
 

@@ -36,6 +36,12 @@ def pairs(schedule: str, n: int, *seed: object) -> list[Pair]:
     return sorted(random.Random(repr(seed)).sample(every, int(schedule)))
 
 
+def ring(n: int, opponents: int | None) -> list[Pair]:
+    """Pairs (i, j), i < j, of n in a ring: each one with its ⌈opponents / 2⌉ nearest neighbours on both sides; all for None."""
+    reach = n // 2 if opponents is None else min(n // 2, (opponents + 1) // 2)
+    return sorted({(min(i, j), max(i, j)) for i in range(n) for j in ((i + step) % n for step in range(1, reach + 1))})
+
+
 def budget(n: int) -> int:
     """How many of the pairs of ``n`` responses a schedule in rounds compares: half of them, but at least n − 1."""
     return max(n - 1, n * (n - 1) // 4)

@@ -83,10 +83,10 @@ class Reasons:
         return f"{story} ({detail})" + (f"; what helps: {helps}" if helps else "")
 
     def _low_mass(self) -> str:
-        said = self._said.most_common(1)[0][0]
+        opening = self._said.most_common(1)[0][0]
         masses = "–".join(dict.fromkeys(f"{mass:.2f}".removeprefix("0") for mass in (min(self._masses), max(self._masses))))
-        story = f"labels hold too little probability ({masses}, would say {one_line(said, 40)})"
-        if said.strip("'\" ").startswith(THINKING):
+        story = f"labels hold too little probability ({masses}, would say {one_line(opening, 40)})"
+        if opening.strip("'\" ").startswith(THINKING):
             return f"{story}: the critic thinks before it answers; serve it without reasoning, or give --labels sampled"
         lower = next((limit for limit in (0.05, 0.02, 0.01) if limit < median(self._masses)), None)
         template = "a template that ends where the label belongs (such as `Answer:`, see --prompts)"

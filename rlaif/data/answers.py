@@ -68,9 +68,9 @@ def preferences(record: Columns, answers: Numbered) -> list[float] | None:
     """
     per_answer = _of_each(answers, record)
     if per_answer:
-        found = [number(record[name]) for name in per_answer]
+        values = [number(record[name]) for name in per_answer]
         sign = -1.0 if per_answer[0].lower().startswith("rank") else 1.0
-        return None if None in found else [sign * value for value in found if value is not None]
+        return None if None in values else [sign * value for value in values if value is not None]
     if len(answers.names) != 2:
         return None
     winners = {name.rpartition("_")[2].lower(): value for name, value in record.items() if name.startswith("winner_")}
@@ -103,10 +103,10 @@ def ratings(record: Columns, listed: Sequence[Any]) -> list[float | None] | None
         if beside is not None:
             if len(beside) != len(listed):
                 raise BadRecordError(f"{name}: has {len(beside)} numbers for {len(listed)} answers")
-            return [None if (value := number(one)) is None else sign * value for one in beside]
+            return [None if (value := number(item)) is None else sign * value for item in beside]
     choice = number(record.get("choice"))
     if choice is not None and 0 <= choice < len(listed):
-        return [float(place == choice) for place in range(len(listed))]
+        return [float(index == choice) for index in range(len(listed))]
     for keys, sign in ((RATINGS, 1.0), (RANKS, -1.0)):
         for key in keys:
             own = [number(item.get(key)) if isinstance(item, Mapping) else None for item in listed]
@@ -141,12 +141,12 @@ def _place(name: str, value: Any, answers: Numbered) -> int:
 
 
 def _named(name: str, value: str, answers: Numbered) -> list[float] | None:
-    said = value.strip().strip("[]()").strip()
-    if _TIE.fullmatch(said):
+    choice = value.strip().strip("[]()").strip()
+    if _TIE.fullmatch(choice):
         return [0.5, 0.5]
-    if order := re.fullmatch(r"(\w)\s*(>+|<+)\s*(\w)", said):
-        said = order[1] if order[2].startswith(">") else order[3]
-    match = _OWNER.fullmatch(said)
+    if order := re.fullmatch(r"(\w)\s*(>+|<+)\s*(\w)", choice):
+        choice = order[1] if order[2].startswith(">") else order[3]
+    match = _OWNER.fullmatch(choice)
     if match and match[1].lower() in answers.suffixes:
         return _only(answers.suffixes.index(match[1].lower()))
     if name in ("label", "preference"):  # names that also stand for other things

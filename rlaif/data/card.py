@@ -11,26 +11,23 @@ from rlaif.data.records import RECORDS, PreferenceRecord
 from rlaif.errors import printable
 
 
-def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = ()) -> str:
+def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = (), *, scored: bool = False) -> str:
     """The card's Markdown.
 
     run: the content of ``run.json``. quality: the run's quality table in Markdown (``rlaif.evaluate.quality.as_markdown``).
-    findings: what makes the labels doubtful (``rlaif.evaluate.findings``), a text each.
+    findings: what makes the labels doubtful (``rlaif.evaluate.findings``), a text each. scored: whether the run wrote
+    ``scores.jsonl``.
     """
     constitution, counts, config = run.get("constitution", {}), run.get("counts", {}), run.get("config", {})
-    scored = run.get("mode") == "score"
-    subsets = [
-        "preferences",
-        *(["scores"] if scored else []),
-        *(name for name in config.get("export") or () if name != "scores"),
-    ]
+    exports = [name for name in config.get("export") or () if name in RECORDS]  # the others are other tools' files
+    subsets = ["preferences", *(["scores"] if scored else []), *exports]
     description = constitution.get("description")
     parts = [
         _front_matter(subsets),
         f"# Preferences by the constitution {_code(constitution.get('name', '?'))}",
         *([_line(description)] if description else []),
         *(["**Read this before you use the labels:**", "\n".join(f"- {_line(text)}" for text in findings)] if findings else []),
-        f"The critic {_code(run.get('critic', '?'))} {'scored single responses' if scored else 'compared pairs of responses'} "
+        f"The critic {_code(run.get('critic', '?'))} {run.get('template', {}).get('action', 'compared responses')} "
         f"by the constitution {_code(constitution.get('name', '?'))} (digest {_code(constitution.get('digest', '?'))}). "
         "These are one model's opinions, not people's.",
         f"{counts.get('rows_in', 0):,} rows went in, of which {counts.get('rows_failed', 0):,} could not be used; "

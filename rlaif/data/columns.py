@@ -178,11 +178,11 @@ def _list_codec(hint: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def _scalar_reader(hint: Any) -> Callable[[Any], Any]:
-    allowed, said = _SCALARS[hint]
+    allowed, expected = _SCALARS[hint]
 
     def read(value: Any) -> Any:
         if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
-            raise ColumnError(f"must be {said}, found {value!r:.60}")
+            raise ColumnError(f"must be {expected}, found {value!r:.60}")
         return value
 
     return read

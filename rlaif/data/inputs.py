@@ -27,11 +27,11 @@ def refuse_inputs(inputs: object, folder: Path | None = None, files: Sequence[Pa
     """
     taken = {_place(file): file for file in files}
     for path in _paths(inputs):
-        for place in (_place(path), path.resolve()):  # a link inside the folder would go with it
-            if folder and folder.resolve() in (place, *place.parents):
+        for location in (_place(path), path.resolve()):  # a link inside the folder would go with it
+            if folder and folder.resolve() in (location, *location.parents):
                 raise UsageError(f"--out {folder}: the input {path} is in it, and would be lost; give another --out")
-            if place in taken:
-                raise UsageError(f"--out {taken[place]}: this would replace the input {path}; give another --out")
+            if location in taken:
+                raise UsageError(f"--out {taken[location]}: this would replace the input {path}; give another --out")
 
 
 def refuse_others_file(out: Path, sign: bytes, kind: str) -> None:

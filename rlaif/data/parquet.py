@@ -71,8 +71,8 @@ def _types(jsonl: Path, types: dict[str, Any]) -> dict[str, Any]:
             if types.get(name, pa.null()) is None:
                 continue
             try:
-                found = pa.array([record.get(name) for record in records]).type
-                types[name] = _both(types.get(name, pa.null()), found)
+                seen = pa.array([record.get(name) for record in records]).type
+                types[name] = _both(types.get(name, pa.null()), seen)
             except (pa.ArrowException, OverflowError):
                 types[name] = None
     return {name: held if held is not None and _storable(held) else None for name, held in types.items()}

@@ -104,9 +104,9 @@ class RunFolder:
             self._undo()
         elif error is not None and self._status == "running" and not isinstance(error, SystemExit):
             stopped = isinstance(error, KeyboardInterrupt)
-            said = "stopped by the user" if stopped else disk_trouble(error) or str(error) or type(error).__name__
+            why = "stopped by the user" if stopped else disk_trouble(error) or str(error) or type(error).__name__
             with suppress(RunFailed):  # of a disk that is full, the first word counts
-                self.write("interrupted" if stopped else "failed", {**self._facts, "error": said})
+                self.write("interrupted" if stopped else "failed", {**self._facts, "error": why})
         self._lock.release()
 
     def _hold(self) -> None:
@@ -171,7 +171,7 @@ class RunFolder:
             for name, value in now.items()
             if name in then and then[name] != value and not set(name.split(".")) & set(free)
         ]
-        self._refuse_others(others + [said for said, was, is_now in same if was is not None and was != is_now])
+        self._refuse_others(others + [message for message, was, is_now in same if was is not None and was != is_now])
         return before
 
     def write(self, status: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,21 +246,21 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _leaves(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """The settings of nested configurations, by dotted name."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in config.items():
-        found |= _leaves(value, f"{above}{name}.") if isinstance(value, Mapping) else {above + name: value}
-    return found
+        settings |= _leaves(value, f"{above}{name}.") if isinstance(value, Mapping) else {above + name: value}
+    return settings
 
 
 def _flag(name: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from rlaif.data import annotated
 from rlaif.data.answers import LISTS, PARALLEL, PLAIN_LISTS, TEXTS, numbered, preferences, ratings, tells
 from rlaif.data.rows import Response, Row, Turn
 from rlaif.data.turns import after, alike, answer, conversation, hh_turns, with_system, with_tools
@@ -41,6 +42,8 @@ LIKE_PROMPT = re.compile(r"prompt|instruction|question|query|input|messages|conv
 LIKE_RESPONSE = re.compile(
     r"(.*_)?(response|completion|output|answer|reply|generation|candidate)s?(_?([a-z]|\d+))?", re.IGNORECASE
 )
+_OF_THE_TOOL = ("suggestions", "predictions", "vectors", "metadata", "meta", "drafts", "status", "_server_id")
+"""What Argilla and Label Studio keep beside an answer."""
 Columns = Mapping[str, Any]
 
 
@@ -89,6 +92,9 @@ def shape_of(names: Collection[str]) -> Reader:
     names = dict.fromkeys(names)
     asked = next((name for name in PROMPTS if name in names), None)
     answers = numbered(names)
+    for read, columns in ((annotated.argilla, annotated.ARGILLA), (annotated.label_studio, annotated.LABEL_STUDIO)):
+        if set(columns) <= names.keys():
+            return partial(_annotated, read, columns)
     if {"prompt", "responses"} <= names.keys():
         return lambda record: _listed(record, "prompt", "responses")
     if {"chosen", "rejected"} <= names.keys():
@@ -149,14 +155,18 @@ def _listed(record: Columns, asked: str, name: str) -> Reading:
     if not items:
         raise BadRecordError(f"{name}: an empty list")
     keys = ("text",) if name == "responses" else TEXTS
-    found = [_response(f"response {place}", item, keys) for place, item in enumerate(items, 1)]
+    parsed_answers = [_response(f"response {number}", item, keys) for number, item in enumerate(items, 1)]
     known = ratings(record, items) or [None] * len(items)
-    found = [
+    parsed_answers = [
         response if value is None else response._replace(gold={"overall": value, **response.gold})
-        for response, value in zip(found, known, strict=True)
+        for response, value in zip(parsed_answers, known, strict=True)
     ]
-    turns, answers = _settled(_asked(record, asked), [(f"response {place}", one.turns) for place, one in enumerate(found, 1)])
-    responses = tuple(Response(said, one.extra, one.gold) for said, one in zip(answers, found, strict=True))
+    turns, answers = _settled(
+        _asked(record, asked), [(f"response {number}", answer.turns) for number, answer in enumerate(parsed_answers, 1)]
+    )
+    responses = tuple(
+        Response(turns_of, answer.extra, answer.gold) for turns_of, answer in zip(answers, parsed_answers, strict=True)
+    )
     return Reading(turns, responses, _used(record, asked, name))
 
 
@@ -188,7 +198,7 @@ def _numbered(record: Columns, asked: str) -> Reading:
     gold: list[dict[str, float]] = [
         {} if value is None else {"overall": value} for name, value in zip(columns.names, known, strict=True) if name in given
     ]
-    responses = tuple(Response(one, gold=held) for one, held in zip(answers, gold, strict=True))
+    responses = tuple(Response(turns_of, gold=gold_of) for turns_of, gold_of in zip(answers, gold, strict=True))
     return Reading(turns, responses, _used(record, asked, *columns.names))
 
 
@@ -200,9 +210,18 @@ def _pair(record: Columns) -> Reading:
     if asked is None:
         turns, pair = _part_ways(*(_whole(name, record[name]) for name in ("chosen", "rejected")))
         return Reading(turns, tuple(map(Response, pair)), ("chosen", "rejected"), 0)
-    said = [(name, _text_answer(record, asked, name)) for name in ("chosen", "rejected")]
-    turns, answers = _settled(_asked(record, asked), said)
+    named_answers = [(name, _text_answer(record, asked, name)) for name in ("chosen", "rejected")]
+    turns, answers = _settled(_asked(record, asked), named_answers)
     return Reading(turns, tuple(map(Response, answers)), _used(record, asked, "chosen", "rejected"), 0)
+
+
+def _annotated(
+    read: Callable[[Columns], tuple[Any, list[dict[str, Any]]]], columns: tuple[str, ...], record: Columns
+) -> Reading:
+    """People's answers to pairs, from Argilla or Label Studio."""
+    prompt, responses = read(record)
+    reading = _listed({"prompt": prompt, "responses": responses}, "prompt", "responses")
+    return reading._replace(used=(*columns, *(name for name in _OF_THE_TOOL if name in record)))
 
 
 def _openai(record: Columns) -> Reading:
@@ -220,7 +239,7 @@ def _arena(record: Columns) -> Reading:
     turns, pair = _part_ways(first, second)
     known = preferences(record, columns)
     gold: list[dict[str, float]] = [{}, {}] if known is None else [{"overall": value} for value in known]
-    responses = tuple(Response(one, gold=held) for one, held in zip(pair, gold, strict=True))
+    responses = tuple(Response(turns_of, gold=gold_of) for turns_of, gold_of in zip(pair, gold, strict=True))
     return Reading(turns, responses, columns.names)
 
 
@@ -285,10 +304,10 @@ def _settled(
     asked: tuple[Turn, ...], answers: Sequence[tuple[str, tuple[Turn, ...]]]
 ) -> tuple[tuple[Turn, ...], list[tuple[Turn, ...]]]:
     """(conversation, answers): answers that repeat the prompt, with what came before it if anything, are cut after it."""
-    said = [turns for _, turns in answers]
-    for end in range(_shared(*said, same=alike), len(asked) - 1, -1):
-        if alike(said[0][end - len(asked) : end], asked):
-            return said[0][:end], [turns[end:] for turns in said]
+    all_turns = [turns for _, turns in answers]
+    for end in range(_shared(*all_turns, same=alike), len(asked) - 1, -1):
+        if alike(all_turns[0][end - len(asked) : end], asked):
+            return all_turns[0][:end], [turns[end:] for turns in all_turns]
     return asked, [after(asked, name, turns) for name, turns in answers]
 
 
@@ -321,12 +340,12 @@ def _part_ways(
 
 
 def _shared(
-    *answers: tuple[Turn, ...], same: Callable[[Sequence[Turn], Sequence[Turn]], bool] = lambda one, other: one == other
+    *answers: tuple[Turn, ...], same: Callable[[Sequence[Turn], Sequence[Turn]], bool] = lambda answer, other: answer == other
 ) -> int:
     """How many turns all begin with, leaving each at least one to answer with."""
     first, most = answers[0], min(map(len, answers)) - 1
     return next(
-        (place for place in range(most) if not all(same(first[place : place + 1], one[place : place + 1]) for one in answers)),
+        (turn for turn in range(most) if not all(same(first[turn : turn + 1], answer[turn : turn + 1]) for answer in answers)),
         most,
     )
 
@@ -343,23 +362,24 @@ def _renamed(record: Columns, columns: Mapping[str, str]) -> Columns:
 
 def _exchanges(values: Sequence[Any]) -> list[tuple[Turn, ...]]:
     """Whole conversations from the user's texts and each model's answers to them, where all are JSON lists of texts."""
-    texts = [found for value in values if isinstance(found := parsed(value), list) and isinstance(value, str)]
-    asked = texts[0] if len(texts) == len(values) else []
-    if not asked or any(len(found) != len(asked) or not all(isinstance(item, str) for item in found) for found in texts):
+    texts = [parsed(value) for value in values if isinstance(value, str)]
+    if len(texts) < len(values) or not all(isinstance(each, list) and len(each) == len(texts[0]) for each in texts):
+        return []
+    if not texts[0] or not all(isinstance(item, str) for each in texts for item in each):
         return []
     return [
         tuple(
             Turn(role=role, content=text(role, content))
-            for exchange in zip(asked, said, strict=True)
+            for exchange in zip(texts[0], answers, strict=True)
             for role, content in zip(("user", "assistant"), exchange, strict=True)
         )
-        for said in texts[1:]
+        for answers in texts[1:]
     ]
 
 
 def _nearest(columns: Iterable[str]) -> str:
     names = [str(name) for name in columns]
-    found = f"found the columns {', '.join(names)}" if names else "found no columns"
+    what = f"found the columns {', '.join(names)}" if names else "found no columns"
     if "responses" in names:
         advice = "the nearest is prompt + responses: a prompt column is missing"
     elif "chosen" in names or "rejected" in names:
@@ -371,4 +391,4 @@ def _nearest(columns: Iterable[str]) -> str:
         steps += [f"put {', '.join(answers)} into one list, responses"] if answers else []
         nearest = "prompt + responses" if answers else "prompt alone"
         advice = f"the nearest is {nearest}: {', and '.join(steps)}" if steps else f"a row has one of: {ACCEPTED}"
-    return f"no accepted shape: {found}; {advice}"
+    return f"no accepted shape: {what}; {advice}"

@@ -136,7 +136,9 @@ def with_tools(turns: tuple[Turn, ...], tools: Any) -> tuple[Turn, ...]:
 
 def alike(first: Sequence[Turn], second: Sequence[Turn]) -> bool:
     """Whether two runs of turns say the same, whatever their white space."""
-    return len(first) == len(second) and all(_bare(one) == _bare(other) for one, other in zip(first, second, strict=True))
+    return len(first) == len(second) and all(
+        _bare(first_turn) == _bare(second_turn) for first_turn, second_turn in zip(first, second, strict=True)
+    )
 
 
 def after(prompt: tuple[Turn, ...], name: str, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
@@ -170,8 +172,8 @@ def _turn(where: str, message: Any) -> Turn:
             return Turn(role="assistant", content="", tool_calls=_calls(where, parsed(message["value"])))
         return Turn(role=SENDERS[sender], content=text(f"{where}, value", message["value"]))
     if not isinstance(message, Mapping) or "role" not in message or not ({"content", "tool_calls"} & message.keys()):
-        found = f"an object with {', '.join(map(str, message))}" if isinstance(message, Mapping) else kind(message)
-        raise BadRecordError(f"{where}: must be an object with role and content, found {found}")
+        what = f"an object with {', '.join(map(str, message))}" if isinstance(message, Mapping) else kind(message)
+        raise BadRecordError(f"{where}: must be an object with role and content, found {what}")
     if message["role"] not in ROLES:
         raise BadRecordError(f"{where}: role must be one of {', '.join(ROLES)}, found {message['role']!r}")
     # Parquet and datasets fill the keys that a message lacks with null: those say nothing.
@@ -199,17 +201,17 @@ def _content(where: str, content: Any) -> tuple[str, str]:
     parts = sequence(content)
     if parts is None:
         return text(f"{where}, content", content), ""
-    said, thought = [], []
+    texts, thoughts = [], []
     for number, part in enumerate(parts, 1):
         part = {"type": "text", "text": part} if isinstance(part, str) else part
         what = part.get("type") if isinstance(part, Mapping) else kind(part)
         if what in _TEXT_PARTS:
-            said.append(text(f"{where}, content, part {number}", part.get("text")))
+            texts.append(text(f"{where}, content, part {number}", part.get("text")))
         elif what in ("thinking", "reasoning"):
-            thought.append(text(f"{where}, content, part {number}", part.get(what, part.get("text"))))
+            thoughts.append(text(f"{where}, content, part {number}", part.get(what, part.get("text"))))
         else:
             raise BadRecordError(f"{where}, content, part {number}: only parts of text can be read, found {what!r}")
-    return "".join(said), "\n".join(thought)
+    return "".join(texts), "\n".join(thoughts)
 
 
 def _calls(where: str, value: Any) -> list[ToolCall]:

@@ -31,8 +31,8 @@ def _looks_unread(name: str, value: Any, known: Collection[str]) -> bool:
     near = bool(LIKE_PROMPT.search(name) or LIKE_RESPONSE.fullmatch(name))
     if isinstance(value, list):
         messages = [item for item in value if isinstance(item, Mapping) and {"role", "from"} & item.keys()]
-        said = [item.get("content", item.get("value")) for item in messages] if messages else value
-        return (near or bool(messages)) and any(_joined(text) not in known for text in said if isinstance(text, str))
+        contents = [item.get("content", item.get("value")) for item in messages] if messages else value
+        return (near or bool(messages)) and any(_joined(text) not in known for text in contents if isinstance(text, str))
     if not isinstance(value, str) or not value.strip() or number(value) is not None:
         return False
     return (near or len(value) >= LONG) and _joined(value) not in known

@@ -79,8 +79,8 @@ def truth(value: Any) -> bool | None:
     """True or false, also as 0 and 1 or as a text of either; None for anything else."""
     if isinstance(value, str):
         value = {"true": 1, "false": 0}.get(value.strip().lower(), value)
-    found = float(value) if isinstance(value, bool) else number(value)
-    return None if found not in (0.0, 1.0) else bool(found)
+    as_number = float(value) if isinstance(value, bool) else number(value)
+    return None if as_number not in (0.0, 1.0) else bool(as_number)
 
 
 def parsed(value: Any) -> Any:

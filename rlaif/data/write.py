@@ -56,8 +56,8 @@ def disk_trouble(error: BaseException, path: Path | None = None) -> str | None:
             words = os.strerror(number)
             if (isinstance(known, OSError) and known.errno == number) or words in str(known):
                 name = path or getattr(known, "filename", None)
-                said = f"{name}: {words}" if name else str(known)
-                return said if cure in said else f"{said}; {cure}"
+                message = f"{name}: {words}" if name else str(known)
+                return message if cure in message else f"{message}; {cure}"
         known = known.__cause__ or known.__context__
     return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rlaif.engines.drawing import Source
-from rlaif.errors import UsageError
+from rlaif.engines.installed import check_vllm
 from rlaif.registry import Registry
 from rlaif.settings import setting
 
@@ -91,11 +91,12 @@ class EngineConfig:
             return "scripted"
         if self.model.startswith(("http://", "https://")):
             return "server"
-        if self.engine == "vllm" and find_spec("vllm") is None:
-            raise UsageError("--engine vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
-        if self.engine == "auto":
-            return "vllm" if find_spec("vllm") is not None and _gpu() else "transformers"
-        return self.engine
+        kind = self.engine
+        if kind == "auto":
+            kind = "vllm" if find_spec("vllm") is not None and _gpu() else "transformers"
+        if kind == "vllm":
+            check_vllm(f"--engine {self.engine}")
+        return kind
 
 
 def _gpu() -> bool:

@@ -100,6 +100,6 @@ def _joined(trusted: Sequence[str], contents: Sequence[str]) -> tuple[str, list[
 
 def _span(offsets: Sequence[Span], start: int, end: int) -> Span:
     """The tokens that hold any character of ``start`` to ``end``, or that would stand there."""
-    first = next((at for at, (_, last) in enumerate(offsets) if last > start), len(offsets))
-    after = next((at for at in range(first, len(offsets)) if offsets[at][0] >= end), len(offsets))
+    first = next((index for index, (_, last) in enumerate(offsets) if last > start), len(offsets))
+    after = next((index for index in range(first, len(offsets)) if offsets[index][0] >= end), len(offsets))
     return first, after

@@ -220,7 +220,7 @@ class TransformersEngine:
         read = [len(prompt) for prompt in prompts for _ in range(sampling.n)]
         rows = zip(new.tolist(), logprobs.tolist(), read, strict=True)
         drawn = [self._generation(tokens, values, ends, length) for tokens, values, length in rows]
-        drawn = [self._encoder.thought(one) for one in drawn] if sampling.thinking else drawn
+        drawn = [self._encoder.thought(text) for text in drawn] if sampling.thinking else drawn
         return [drawn[start : start + sampling.n] for start in range(0, len(drawn), sampling.n)]
 
     def _generation(self, tokens: list[int], logprobs: list[float], ends: list[int], read: int) -> Generation:

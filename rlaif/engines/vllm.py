@@ -93,7 +93,7 @@ class VllmEngine:
         drawn = [answer if isinstance(answer, Failure) else _read(*answer) for answer in answers]
         if not sampling.thinking:
             return drawn
-        return [one if isinstance(one, Failure) else [self._encoder.thought(text) for text in one] for one in drawn]
+        return [result if isinstance(result, Failure) else [self._encoder.thought(text) for text in result] for result in drawn]
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)

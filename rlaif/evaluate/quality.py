@@ -33,7 +33,7 @@ def quality(run_folder: Path) -> Quality:
     reader = Tally(run)
     for batch in _batches(read_records(run_folder / "preferences.jsonl", PreferenceRecord)):
         reader.add_preferences(batch)
-    if run.get("mode") == "score":
+    if (run_folder / "scores.jsonl").is_file():
         for scores in _batches(read_records(run_folder / "scores.jsonl", ScoreRecord)):
             reader.add_scores(scores)
     reasons: Counter[str] = Counter()
@@ -47,7 +47,7 @@ class Tally:
     ``config``, and for ``quality`` the ``counts``."""
 
     def __init__(self, run: Mapping[str, Any]) -> None:
-        self.one_order = run.get("mode") == "compare" and run.get("config", {}).get("orders", "both") != "both"
+        self.one_order = run.get("config", {}).get("orders", "both") != "both"
         self.overall = Judgement(OVERALL)
         self.principles: dict[str, Judgement] = {}
         self.longer: Counter[bool] = Counter()

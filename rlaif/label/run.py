@@ -23,6 +23,7 @@ from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
+from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed, without_secrets
@@ -190,13 +191,19 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
         else:
             for suffix in (".jsonl", ".parquet"):
                 (config.out / f"{name}{suffix}").unlink(missing_ok=True)
+    for name in TOOLS:
+        if name in config.export:
+            write_tool(name, config.out)
+        else:
+            remove_tool(name, config.out)
 
 
 def _describe(folder: Path, run: dict[str, Any]) -> None:
     """The dataset card and the report."""
     judged = quality(folder)
+    doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(judged), [finding.sentence for finding in findings(judged)]))
+        file.write(card(run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
     write_report(folder)
 
 
@@ -211,6 +218,7 @@ def run_facts(
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
         "template": {
             "mode": template.mode,
+            "action": MODES[template.mode].action,
             "version": template.version,
             "digest": template.digest,
             "choices": list(template.choices),

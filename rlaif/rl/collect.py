@@ -102,8 +102,8 @@ def cut_at(token: int, after: int, decode: Callable[[Sequence[int]], str]) -> Cu
 
     def cut(rollout: Rollout) -> Rollout:
         ids = torch.tensor([rollout.ids])
-        mask, found = truncate_at(ids, torch.ones_like(ids, dtype=torch.bool), token, after)
-        if not found:
+        mask, truncated = truncate_at(ids, torch.ones_like(ids, dtype=torch.bool), token, after)
+        if not truncated:
             return Rollout(rollout.query, rollout.ids, rollout.logprobs, rollout.text, False)
         kept = int(mask.sum())
         return Rollout(rollout.query, rollout.ids[:kept], rollout.logprobs[:kept], decode(rollout.ids[:kept]), True)

@@ -31,8 +31,9 @@ VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Out
 
 
 class Scored(NamedTuple):
-    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the reward
-    (0 where it counts in the loss). values: [B, R], 0 without a value net. mask: [B, R], the responses. groups: [B]."""
+    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, 0 without a reference, and beta:
+    what it costs in the reward (0 where it counts in the loss). values: [B, R], 0 without a value net. mask: [B, R], the
+    responses. groups: [B]."""
 
     scores: Tensor
     kl: Tensor
@@ -95,6 +96,9 @@ class RlConfig:
     batch_size: int = setting(32, "Prompts per iteration.", panel=SAMPLING, least=1)
     samples: int = setting(4, "Responses to each.", panel=SAMPLING, least=1)
     max_tokens: int = setting(128, "The longest response.", panel=SAMPLING, least=1)
+    context: int | None = setting(
+        None, "Tokens of prompt and response, less than the model's; a longer prompt is cut.", panel=SAMPLING, least=16
+    )
     temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0, most=2)
     temperature_end: float | None = setting(
         None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2

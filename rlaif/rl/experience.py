@@ -15,7 +15,8 @@ from rlaif.rl.networks import Networks
 
 class Views(NamedTuple):
     """What the networks say of a batch, [B, R] each, before the update. logp: the policy's log-probabilities, as the trainer
-    computes them; reference: the reference policy's; entropy: of what each token was drawn from; values: 0 without a net."""
+    computes them; reference: the reference policy's, NaN without one; entropy: of what each token was drawn from; values: 0
+    without a net."""
 
     logp: Tensor
     reference: Tensor
@@ -51,8 +52,11 @@ def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int
         width = part.mask.shape[1]
         with networks.policy.active():
             views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
-        with networks.reference.active():
-            views.reference[rows, :width] = networks.reference.logprobs(part, temperature, entropy=False)[0]
+        if networks.reference is None:
+            views.reference[rows] = torch.nan
+        else:
+            with networks.reference.active():
+                views.reference[rows, :width] = networks.reference.logprobs(part, temperature, entropy=False)[0]
         if networks.value:
             with networks.value.active():
                 views.values[rows, :width] = networks.value.values(part)
@@ -65,8 +69,8 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     scores = scores.to(mask.device)
     if config.eos_penalty is not None:
         scores = shaping.missing_eos(scores, batch.ended, config.eos_penalty, config.eos_mode)
-    penalty = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask)
     in_reward = beta if config.kl_in == "reward" else 0.0
+    penalty = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask) if config.beta else torch.zeros_like(views.logp)
     weights = mask.float()
     if config.importance_cap:
         weights = _importance(config, views.logp, batch)

@@ -97,9 +97,10 @@ class Policy(Network):
         if not isinstance(head, nn.Linear) or head.bias is not None:
             return False
         ids = torch.arange(8, device=head.weight.device)[None]
-        states = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        expected = self.causal(input_ids=ids, use_cache=False).logits
-        return torch.allclose((states @ head.weight.T).float(), expected.float(), rtol=1e-3, atol=1e-3)
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._bf16):
+            states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+            expected = self.causal(input_ids=ids, use_cache=False).logits
+            return torch.allclose((states @ head.weight.T).float(), expected.float(), rtol=1e-3, atol=1e-3)
 
 
 class ValueNet(Network):
@@ -125,10 +126,10 @@ class ValueNet(Network):
 
 
 class Networks(NamedTuple):
-    """value: None for the methods without a value net."""
+    """reference: None where the KL costs nothing. value: None for the methods without a value net."""
 
     policy: Policy
-    reference: Policy
+    reference: Policy | None
     value: ValueNet | None
 
 
@@ -136,10 +137,10 @@ def build(config: RlConfig, base: Base) -> Networks:
     """The policy as it begins, its reference and its value net.
 
     With adapters there is one base: the policy's adapter on it, the reference is the base without one, and the value net a
-    second adapter, unless it starts from a reward model.
+    second adapter, unless it starts from a reward model. With β = 0 there is no reference.
     """
     model = load(base, "causal", low_precision=config.lora > 0)
-    reference = None if config.lora else copy.deepcopy(model).requires_grad_(False)
+    apart = _frozen(model, base.bf16) if config.beta and not config.lora else None
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
     adapter = POLICY if config.lora else None
@@ -149,7 +150,18 @@ def build(config: RlConfig, base: Base) -> Networks:
         for network in (policy, value):
             if network:
                 network.model.gradient_checkpointing_enable({"use_reentrant": False})
-    return Networks(policy, Policy(reference or model, None, base.bf16), value)
+    reference = Policy(apart or model, None, base.bf16) if config.beta else None
+    return Networks(policy, reference, value)
+
+
+def _frozen(model: Any, bf16: bool) -> Any:
+    """A copy that is not trained. In bfloat16 the weights of its products are, which gives what autocast makes of them at every
+    pass, to the bit, in half of the memory."""
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    for layer in frozen.modules() if bf16 else ():
+        if isinstance(layer, nn.Linear):
+            layer.bfloat16()
+    return frozen
 
 
 def _value_net(config: Baseline, base: Base, policy: Policy) -> ValueNet:

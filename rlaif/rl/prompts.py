@@ -100,12 +100,12 @@ class Prompts:
         self._alike |= {query.row.number for query in alike}
 
     def state_dict(self) -> dict[str, Any]:
-        places = {task: list(place) for task, place in self._places.items()}
+        places = {task: list(position) for task, position in self._places.items()}
         return {"draws": self._draws, "places": places, "alike": sorted(self._alike)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._draws, self._alike = state["draws"], set(state["alike"])
-        self._places = {task: (place[0], place[1]) for task, place in state["places"].items()}
+        self._places = {task: (position[0], position[1]) for task, position in state["places"].items()}
 
     def _next(self, task: str) -> Query:
         while True:

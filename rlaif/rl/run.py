@@ -37,6 +37,7 @@ from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
 from rlaif.rl.rollout import Query
 from rlaif.rl.samplers.open import open_sampler
+from rlaif.rl.samplers.weights import LENGTH
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
 
@@ -56,10 +57,11 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         )
     if config.report_to != "none" and find_spec(config.report_to) is None:
         raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
-    base = find_base(config.model, "causal", None, config.precision, config.trust_remote_code)
+    base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
-            f"--max-tokens {config.max_tokens}: {config.model} has room for {base.context} tokens, prompt included"
+            f"--max-tokens {config.max_tokens}: {'--context' if config.context else config.model} has room for {base.context} "
+            "tokens, prompt included"
         )
     queries, failures = read_queries(
         config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
@@ -108,7 +110,7 @@ async def _train(
 ) -> dict[str, Any]:
     set_seed(config.seed)  # adapters are drawn at random
     networks = build(config, base)
-    sampler = open_sampler(config, base, networks.policy)
+    sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
     ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, networks.policy.model.device) if config.ptx else None
     parts = Parts(
@@ -164,6 +166,12 @@ async def _train(
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
     return run
+
+
+def _room(config: RlConfig, base: Base, queries: Sequence[Query]) -> int:
+    """Tokens that a sequence of the sampler's may need, and no more: an engine sets its cache apart by them."""
+    longest = max(LENGTH, *(len(query.ids) for query in queries))
+    return min(base.context, longest + config.max_tokens)
 
 
 def _cut(config: RlConfig, base: Base) -> Cut | None:

@@ -66,11 +66,11 @@ class Learner:
         return {**watched.means(), "minibatches": done}
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: one.adam.state_dict() for name, one in self._optimisers()}
+        return {name: network.adam.state_dict() for name, network in self._optimisers()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for name, one in self._optimisers():
-            one.adam.load_state_dict(state[name])
+        for name, network in self._optimisers():
+            network.adam.load_state_dict(state[name])
 
     def _optimisers(self) -> Iterator[tuple[str, _Optimiser]]:
         yield "policy", self._policy

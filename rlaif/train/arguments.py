@@ -62,12 +62,12 @@ def arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> Tr
 
 def callbacks(config: TrainConfig, progress: Progress) -> list[TrainerCallback]:
     """What watches over a run, and writes its metrics."""
-    found: list[TrainerCallback] = [Guard(), MetricsCallback(config.out / "metrics.jsonl", progress)]
+    watchers: list[TrainerCallback] = [Guard(), MetricsCallback(config.out / "metrics.jsonl", progress)]
     if config.patience:
-        found.append(EarlyStoppingCallback(config.patience))
+        watchers.append(EarlyStoppingCallback(config.patience))
     if config.report_to == "tensorboard" and processes().is_main_process:
         from torch.utils.tensorboard import SummaryWriter
         from transformers.integrations.integration_utils import TensorBoardCallback
 
-        found.append(TensorBoardCallback(SummaryWriter(str(config.out / "tensorboard"))))
-    return found
+        watchers.append(TensorBoardCallback(SummaryWriter(str(config.out / "tensorboard"))))
+    return watchers

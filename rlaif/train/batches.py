@@ -48,9 +48,9 @@ class Batch(NamedTuple):
 
 def collate(items: Sequence[Item], pad: int) -> Batch:
     """Stack items of the same number of sequences. pad: any id will do where the attention mask is heeded."""
-    rows = [[item.sequences[place]] for place in range(len(items[0].sequences)) for item in items]
+    rows = [[item.sequences[index]] for index in range(len(items[0].sequences)) for item in items]
     ids, attention, response, _ = _stack(rows, pad)
-    reference = [item.reference[place] for place in range(len(items[0].reference)) for item in items]
+    reference = [item.reference[index] for index in range(len(items[0].reference)) for item in items]
     p, margin = torch.tensor([item.p for item in items]), torch.tensor([item.margin for item in items])
     weights = torch.tensor([item.weights for item in items])
     none = torch.tensor([])
@@ -152,32 +152,32 @@ def deal(rows: Sequence[int], micro_batch: int, process: int, processes: int) ->
 
 
 def hold_out(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """(training items, held-out items): ``fraction`` of the prompts, so that no prompt is on both sides."""
+    """(training items, held-out items): ``fraction`` of the conversations, so that none is on both sides, though a long one may
+    have been cut otherwise for each of its responses. Of a plain text neither are its pieces."""
     if not fraction:
         return list(items), []
-    groups = sorted({_group(item) for item in items})
+    tokens: dict[str, list[int]] = {}
+    for item in items:
+        own = item.sequences[0].ids[: item.sequences[0].start] if len(item.prompt) > 1 else item.sequences[0].ids
+        tokens[item.group] = min(own, tokens.get(item.group, own))
+    groups = sorted(tokens, key=lambda group: tokens[group])
     if len(groups) < 2:
         raise UsageError("--eval-fraction: the rows share one prompt, so none can be held out")
     held = set(random.Random(seed).sample(groups, min(len(groups) - 1, max(1, round(fraction * len(groups))))))
-    return [item for item in items if _group(item) not in held], [item for item in items if _group(item) in held]
-
-
-def _group(item: Item) -> tuple[int, ...]:
-    """What may not be on both sides: the prompt, or a plain text."""
-    return item.prompt if len(item.prompt) > 1 else tuple(item.sequences[0].ids)
+    return [item for item in items if item.group not in held], [item for item in items if item.group in held]
 
 
 def mismatched(items: Sequence[Item], context: int, seed: int) -> list[Item]:
     """Each completion's item with a second sequence: its prompt, and the completion of another prompt (where there is one)."""
     order = random.Random(seed).sample(range(len(items)), len(items))
-    found: dict[int, Item] = {}
-    for place, index in enumerate(order):
+    paired: dict[int, Item] = {}
+    for position, index in enumerate(order):
         item = items[index]
-        others = (items[order[(place + step) % len(order)]] for step in range(1, min(TRIES, len(order))))
-        other = next((one for one in others if one.prompt != item.prompt), item).sequences[0]
+        others = (items[order[(position + step) % len(order)]] for step in range(1, min(TRIES, len(order))))
+        other = next((candidate for candidate in others if candidate.group != item.group), item).sequences[0]
         wrong = other.after(list(item.prompt), context)
-        found[index] = replace(item, sequences=(item.sequences[0], wrong))
-    return [found[index] for index in range(len(items))]
+        paired[index] = replace(item, sequences=(item.sequences[0], wrong))
+    return [paired[index] for index in range(len(items))]
 
 
 def to_device(batch: Batch, device: Any) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,13 +43,15 @@ class Tokens:
 class Item:
     """An example in tokens. sequences: (chosen, rejected), (completion,), or (completion, mismatched completion).
     reference: the reference policy's log-probability of each sequence's response, where the method wants it.
-    weights: how much each member of an ensemble makes of the row; empty for as much as of any other."""
+    weights: how much each member of an ensemble makes of the row; empty for as much as of any other. group: names the
+    conversation before it was cut to leave room for a response, or the whole text of a piece."""
 
     sequences: tuple[Tokens, ...]
     p: float
     margin: float = 0.0
     reference: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    group: str = ""
 
     @property
     def prompt(self) -> tuple[int, ...]:
@@ -78,23 +81,24 @@ class Encoder:
             return self._text(example.responses[0])
         responses = [_turns(response) for response in example.responses]
         thinking = any(self._thought(turn) is not None for turns in responses for turn in turns)
-        said = [self._said(example.prompt, turns, thinking) for turns in responses]
+        encoded = [self._response(example.prompt, turns, thinking) for turns in responses]
         whole = self._encode(example.prompt, None, thinking)
         assert isinstance(whole, Encoded)  # without a limit nothing is too long
         room = self._context - len(self._head)
         if len(whole.ids) >= room:
             return Failure(FailureReason.TOO_LONG, f"a prompt of {len(whole.ids)} tokens, room for less than {room}")
         # The prompt gives way first, down to half of the context; what is still too much comes off the responses' ends.
-        wanted = max(room - max(len(tokens.ids) for tokens in said), room // 2)
+        wanted = max(room - max(len(tokens.ids) for tokens in encoded), room // 2)
         prompt = whole if len(whole.ids) <= wanted else self._encode(example.prompt, wanted, thinking)
         if isinstance(prompt, Failure):
             if len(whole.ids) > room - MIN_KEPT:
                 return prompt
             prompt = whole  # too short to be cut in its middle
         head = [*self._head, *prompt.ids]
-        return [Item(tuple(tokens.after(head, self._context) for tokens in said), example.p, example.margin)]
+        sequences = tuple(tokens.after(head, self._context) for tokens in encoded)
+        return [Item(sequences, example.p, example.margin, group=_named(example.prompt))]
 
-    def _said(self, prompt: tuple[Turn, ...], turns: tuple[Turn, ...], thinking: bool) -> Tokens:
+    def _response(self, prompt: tuple[Turn, ...], turns: tuple[Turn, ...], thinking: bool) -> Tokens:
         """The response alone, to the end of its last turn."""
         if len(turns) == 1 and "tool_calls" not in turns[0]:
             return Tokens([*self._answer(turns[0], thinking), *self._end], 0)
@@ -164,16 +168,21 @@ class Encoder:
         ids = [*self._prompts.start, *self._prompts.encode_untrusted(text), *self._eos]
         pieces = [ids[at : at + self._context] for at in range(0, len(ids), self._context)]
         # The first token of a piece is predicted from nothing, so it has no loss.
-        return [Item((Tokens(piece, 1),), 1.0) for piece in pieces if len(piece) > 1]
+        return [Item((Tokens(piece, 1),), 1.0, group=_named(text)) for piece in pieces if len(piece) > 1]
 
 
 def digest(items: Iterable[Item]) -> str:
     """Sixteen hexadecimal digits over all that training sees of the data."""
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for item in items:
         sequences = [(tokens.ids, tokens.start, *tokens.others) for tokens in item.sequences]
-        found.update(repr((sequences, item.p, item.margin)).encode())
-    return found.hexdigest()[:16]
+        total.update(repr((sequences, item.p, item.margin)).encode())
+    return total.hexdigest()[:16]
+
+
+def _named(content: str | tuple[Turn, ...]) -> str:
+    """The same for the same content, whatever the order of a turn's keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _turns(response: str | tuple[Turn, ...]) -> tuple[Turn, ...]:

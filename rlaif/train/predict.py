@@ -81,13 +81,13 @@ class RewardModel:
         response's end. A row is NaN where training would have left it out: its prompt alone fills the context, or the chat
         template refuses it.
         """
-        found = torch.full((len(responses), len(self._mean)), torch.nan)
+        scores = torch.full((len(responses), len(self._mean)), torch.nan)
         encoded = [encode(self._encoder, *row) for row in zip(conversations, responses, strict=True)]
-        there = [index for index, tokens in enumerate(encoded) if tokens is not None]
-        if there:
+        encodable = [index for index, tokens in enumerate(encoded) if tokens is not None]
+        if encodable:
             raw = raw_scores(self.model, [tokens for tokens in encoded if tokens is not None], self._pad)
-            found[there] = (raw - self._mean) / self._std
-        return found
+            scores[encodable] = (raw - self._mean) / self._std
+        return scores
 
     def scores(self, conversations: Sequence[tuple[Turn, ...]], responses: Sequence[str]) -> Tensor:
         """One score for each response [B], the members' scores combined; NaN as in ``members``."""

@@ -29,11 +29,11 @@ def bootstrap(items: Sequence[Item], members: int, seed: int) -> list[Item]:
     """
     if members == 1:
         return list(items)
-    found = []
+    weighted = []
     for item in items:
         draw = random.Random(f"{seed} {[tokens.ids for tokens in item.sequences]} {item.p} {item.margin}")
-        found.append(replace(item, weights=tuple(draw.expovariate(1.0) for _ in range(members))))
-    return found
+        weighted.append(replace(item, weights=tuple(draw.expovariate(1.0) for _ in range(members))))
+    return weighted
 
 
 def reference_samples(normalise: str | None, items: Sequence[Item], encoder: Encoder, seed: int) -> list[Tokens]:
@@ -42,14 +42,14 @@ def reference_samples(normalise: str | None, items: Sequence[Item], encoder: Enc
     Raises UsageError where the rows cannot be read, or hold fewer than two responses that fit the context.
     """
     if normalise is None:
-        found = [tokens for item in items for tokens in item.sequences]
+        responses = [tokens for item in items for tokens in item.sequences]
     else:
         rows = (row for row in read_rows(normalise) if isinstance(row, Row))
         encoded = (encode(encoder, row.conversation, text) for row in rows for text in _texts(row))
-        found = [tokens for tokens in encoded if tokens is not None]
-        if len(found) < 2:
+        responses = [tokens for tokens in encoded if tokens is not None]
+        if len(responses) < 2:
             raise UsageError(f"--normalise {normalise}: needs rows with a prompt and responses, at least two in all")
-    return random.Random(seed).sample(found, min(SAMPLES, len(found)))
+    return random.Random(seed).sample(responses, min(SAMPLES, len(responses)))
 
 
 def normalisation(model: Any, samples: Sequence[Tokens], pad: int) -> dict[str, list[float]]:

@@ -50,10 +50,10 @@ def read_examples(
 
     Raises UsageError where ``read_rows`` does.
     """
-    found = (example for row in _rows(source, kind, limit, columns or {}) for example in _examples(row, kind))
+    examples = (example for row in _rows(source, kind, limit, columns or {}) for example in _examples(row, kind))
     if labels == "soft":
-        return found
-    return (_hardened(example) for example in found if isinstance(example, BadRow) or example.p != 0.5)
+        return examples
+    return (_hardened(example) for example in examples if isinstance(example, BadRow) or example.p != 0.5)
 
 
 def _rows(source: str, kind: RowKind, limit: int | None, columns: Mapping[str, str]) -> Iterator[Row | BadRow | Example]:
@@ -93,7 +93,7 @@ def _examples(row: Row | BadRow | Example, kind: RowKind) -> Iterator[Example | 
         if len(row.responses) == 1:
             if kind == "pairs":
                 raise BadRecordError("a single completion; the method needs pairs: prompt, chosen, rejected")
-            yield _completion(row, _said("completion", row.responses[0].turns), kind)
+            yield _completion(row, _trained_turns("completion", row.responses[0].turns), kind)
             return
         if kind != "pairs" and not row.responses:
             raise BadRecordError(
@@ -117,7 +117,7 @@ def _pairs(row: Row) -> list[Example]:
     if len(row.responses) < 2 or values is None:
         raise BadRecordError("no preference between two responses; label the rows first (rlaif label)")
     p, margin = _probability(row, "p_chosen", 1.0), _margin(row)
-    texts = [_said(name, response.turns) for name, response in zip(_names(row), row.responses, strict=True)]
+    texts = [_trained_turns(name, response.turns) for name, response in zip(_names(row), row.responses, strict=True)]
     pairs = []
     for i, j in itertools.combinations(range(len(texts)), 2):
         if len(texts) > 2 and values[i] == values[j]:
@@ -138,17 +138,17 @@ def _pairs(row: Row) -> list[Example]:
 def _known(row: Row) -> list[float] | None:
     """How good each response is known to be, higher is better; None where that is not known of all."""
     overall = [response.gold.get(OVERALL) for response in row.responses]
-    known = [value for value in overall if value is not None]
-    if len(known) == len(overall):
-        return known
-    return None if row.preferred is None else [float(place == row.preferred) for place in range(len(overall))]
+    values = [value for value in overall if value is not None]
+    if len(values) == len(overall):
+        return values
+    return None if row.preferred is None else [float(index == row.preferred) for index in range(len(overall))]
 
 
 def _names(row: Row) -> tuple[str, ...]:
     """What messages call the responses."""
     if len(row.responses) == 2 and row.preferred is not None:
         return ("chosen", "rejected") if row.preferred == 0 else ("rejected", "chosen")
-    return tuple(f"response {place}" for place in range(1, len(row.responses) + 1))
+    return tuple(f"response {number}" for number in range(1, len(row.responses) + 1))
 
 
 def _desirable(row: Row, pairs: Sequence[Example]) -> Iterator[Example]:
@@ -163,22 +163,22 @@ def _desirable(row: Row, pairs: Sequence[Example]) -> Iterator[Example]:
         yield Example(row.number, row.id, row.conversation, (responses[name],), sum(values) / len(values))
 
 
-def _completion(row: Row, said: str | tuple[Turn, ...], kind: RowKind) -> Example:
+def _completion(row: Row, completion: str | tuple[Turn, ...], kind: RowKind) -> Example:
     if kind == "completions":
-        return Example(row.number, row.id, row.conversation, (said,))
+        return Example(row.number, row.id, row.conversation, (completion,))
     label = truth(row.extra.get("label"))
     if label is None:
         raise BadRecordError(
             f"label: must be true or false, or 1 or 0 (is the completion desirable?), found {row.extra.get('label')!r}"
         )
-    return Example(row.number, row.id, row.conversation, (said,), _probability(row, "p", float(label)))
+    return Example(row.number, row.id, row.conversation, (completion,), _probability(row, "p", float(label)))
 
 
-def _said(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
+def _trained_turns(name: str, turns: tuple[Turn, ...]) -> str | tuple[Turn, ...]:
     """What is trained on: the assistant's turns. Others may stand between them, but neither before nor after."""
     if not turns or turns[0]["role"] != "assistant" or turns[-1]["role"] != "assistant":
-        found = ", ".join(turn["role"] for turn in turns) or "no turns"
-        raise BadRecordError(f"{name}: must begin and end with an assistant turn to train on, found {found}")
+        roles = ", ".join(turn["role"] for turn in turns) or "no turns"
+        raise BadRecordError(f"{name}: must begin and end with an assistant turn to train on, found {roles}")
     for turn in turns:
         if turn["role"] == "assistant" and not turn["content"] and "tool_calls" not in turn:
             raise BadRecordError(f"{name}: an empty response")
@@ -189,10 +189,10 @@ def _margin(row: Row) -> float:
     margin = row.extra.get("margin")
     if margin is None:
         return 0.0
-    found = None if isinstance(margin, bool) else number(margin)
-    if found is None:
+    value = None if isinstance(margin, bool) else number(margin)
+    if value is None:
         raise BadRecordError(f"margin: must be a number, found {margin!r}")
-    return found
+    return value
 
 
 def _probability(row: Row, column: str, default: float) -> float:

@@ -33,13 +33,12 @@ def test_the_card_says_what_was_done(tmp_path: Path) -> None:
 
 def test_no_name_can_break_the_front_matter_or_the_code() -> None:
     run = {
-        "mode": "score",
         "constitution": {"name": "a\n---\nb`c"},
         "critic": "x`\n# y",
         "command": "rlaif ```\n```",
         "counts": {},
     }
-    text = card(run, "")
+    text = card(run, "", scored=True)
     front = YAML(typ="safe").load(text.split("---")[1])
     assert [config["config_name"] for config in front["configs"]] == ["preferences", "scores"]
     assert text.count("```") == 4

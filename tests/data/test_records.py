@@ -52,7 +52,7 @@ def test_the_tables_of_the_docs_are_those_of_the_records():
 
 
 def test_the_card_lists_every_column_of_every_subset():
-    text = card({"mode": "score", "config": {"export": ["sft", "rankings", "unpaired"]}}, "")
+    text = card({"config": {"export": ["sft", "rankings", "unpaired"]}}, "", scored=True)
     for name in ("preferences", "scores", "sft", "rankings", "unpaired"):
         for column, meaning in meanings(RECORDS[name]).items():
             assert f"- `{column}`: {meaning}" in text

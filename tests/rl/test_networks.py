@@ -1,9 +1,15 @@
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from rlaif.errors import UsageError
 from rlaif.models.load import find_base
 from rlaif.rl.batch import collate
+from rlaif.rl.experience import estimate, look
+from rlaif.rl.figures import of_views
+from rlaif.rl.networks import build
 
 
 @pytest.fixture
@@ -68,8 +74,6 @@ def test_a_value_is_of_the_state_before_its_token(configured, networks, made_up,
 
 
 def test_the_value_net_begins_by_expecting_nothing(configured, networks, batch, tiny):
-    from rlaif.rl.networks import build
-
     config = configured("ppo")
     value = build(config, find_base(str(tiny), "causal", None, "float32", False)).value
     assert not value.values(batch).any()
@@ -135,8 +139,6 @@ def test_a_reward_model_becomes_the_value_net(configured, networks, batch, tiny,
     model.save_pretrained(tmp_path / "rm")
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     tokenizer.save_pretrained(tmp_path / "rm")
-    from rlaif.rl.networks import build
-
     base = find_base(str(tiny), "causal", None, "float32", False)
     value = build(configured("ppo", value_model=str(tmp_path / "rm")), base).value
     with torch.no_grad():
@@ -153,3 +155,29 @@ def test_a_reward_model_becomes_the_value_net(configured, networks, batch, tiny,
     tokenizer.save_pretrained(tmp_path / "rm")
     with pytest.raises(UsageError, match="tokenizer"):
         build(configured("ppo", value_model=str(tmp_path / "rm")), base)
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_without_a_price_of_the_kl_there_is_no_reference(configured, networks, batch, lora):
+    """Not built, not run; what is not known is NaN, and the advantages are as ever."""
+    found = networks(configured("ppo", lora=lora, beta=0.0))
+    assert found.reference is None
+    passes = []
+    found.policy.model.register_forward_hook(lambda *given: passes.append(1))
+    body = found.policy._body.register_forward_hook(lambda *given: passes.append(1))
+    views = look(found._replace(value=None), batch, 1.0, 10_000)
+    body.remove()
+    assert len(passes) == 1 and views.reference.isnan().all() and not views.logp.isnan().any()
+    experience = estimate(configured("ppo", beta=0.0), batch, views, torch.arange(float(len(batch.ended))), 0.0)
+    assert experience.advantages.isfinite().all()
+    assert math.isnan(of_views(batch, views)["kl"])
+
+
+def test_a_reference_in_bfloat16_says_what_autocast_says_in_half_of_the_memory(configured, tiny, batch):
+    base = find_base(str(tiny), "causal", None, "bfloat16", False)
+    found = build(configured("rloo"), base)
+    assert found.policy.model.lm_head.weight.dtype == torch.float32
+    layers = {name: layer.weight.dtype for name, layer in found.reference.model.named_modules() if isinstance(layer, nn.Linear)}
+    assert layers and set(layers.values()) == {torch.bfloat16}
+    views = look(found, batch, 1.0, 10_000)
+    assert torch.equal(views.logp, views.reference) and views.logp.any()

@@ -10,6 +10,7 @@ from rlaif.rl.methods import METHODS
 from rlaif.rl.methods.grpo import Grpo
 from rlaif.rl.methods.ppo import Ppo
 from rlaif.rl.methods.rloo import Rloo
+from rlaif.rl.prompts import read_queries
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
 
@@ -163,3 +164,38 @@ def test_settings_without_a_meaning_are_refused(configured):
     assert Ppo(**base, steps=1).value_alone == 0
     assert Ppo(**base).value_alone == 10 and Ppo(**base, value_model="rm").value_alone == 0
     assert Rloo(**base, lora=8).learns_at == pytest.approx(1e-5) and Grpo(**base).kl_in == "loss"
+
+
+def test_the_sampler_has_room_for_the_longest_prompt_and_its_response_and_no_more(learn, monkeypatch, tmp_path):
+    """The lab's policy has 512 positions, and a real one may have 131072: an engine would set a cache apart for all of them."""
+    from rlaif.rl import run as module
+
+    rooms, longest, opened = [], [], module.open_sampler
+
+    def watched(config, base, policy):
+        rooms.append(base.context)
+        return opened(config, base, policy)
+
+    def read(*given):
+        queries, failures = read_queries(*given)
+        longest.append(max(len(query.ids) for query in queries))
+        return queries, failures
+
+    monkeypatch.setattr(module, "open_sampler", watched)
+    monkeypatch.setattr(module, "read_queries", read)
+    rows = [{"prompt": "How do I brew tea? " * times} for times in range(1, 13)]
+    source = tmp_path / "long.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verifier = tmp_path / "short.py"
+    verifier.write_text("def short(row, response):\n    return -len(response)\n")
+    given = {
+        "source": str(source),
+        "rewards": configure(RewardConfig, reward="verifier", verifier=f"{verifier}:short"),
+        "steps": 1,
+    }
+    learn("rloo", **given)
+    assert 48 < longest[0] < 200 and rooms == [longest[0] + 12]
+    learn("rloo", out="narrow", **given, context=longest[0])
+    assert longest[1] <= longest[0] - 12 and rooms[1] <= longest[0]  # the longest is cut in its middle
+    with pytest.raises(UsageError, match="--max-tokens 16: --context has room for 16"):
+        learn("rloo", out="none", **given, context=16, max_tokens=16)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.errors import UsageError
 from rlaif.train.batches import LengthGrouped, MicroBatches, collate, hold_out, mismatched, pack
-from rlaif.train.items import Item, Tokens
+from rlaif.train.items import Encoder, Item, Tokens
+from rlaif.train.rows import Example
+from tests.tiny import byte_tokenizer
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=90)
 
 
 def item(prompt, *sizes, p=1.0):
     """prompt: a number that stands for the prompt; sizes: tokens of each response."""
-    return Item(tuple(Tokens([100, prompt, *[7 + size] * size], 2) for size in sizes), p)
+    return Item(tuple(Tokens([100, prompt, *[7 + size] * size], 2) for size in sizes), p, group=str(prompt))
 
 
 @given(lengths, st.integers(1, 9), st.integers(0, 3))
@@ -106,3 +110,26 @@ def test_packing_keeps_every_token_with_its_place_and_its_part(sizes):
     assert sorted(found) == sorted(
         (one.sequences[0].ids, [False, False] + [True] * size) for one, size in zip(items, sizes, strict=True)
     )
+
+
+def test_a_long_conversation_stays_on_one_side_however_it_was_cut_for_its_responses():
+    """Each response leaves another part of the prompt's middle standing; a text comes in pieces."""
+    encoder, items = Encoder(byte_tokenizer(), 96), []
+    for number in range(12):
+        prompt = ({"role": "user", "content": f"{number} hello world " * 12},)
+        for response in ("A", "world " * 8, "hello " * 30):
+            items += encoder.items(Example(number, str(number), prompt, (response,)))
+        items += encoder.items(Example(number, str(number), (), (f"world {number} " * 80,)))
+    assert len({one.prompt for one in items}) > 24
+    training, held = hold_out(items, 0.4, seed=0)
+    assert training and held
+    assert not {one.group for one in training} & {one.group for one in held}
+    assert len({one.group for one in items}) == 24 and len(training) + len(held) == len(items)
+
+
+def test_what_is_held_out_does_not_depend_on_the_names_of_groups():
+    """By the prompts' tokens, as ever: the same rows are held out as before conversations had names."""
+    items = [item(prompt, 3) for prompt in (5, 3, 8, 1, 3, 9)]
+    renamed = [replace(one, group=f"other {one.group}") for one in items]
+    held = [{one.prompt for one in hold_out(some, 0.4, seed=2)[1]} for some in (items, renamed)]
+    assert held[0] == held[1]

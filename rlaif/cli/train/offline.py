@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import Command, from_config
+from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.cli.train.sampled import run_sampled
+from rlaif.errors import UsageError
 from rlaif.train.config import TrainConfig, configuration
 from rlaif.train.feedback import RoundsConfig, rounds_configuration
 from rlaif.train.methods import find_loss
@@ -27,13 +28,15 @@ def _command(method: str) -> Callable[..., None]:
     if not find_loss(method).prefers():
         return from_config(configuration(method), _train, f"train {method}")
 
-    def train(config: RoundsConfig) -> None:
+    def train(config: RoundsConfig, dry_run: bool) -> None:
         if config.feedback.rounds is not None:
-            run_sampled(config)
+            run_sampled(config, dry_run)
+        elif dry_run:
+            raise UsageError("--dry-run counts what is drawn and asked: give --rounds too; training on rows asks nobody")
         else:
             _train(config.train)
 
-    return from_config(rounds_configuration(method), train, f"train {method}", check=RoundsConfig.check)
+    return from_config(rounds_configuration(method), train, f"train {method}", [DRY_RUN], RoundsConfig.check)
 
 
 def _train(config: TrainConfig) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import Command, from_config
+from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.rl.config import RlConfig
 from rlaif.rl.methods import find_method
 
@@ -21,10 +22,15 @@ def register(app: typer.Typer, method: str) -> None:
     kind = find_method(method)
     about = f"{kind.title[0].upper()}{kind.title[1:]} on sampled responses" + (f": {kind.about}" if kind.about else "")
     text = f"{about}. The same command continues a run that was stopped."
-    app.command(method, help=text, cls=Command)(from_config(kind, _train, f"train {method}"))
+    app.command(method, help=text, cls=Command)(from_config(kind, _train, f"train {method}", [DRY_RUN]))
 
 
-def _train(config: RlConfig) -> None:
+def _train(config: RlConfig, dry_run: bool) -> None:
+    if dry_run:
+        from rlaif.cost import on_policy_cost
+
+        print_cost(on_policy_cost(config))
+        return
     from rlaif.cli.console import Console
     from rlaif.cli.progress import ProgressBar
 

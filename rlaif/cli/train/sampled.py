@@ -6,8 +6,9 @@ from typing import Any
 
 import typer
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import Command, from_config
+from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.train.feedback import RoundsConfig, best_of_n_configuration
 
 NAME = "best-of-n"
@@ -16,11 +17,17 @@ NAME = "best-of-n"
 def register(app: typer.Typer) -> None:
     """Give ``app`` the command best-of-n."""
     text = "Best-of-n sampling, then fine-tuning on the best. The same command continues a run that was stopped."
-    app.command(NAME, help=text, cls=Command)(from_config(best_of_n_configuration(), run_sampled, "train best-of-n"))
+    command = from_config(best_of_n_configuration(), run_sampled, "train best-of-n", [DRY_RUN])
+    app.command(NAME, help=text, cls=Command)(command)
 
 
-def run_sampled(config: RoundsConfig) -> None:
-    """Run the rounds with a progress bar, and say what came out."""
+def run_sampled(config: RoundsConfig, dry_run: bool) -> None:
+    """Run the rounds with a progress bar, and say what came out. dry_run: only say what would be drawn and asked."""
+    if dry_run:
+        from rlaif.cost import rounds_cost
+
+        print_cost(rounds_cost(config))
+        return
     from rlaif.cli.console import Console
     from rlaif.cli.progress import OFFLINE, ProgressBar
 

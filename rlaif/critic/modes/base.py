@@ -49,6 +49,8 @@ class Mode(Protocol[AnyVerdict]):
     refused."""
     scores: bool
     """Whether it says something of single responses, so that a run writes ``scores.jsonl``."""
+    action: str
+    """What the critic does with a row, in the past tense, for the dataset card."""
 
     def unfit(self, n: int) -> str | None:
         """Why nothing can be asked about a row of ``n`` ≥ 1 responses; None where something can."""

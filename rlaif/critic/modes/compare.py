@@ -27,6 +27,7 @@ class Compare:
     reasons: Form | None = REASONS_FORM
     settings = frozenset({"orders", "min_mass", "shots", "reasons", "rounds"})
     scores = False
+    action = "compared pairs of responses"
 
     def unfit(self, n: int) -> str | None:
         return "the row has one response; to compare takes two (or use --mode score)" if n == 1 else None

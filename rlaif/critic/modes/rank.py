@@ -31,6 +31,7 @@ class Rank:
     reasons: Form | None = None
     settings = frozenset({"orders"})
     scores = False
+    action = "ranked all responses of a row"
 
     def unfit(self, n: int) -> str | None:
         if n == 1:

@@ -20,6 +20,7 @@ class ScoreMode:
     reasons: Form | None = None
     settings = frozenset({"min_mass"})
     scores = True
+    action = "scored single responses"
 
     def unfit(self, n: int) -> str | None:
         return None

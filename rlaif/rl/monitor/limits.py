@@ -22,6 +22,7 @@ class Limit(NamedTuple):
 LIMITS: Mapping[str, Limit] = {
     "length": Limit(2.0, 4.0),
     "unended": Limit(0.1, 0.5),
+    "cut": Limit(0.5, None),
     "repetition": Limit(0.6, 0.9),
     "self-bleu": Limit(0.95, 0.995),
     "boilerplate": Limit(0.3, 0.7),
@@ -35,11 +36,11 @@ LIMITS: Mapping[str, Limit] = {
 """Measures, by what they are of. The baseline is the run's first iteration, which the reference policy wrote.
 
 length: mean tokens, over the baseline or the baseline over it, whichever is larger. unended: share of responses cut by the
-limit, less the baseline's. repetition: share of the baseline's distinct-2 that is lost. self-bleu. boilerplate: chance that an
-n-gram is shared with another prompt's response, less the baseline's. saturation: share of the baseline's standard deviation
-of rewards that is lost. collapse: the most that any principle has lost, in standard deviations of its baseline. spread: of a
-reward model's ensemble, over the baseline. failures: share of verdicts. waiting: share of time spent waiting for rewards.
-second-collapse: as collapse, of the second judge's principles on held-out prompts.
+limit, less the baseline's. cut: that share itself. repetition: share of the baseline's distinct-2 that is lost. self-bleu.
+boilerplate: chance that an n-gram is shared with another prompt's response, less the baseline's. saturation: share of the
+baseline's standard deviation of rewards that is lost. collapse: the most that any principle has lost, in standard deviations
+of its baseline. spread: of a reward model's ensemble, over the baseline. failures: share of verdicts. waiting: share of time
+spent waiting for rewards. second-collapse: as collapse, of the second judge's principles on held-out prompts.
 """
 
 

@@ -76,6 +76,7 @@ class Monitor:
         measures = {
             "length": max(_ratio(now["length"], first["length"]), _ratio(first["length"], now["length"])),
             "unended": first["ended"] - now["ended"],
+            "cut": 1 - now["ended"],
             "repetition": 1 - _ratio(now["distinct_2"], first["distinct_2"]),
             "self-bleu": now["self_bleu"],
             "boilerplate": now["boilerplate"] - first["boilerplate"],
@@ -193,9 +194,10 @@ class Monitor:
         return before[0] if before else min(kept), frozenset(self._kept)
 
     def _past_its_best(self, judge: str, fallen: Fall, best: int) -> str:
+        apart = f", with a KL of {self._kl[best]:.3g}, which is now {self._kl[-1]:.3g}"
         return (
             f"by the {judge} the best is past, by {fallen.z:.1f} standard errors and {fallen.share:.0%} of the gain; it was at "
-            f"step {self._steps[best]}, with a KL of {self._kl[best]:.3g}, which is now {self._kl[-1]:.3g}"
+            f"step {self._steps[best]}{'' if math.isnan(self._kl[best]) else apart}"
         )
 
     def _gap(self) -> float:

@@ -16,6 +16,7 @@ from rlaif.config_file import shown
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.jury import Judged, Jury, Verdicts, swapped
+from rlaif.critic.pairs import ring
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.verdict import Failure, FailureReason
 from rlaif.data.rows import Response, Row, Turn
@@ -163,12 +164,6 @@ def against_reference(answers: Callable[[Sequence[Row]], Awaitable[list[str | Fa
         return trials, failures
 
     return plan
-
-
-def ring(n: int, opponents: int | None) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of n in a ring: each one with its ⌈opponents / 2⌉ nearest neighbours on both sides; all for None."""
-    reach = n // 2 if opponents is None else min(n // 2, (opponents + 1) // 2)
-    return sorted({(min(i, j), max(i, j)) for i in range(n) for j in ((i + step) % n for step in range(1, reach + 1))})
 
 
 @dataclass

@@ -18,8 +18,11 @@ async def gold_reward(rollouts: Sequence[Rollout]) -> Rewards:
     """A RewardSource: the mean of the gold scores, in [0, 1], with a column per principle. Prompts that are not of the lab's
     world are missing."""
     scores = [_scores(rollout) for rollout in rollouts]
-    parts = {of_principle(name): column([found[name] if found else None for found in scores]) for name in PRINCIPLES}
-    totals = column([fmean(found.values()) if found else None for found in scores])
+    parts = {
+        of_principle(name): column([by_principle[name] if by_principle else None for by_principle in scores])
+        for name in PRINCIPLES
+    }
+    totals = column([fmean(by_principle.values()) if by_principle else None for by_principle in scores])
     return tally(totals, parts, [FailureReason.BAD_ROW] * len(rollouts))
 
 

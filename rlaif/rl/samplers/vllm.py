@@ -6,14 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rlaif.engines.base import Sampling
+from rlaif.engines.installed import check_vllm
 from rlaif.engines.transformers import end_tokens
 from rlaif.engines.vllm import open_llm, sampled_logprobs
-from rlaif.errors import RunFailed, UsageError
+from rlaif.errors import RunFailed
 from rlaif.models.load import Base
 from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
@@ -132,9 +132,8 @@ def _refresh_head(model: Any) -> None:
 
 
 def open_vllm(config: RlConfig, base: Base, policy: Policy) -> VllmSampler:
-    """``--sampler vllm``. Raises UsageError where vLLM is not installed."""
-    if find_spec("vllm") is None:
-        raise UsageError("--sampler vllm: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
+    """``--sampler vllm``. Raises UsageError where vLLM is not installed, or too old."""
+    check_vllm("--sampler vllm")
     return VllmSampler(
         policy,
         base.tokenizer,

@@ -210,3 +210,18 @@ def test_missing_rewards_are_nowhere_counted_as_zero():
         report = monitor.heldout(1, 0.0, rollouts, rewards(some, kind=some), rewards(some, kind=some))
         assert abs(report.metrics["monitor_second_collapse"]) < 0.5
         assert report.metrics["monitor_smoothed"] == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_policy_that_never_ends_is_warned_of_from_the_start():
+    """Nothing has changed since the baseline; what is wrong was wrong before the run began."""
+    report = told(Monitor(), 1, ended=False)
+    assert [warning.split()[0] for warning in report.warnings] == ["cut"] and report.stop is None
+
+
+def test_a_peak_without_a_known_kl_is_told_without_one():
+    values = np.concatenate([np.linspace(0, 1, 12), np.linspace(1, -2, 12)])[:, None] + np.zeros(16)
+    monitor, rollouts = Monitor(), [rollout("x", group=group) for group in range(16)]
+    noise = np.random.default_rng(0).normal(0, 0.05, values.shape)
+    stops = [monitor.heldout(step, math.nan, rollouts, rewards(row)).stop for step, row in enumerate(values + noise)]
+    told_of = next(stop for stop in stops if stop)
+    assert "the best is past" in told_of and "KL" not in told_of and "nan" not in told_of

@@ -11,13 +11,14 @@ from rlaif.constitution.load import load_constitution
 from rlaif.critic.ask import Critic, Replies
 from rlaif.critic.judge import Judge
 from rlaif.critic.jury import Jury
+from rlaif.critic.pairs import ring
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.critic.verdict import Comparison
 from rlaif.engines.base import Failure, FailureReason, Sampling
 from rlaif.engines.scripted import ScriptedEngine
 from rlaif.errors import UsageError
-from rlaif.rl.rewards.critic import CriticReward, against_reference, alone, ring, within_groups
+from rlaif.rl.rewards.critic import CriticReward, against_reference, alone, within_groups
 from rlaif.rl.rewards.reference import ReferenceAnswers
 from rlaif.rl.rewards.tally import failure_rate
 from tests.critic.erratic import ErraticEngine, critics, row

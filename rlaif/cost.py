@@ -1,0 +1,157 @@
+"""What a command would draw and ask, counted before it is paid for: the figures of ``--dry-run``.
+
+All are upper bounds: nothing is looked up in the verdict store, and every text is counted at its longest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from rlaif.critic.config import CriticConfig
+from rlaif.critic.examples import known
+from rlaif.critic.judge import Judge, in_cache_order
+from rlaif.critic.modes.base import Subject
+from rlaif.critic.pairs import ADAPTIVE, budget, check_pairs, pairs, ring
+from rlaif.data.read import named_columns, read_rows
+from rlaif.data.rows import Response, Row, Turn
+from rlaif.errors import UsageError
+from rlaif.label.config import ReviseConfig
+from rlaif.rl.config import RlConfig
+from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.rewards.mix_file import load_mix
+from rlaif.sample.config import SampleConfig
+from rlaif.train.feedback import BestOfN, RoundsConfig
+
+EXAMINED = 1000
+"""Rows from which the calls per prompt of an on-policy run are estimated."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """prompts: rows that can be used. unusable: rows that cannot. texts: to draw from a policy or a reviser. tokens: of all of
+    these at most. calls: of critics at most."""
+
+    prompts: int
+    unusable: int
+    texts: int
+    tokens: int
+    calls: int
+
+
+def sample_cost(config: SampleConfig) -> Cost:
+    """Of ``rlaif sample``. Raises UsageError where the rows cannot be read."""
+    rows = _read(config.source, config.limit, config.columns)
+    texts = len(rows.usable) * config.drawing.samples
+    return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, 0)
+
+
+def revise_cost(config: ReviseConfig) -> Cost:
+    """Of ``rlaif revise``: a critique and a revision in each round, then the critic compares the last one with the original.
+
+    Raises UsageError where the rows cannot be read or the critic's settings do not go together.
+    """
+    rows = _read(config.source, config.limit, config.columns)
+    responses = [row for row in rows.usable for _ in row.responses]
+    texts = 2 * config.rounds * len(responses)
+    calls = _calls(config.critic, ((_answered(row, 2), [(0, 1)]) for row in responses))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, math.ceil(calls))
+
+
+def examples_cost(config: CriticConfig) -> Cost:
+    """Of ``rlaif constitution test``: both orders of each example, by its own principle. Raises UsageError as ``inputs``."""
+    constitution, template = config.inputs()
+    rows = list(known(constitution))
+    judge = config.judge(constitution, template, "")
+    asked = sum(len(in_cache_order(judge.ask(row, (0, 1), [row.principle]))) for row in rows)
+    return Cost(len(rows), 0, 0, 0, asked * _per_question(config, judge))
+
+
+def rounds_cost(config: RoundsConfig) -> Cost:
+    """Of best-of-n and of ``--rounds``: each prompt is sampled and judged once, in one of the rounds.
+
+    Raises UsageError where the rows cannot be read or the settings do not go together.
+    """
+    feedback, drawing = config.feedback, config.feedback.drawing
+    feedback.check()
+    check_pairs(feedback.pairs)
+    rows = _read(config.train.source, config.train.limit, config.train.columns)
+    texts = len(rows.usable) * drawing.samples
+    calls = 0.0
+    if feedback.critic.models:
+        scored = isinstance(feedback, BestOfN)
+        critic = replace(feedback.critic, mode="score" if scored else "compare")
+        compared = pairs(feedback.pairs, drawing.samples)
+        subjects: list[Subject] = [(index,) for index in range(drawing.samples)] if scored else [*compared]
+        adaptive = not scored and feedback.pairs in ADAPTIVE
+        times = budget(drawing.samples) / len(compared) if adaptive else 1.0
+        calls = times * _calls(critic, ((_answered(row, drawing.samples), subjects) for row in rows.usable))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * drawing.max_tokens, math.ceil(calls))
+
+
+def on_policy_cost(config: RlConfig) -> Cost:
+    """Of ``rlaif train ppo`` and the other on-policy methods, evaluations on held-out prompts included.
+
+    Raises UsageError where the rows cannot be read or the settings do not go together.
+    """
+    rows = _read(config.source, config.limit, config.columns)
+    if not rows.usable:
+        raise UsageError(f"{config.source}: no row has a prompt that can be used")
+    looks = len({step for step in range(1, config.steps + 1) if step % config.evaluates_every == 0} | {config.steps})
+    many = min(2, config.samples)
+    groups, held_out = config.steps * config.batch_size, looks * min(config.eval_prompts, len(rows.usable))
+    calls = groups * _per_prompt(config.rewards, rows.usable, config.samples)
+    calls += held_out * _per_prompt(config.rewards, rows.usable, many)
+    if config.second and config.second != "gold":
+        calls += held_out * _per_prompt(RewardConfig(reward=config.second), rows.usable, many)
+    texts = groups * config.samples + held_out * many
+    return Cost(len(rows.usable), rows.unusable, texts, texts * config.max_tokens, math.ceil(calls))
+
+
+def _per_prompt(config: RewardConfig, rows: Sequence[Row], samples: int) -> float:
+    """Calls of critics for the rewards of a prompt's samples, in the mean over the first ``EXAMINED`` rows."""
+    if config.reward.endswith((".yaml", ".yml")):
+        return sum(_per_prompt(item.config, rows, samples) for item in load_mix(Path(config.reward)).ingredients)
+    if config.reward != "critic":
+        return 0.0
+    critic = replace(config.critic, mode="score" if config.feedback == "score" else "compare")
+    rows = rows[:EXAMINED]
+    if config.feedback == "group":
+        compared = ring(samples, config.opponents)
+        return _calls(critic, ((_answered(row, samples), compared) for row in rows)) / len(rows)
+    subject = (0,) if config.feedback == "score" else (0, 1)
+    return samples * _calls(critic, ((_answered(row, 2), [subject]) for row in rows)) / len(rows)
+
+
+def _calls(config: CriticConfig, wanted: Iterable[tuple[Row, Sequence[Subject]]]) -> float:
+    """Calls of all critics about subjects of rows. Raises UsageError where constitution or settings cannot be used."""
+    constitution, template = config.inputs()
+    if not config.models:
+        raise UsageError("--critic is missing: who judges? a model's path or hub id, http://… URLs, lab, or script:FILE")
+    judge = config.judge(constitution, template, "")
+    asked = sum(len(in_cache_order(judge.ask(row, subject))) for row, subjects in wanted for subject in subjects)
+    return float(asked * _per_question(config, judge))
+
+
+def _per_question(config: CriticConfig, judge: Judge) -> int:
+    """Calls of all critics for one question: where a text comes before the label, two each."""
+    return (1 + judge.writes_first) * len(config.models)
+
+
+def _answered(row: Row, number: int) -> Row:
+    """The row with so many different responses in place of those that are not drawn yet."""
+    return replace(row, responses=tuple(Response((Turn(role="assistant", content=str(index)),)) for index in range(number)))
+
+
+class _Rows(NamedTuple):
+    usable: list[Row]
+    unusable: int
+
+
+def _read(source: str, limit: int | None, columns: str | None) -> _Rows:
+    rows = list(read_rows(source, limit, named_columns(columns)))
+    usable = [row for row in rows if isinstance(row, Row)]
+    return _Rows(usable, len(rows) - len(usable))
