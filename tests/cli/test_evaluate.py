@@ -71,3 +71,19 @@ def test_a_file_with_names_of_its_own_is_judged(files, tmp_path, rlaif):
     assert code == 0 and "Knowledge" not in out, err
     code, _, err = rlaif("evaluate", "agreement", "own", "--columns", "prompt=ask")
     assert code == 2 and "--columns is for judging a file" in err
+
+
+def test_a_win_rate_is_printed_written_and_required(files, tmp_path, rlaif):
+    for name, word in (("a", "good"), ("b", "bad")):
+        rows = [{"prompt": f"q{number}", "responses": [f"{word} {number}"]} for number in range(12)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judge = ("--constitution", "c.yaml", "--critic", "script:s.yaml")
+    command = ("evaluate", "win-rate", "a.jsonl", "b.jsonl", *judge, "--out", "r")
+    code, out, err = rlaif(*command, "--json", "r.json", "--require", "0.6")
+    assert code == 0, err
+    shown = [line.split()[:2] for line in out.splitlines() if "%" in line]
+    assert shown == [["overall", "70.0%"], ["right", "70.0%"]]
+    overall = json.loads((tmp_path / "r.json").read_text())[0]
+    assert overall["name"] == "overall" and overall["share"]["value"] == pytest.approx(0.7) and overall["wins"] == 12
+    code, _, err = rlaif(*command, "--require", "0.75")
+    assert code == 1 and "--require 0.75: A's win rate is 70.0%" in err
