@@ -69,7 +69,7 @@ def logprobs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """
     first = int(batch.response.int().argmax(-1).min())
     keep = batch.ids.shape[1] - first + 1
-    options: dict[str, Any] = {"logits_to_keep": keep} if _takes(model, "logits_to_keep") else {}
+    options: dict[str, Any] = {"logits_to_keep": keep} if takes(model, "logits_to_keep") else {}
     if batch.positions.numel():  # a mask beside the positions would be taken for all there is to say
         options["position_ids"] = batch.positions
     else:
@@ -83,7 +83,7 @@ def accuracy(margin: Tensor, p: Tensor) -> Tensor:
     return ((margin.sign() * (p - 0.5).sign()) + 1) / 2
 
 
-def _takes(model: Any, argument: str) -> bool:
+def takes(model: Any, argument: str) -> bool:
     """Whether the model under any wrapping (adapter, data parallelism) takes an argument in its forward pass."""
     inner = getattr(model, "module", model)
     inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
