@@ -63,3 +63,13 @@ def save_model(folder: Path, seed: int = 0, **options: Any) -> Path:
     Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_broken_model(folder: Path) -> Path:
+    """The same, whose numbers are NaN wherever a text holds a Z."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(save_model(folder))
+    model = Qwen3ForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer.encode("Z", add_special_tokens=False)] = float("nan")
+    model.save_pretrained(folder)
+    return folder
