@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, overload
 
 from rlaif.api.handle import Handle
 from rlaif.api.inputs import constitution_of
+from rlaif.api.judging import Order, Preference, Rating, compared, ranked, row_of, scored
 from rlaif.constitution.types import Constitution
-from rlaif.critic.aggregate import opinions, preference, reward
-from rlaif.critic.ask import Replies
 from rlaif.critic.config import CriticConfig
-from rlaif.critic.jury import Jury, Verdicts
-from rlaif.critic.store import VerdictStore, key
-from rlaif.critic.verdict import Comparison, Failure, Score
+from rlaif.critic.jury import Jury
+from rlaif.critic.store import VerdictStore
 from rlaif.data.rows import Row
-from rlaif.data.shapes import to_row
-from rlaif.data.values import BadRecordError
 from rlaif.engines.base import Engine
 from rlaif.errors import UsageError
 from rlaif.settings import configure, nested
@@ -29,39 +23,6 @@ from rlaif.settings import configure, nested
 Text = str | Sequence[Mapping[str, Any]]
 """A prompt or a response: a text, or a list of messages with ``role`` and ``content``."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Preference:
-    """p: probability in [0, 1] that the first response is better, all principles considered; None where none has a verdict.
-
-    principles: each one's verdict, or why it has none (``reason``, ``detail``), by id; those that do not apply are not there.
-    """
-
-    p: float | None
-    principles: Mapping[str, Comparison | Failure]
-
-
-@dataclass(frozen=True)
-class Rating:
-    """score: of the response, in [-1, 1], all principles considered; None where none has a verdict. principles: as in
-    ``Preference``."""
-
-    score: float | None
-    principles: Mapping[str, Score | Failure]
-
-
-@dataclass(frozen=True)
-class Order:
-    """order: places of the responses, best first; those of which nothing is known are not in it.
-
-    values: of each response, its mean probability of being better than another one; with ``mode="score"`` its score. None
-        where there is no verdict. pairs: what was said of each two, by their places.
-    """
-
-    order: tuple[int, ...]
-    values: tuple[float | None, ...]
-    pairs: Mapping[tuple[int, int], Preference]
 
 
 @dataclass(frozen=True)
@@ -115,12 +76,12 @@ class Critic(Handle[_Held]):
     def compare(self, prompt: Any, a: Any, b: Any, columns: Any = None) -> Any:
         """Is ``a`` better than ``b``? Both orders are asked unless ``orders`` says otherwise."""
         rows, one = _rows(prompt, _zipped(prompt, a, b), columns)
-        return _first(self._run(lambda held: _compared(held, rows)), one)
+        return _first(self._run(lambda held: compared(held.jury(held.config.mode), rows)), one)
 
     async def acompare(self, prompt: Any, a: Any, b: Any, columns: Any = None) -> Any:
         """``compare``, to be awaited."""
         rows, one = _rows(prompt, _zipped(prompt, a, b), columns)
-        return _first(await self._arun(lambda held: _compared(held, rows)), one)
+        return _first(await self._arun(lambda held: compared(held.jury(held.config.mode), rows)), one)
 
     @overload
     def score(self, prompt: str, response: Text, columns: Mapping[str, Any] | None = ...) -> Rating: ...
@@ -129,12 +90,12 @@ class Critic(Handle[_Held]):
     def score(self, prompt: Any, response: Any, columns: Any = None) -> Any:
         """How good is the response by itself?"""
         rows, one = _rows(prompt, _zipped(prompt, response), columns)
-        return _first(self._run(lambda held: _scored(held, rows)), one)
+        return _first(self._run(lambda held: scored(held.jury("score"), rows)), one)
 
     async def ascore(self, prompt: Any, response: Any, columns: Any = None) -> Any:
         """``score``, to be awaited."""
         rows, one = _rows(prompt, _zipped(prompt, response), columns)
-        return _first(await self._arun(lambda held: _scored(held, rows)), one)
+        return _first(await self._arun(lambda held: scored(held.jury("score"), rows)), one)
 
     @overload
     def rank(self, prompt: str, responses: Sequence[Text], columns: Mapping[str, Any] | None = ...) -> Order: ...
@@ -143,12 +104,12 @@ class Critic(Handle[_Held]):
     def rank(self, prompt: Any, responses: Any, columns: Any = None) -> Any:
         """Which of the responses are better? Of n, all n(n − 1)/2 pairs are compared."""
         rows, one = _rows(prompt, responses if _many(prompt) else [responses], columns)
-        return _first(self._run(lambda held: _ranked(held, rows)), one)
+        return _first(self._run(lambda held: ranked(held.jury(held.config.mode), rows)), one)
 
     async def arank(self, prompt: Any, responses: Any, columns: Any = None) -> Any:
         """``rank``, to be awaited."""
         rows, one = _rows(prompt, responses if _many(prompt) else [responses], columns)
-        return _first(await self._arun(lambda held: _ranked(held, rows)), one)
+        return _first(await self._arun(lambda held: ranked(held.jury(held.config.mode), rows)), one)
 
     def _open(self) -> _Held:
         with TemporaryDirectory(prefix="rlaif-") as temporary:
@@ -162,64 +123,6 @@ class Critic(Handle[_Held]):
         for engine in held.engines:
             await engine.close()
         held.store.close()
-
-
-async def _asked(jury: Jury, rows: Sequence[Row]) -> list[Verdicts]:
-    """The verdicts on each row, on all its pairs or responses; all rows are asked at once."""
-    pairs = [list(combinations(range(len(row.responses)), 2)) for row in rows]
-    for row in rows:
-        if unfit := jury.mode.unfit(len(row.responses)):
-            raise UsageError(f"prompt {row.number}: {unfit}")
-    plans = [
-        [jury.plan(row, subject) for subject in jury.mode.subjects(len(row.responses), some)]
-        for row, some in zip(rows, pairs, strict=True)
-    ]
-    replies = Replies()
-    await jury.ask([plan for some in plans for plan in some], replies)
-    return [jury.verdicts(some, replies) for some in plans]
-
-
-async def _compared(held: _Held, rows: Sequence[Row]) -> list[Preference]:
-    jury = held.jury(held.config.mode)
-    return [_preference(jury, verdicts, 0, 1) for verdicts in await _asked(jury, rows)]
-
-
-async def _scored(held: _Held, rows: Sequence[Row]) -> list[Rating]:
-    jury = held.jury("score")
-    return [_rating(jury, verdicts, 0) for verdicts in await _asked(jury, rows)]
-
-
-async def _ranked(held: _Held, rows: Sequence[Row]) -> list[Order]:
-    jury, orders = held.jury(held.config.mode), []
-    for row, verdicts in zip(rows, await _asked(jury, rows), strict=True):
-        n = len(row.responses)
-        pairs = {(i, j): _preference(jury, verdicts, i, j) for i, j in combinations(range(n), 2)}
-        values = [_rating(jury, verdicts, i).score if jury.mode.scores else _wins(pairs, i) for i in range(n)]
-        known = [(i, value) for i, value in enumerate(values) if value is not None]
-        order = tuple(i for i, _ in sorted(known, key=lambda item: -item[1]))
-        orders.append(Order(order, tuple(values), pairs))
-    return orders
-
-
-def _preference(jury: Jury, verdicts: Verdicts, first: int, second: int) -> Preference:
-    judged = jury.on_pair(verdicts, first, second)
-    p = preference(opinions(judged), jury.judge.aggregate)
-    return Preference(p, {principle.id: verdict for principle, verdict in judged})
-
-
-def _rating(jury: Jury, verdicts: Verdicts, index: int) -> Rating:
-    judged = jury.on_response(verdicts, index)
-    return Rating(reward(opinions(judged), jury.judge.aggregate), {principle.id: verdict for principle, verdict in judged})
-
-
-def _wins(pairs: Mapping[tuple[int, int], Preference], index: int) -> float | None:
-    """Mean probability that the response at ``place`` is better than another one; None where nothing is known."""
-    own = [
-        (preference.p if i == index else 1.0 - preference.p)
-        for (i, j), preference in pairs.items()
-        if index in (i, j) and preference.p is not None
-    ]
-    return fmean(own) if own else None
 
 
 def _many(prompt: Any) -> bool:
@@ -246,15 +149,10 @@ def _rows(prompt: Any, responses: Sequence[Sequence[Any]], columns: Any) -> tupl
     extras = list(columns) if many and columns is not None else [columns] * len(prompts)
     if not len(prompts) == len(responses) == len(extras):
         raise UsageError(f"{len(prompts)} prompts: found responses to {len(responses)} and columns of {len(extras)}")
-    rows = []
-    for number, (asked, answers, extra) in enumerate(zip(prompts, responses, extras, strict=True), 1):
-        try:
-            row = to_row(number, {**(extra or {}), "prompt": asked, "responses": list(answers)})
-        except BadRecordError as error:
-            raise UsageError(f"prompt {number}: {error}") from None
-        # ``aggregate: sampled`` draws by the id, and what is asked about a prompt must not depend on its place in a batch.
-        content = key(row.conversation, [response.turns for response in row.responses]).hex()
-        rows.append(replace(row, id=content))
+    rows = [
+        row_of(number, asked, answers, extra)
+        for number, (asked, answers, extra) in enumerate(zip(prompts, responses, extras, strict=True), 1)
+    ]
     return rows, not many
 
 

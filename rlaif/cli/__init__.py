@@ -57,7 +57,7 @@ def _options(
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, critic, evaluate, init_folder, lab, label, report, revise, sample, train
+    from rlaif.cli import constitution, critic, evaluate, init_folder, lab, label, report, revise, sample, serve, train
 
     app.add_typer(constitution.app, name="constitution")
     app.add_typer(critic.app, name="critic")
@@ -69,6 +69,7 @@ def main() -> None:
     app.command("report", cls=Command)(report.report)
     app.command("revise", cls=Command)(revise.revise)
     app.command("sample", cls=Command)(sample.sample)
+    app.command("serve", cls=Command)(serve.serve)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     for given in (*arguments, *os.environ.values()):

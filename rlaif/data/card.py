@@ -19,7 +19,8 @@ def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = (), *, 
     ``scores.jsonl``.
     """
     constitution, counts, config = run.get("constitution", {}), run.get("counts", {}), run.get("config", {})
-    subsets = ["preferences", *(["scores"] if scored else []), *(config.get("export") or ())]
+    exports = [name for name in config.get("export") or () if name in RECORDS]  # the others are other tools' files
+    subsets = ["preferences", *(["scores"] if scored else []), *exports]
     description = constitution.get("description")
     parts = [
         _front_matter(subsets),

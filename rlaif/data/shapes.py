@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from rlaif.data import annotated
 from rlaif.data.answers import LISTS, PARALLEL, PLAIN_LISTS, TEXTS, numbered, preferences, ratings, tells
 from rlaif.data.rows import Response, Row, Turn
 from rlaif.data.turns import after, alike, answer, conversation, hh_turns, with_system, with_tools
@@ -41,6 +42,8 @@ LIKE_PROMPT = re.compile(r"prompt|instruction|question|query|input|messages|conv
 LIKE_RESPONSE = re.compile(
     r"(.*_)?(response|completion|output|answer|reply|generation|candidate)s?(_?([a-z]|\d+))?", re.IGNORECASE
 )
+_OF_THE_TOOL = ("suggestions", "predictions", "vectors", "metadata", "meta", "drafts", "status", "_server_id")
+"""What Argilla and Label Studio keep beside an answer."""
 Columns = Mapping[str, Any]
 
 
@@ -89,6 +92,9 @@ def shape_of(names: Collection[str]) -> Reader:
     names = dict.fromkeys(names)
     asked = next((name for name in PROMPTS if name in names), None)
     answers = numbered(names)
+    for read, columns in ((annotated.argilla, annotated.ARGILLA), (annotated.label_studio, annotated.LABEL_STUDIO)):
+        if set(columns) <= names.keys():
+            return partial(_annotated, read, columns)
     if {"prompt", "responses"} <= names.keys():
         return lambda record: _listed(record, "prompt", "responses")
     if {"chosen", "rejected"} <= names.keys():
@@ -207,6 +213,15 @@ def _pair(record: Columns) -> Reading:
     named_answers = [(name, _text_answer(record, asked, name)) for name in ("chosen", "rejected")]
     turns, answers = _settled(_asked(record, asked), named_answers)
     return Reading(turns, tuple(map(Response, answers)), _used(record, asked, "chosen", "rejected"), 0)
+
+
+def _annotated(
+    read: Callable[[Columns], tuple[Any, list[dict[str, Any]]]], columns: tuple[str, ...], record: Columns
+) -> Reading:
+    """People's answers to pairs, from Argilla or Label Studio."""
+    prompt, responses = read(record)
+    reading = _listed({"prompt": prompt, "responses": responses}, "prompt", "responses")
+    return reading._replace(used=(*columns, *(name for name in _OF_THE_TOOL if name in record)))
 
 
 def _openai(record: Columns) -> Reading:

@@ -11,7 +11,9 @@ from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
 
 INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
-Export = Literal["unpaired", "rankings", "sft"]
+Export = Literal[
+    "unpaired", "rankings", "sft", "trl", "openrlhf", "axolotl", "llama-factory", "verl", "argilla", "label-studio"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,12 @@ class LabelConfig:
         None, "A model to sample responses from where rows have none.", panel="Responses to sample", path=True
     )
     drawing: SamplingConfig = nested(SamplingConfig)
-    export: tuple[Export, ...] = setting((), "Also write unpaired, rankings or sft (repeat for more).", panel=OUTPUT)
+    export: tuple[Export, ...] = setting(
+        (),
+        "Also write unpaired, rankings or sft; or files for trl, openrlhf, axolotl, llama-factory, verl, argilla, label-studio "
+        "(repeat for more).",
+        panel=OUTPUT,
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",

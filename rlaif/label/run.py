@@ -25,6 +25,7 @@ from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
+from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine, FailureReason, Message
 from rlaif.errors import RunFailed, UsageError, without_secrets
@@ -271,6 +272,11 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
         else:
             for suffix in (".jsonl", ".parquet"):
                 (config.out / f"{name}{suffix}").unlink(missing_ok=True)
+    for name in TOOLS:
+        if name in config.export:
+            write_tool(name, config.out)
+        else:
+            remove_tool(name, config.out)
 
 
 def _describe(folder: Path, run: dict[str, Any]) -> None:

@@ -35,8 +35,11 @@ class Feedback:
 
     def check(self) -> None:
         """Raises UsageError where nobody is there to judge, or nothing to choose between."""
+        self._check_samples()
         if not self.critic.models or self.critic.constitution is None:
             raise UsageError("who is to judge the samples? give --critic and --constitution")
+
+    def _check_samples(self) -> None:
         if self.drawing.samples < 2:
             raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
 
@@ -63,8 +66,7 @@ class BestOfN(Feedback):
     def check(self) -> None:
         if self.reward_model and (self.critic.models or self.critic.constitution):
             raise UsageError("--reward-model: it ranks in place of --critic and --constitution; give one or the other")
-        if self.drawing.samples < 2:
-            raise UsageError(f"--samples {self.drawing.samples}: to say which response is better takes two")
+        self._check_samples()
         if not self.reward_model and (not self.critic.models or self.critic.constitution is None):
             raise UsageError("who is to judge the samples? give --critic and --constitution, or --reward-model")
 

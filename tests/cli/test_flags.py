@@ -11,6 +11,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
+from rlaif.serve.config import ServeConfig
 from rlaif.settings import settings_of
 from rlaif.train.config import configuration
 from rlaif.train.feedback import best_of_n_configuration, rounds_configuration
@@ -23,6 +24,7 @@ ASKING = {
     "revise": ReviseConfig,
     "evaluate agreement": AgreementConfig,
     "constitution test": ExamplesConfig,
+    "serve": ServeConfig,
     "train best-of-n": best_of_n_configuration(),
     **{f"train {method}": rounds_configuration(method) for method in OFFLINE if method not in ("sft", "reward")},
     **{f"train {method}": kind for method, kind in ONLINE.items()},

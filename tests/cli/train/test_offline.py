@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -117,7 +118,8 @@ def test_doing_it_again_changes_nothing(run, tmp_path):
     ],
 )
 def test_bad_input_is_one_message(run, monkeypatch, options, arguments, said):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "wandb" else find_spec(name, *more))
     code, out, err = run(*arguments, **options)
     assert code == 2
     assert said in err

@@ -1,0 +1,1 @@
+"""``rlaif serve``: the critic behind HTTP, for several clients at once."""
