@@ -90,7 +90,7 @@ def main() -> None:
         "|---" * (len(ROWS) + 1) + "|",
         *(f"| {name} | {' | '.join(f'{value:.2f}' for value in taken)} |" for name, taken in times.items()),
         "",
-        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, responses of {LENGTH - PROMPT}), over what the process",
+        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, {LENGTH - PROMPT} the response's), over what the process",
         f"with model and gradients alone takes ({start} MiB):",
         "",
         "| | MiB |",
