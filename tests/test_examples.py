@@ -60,3 +60,14 @@ def test_the_verifiers_values(module, words, expected):
 def test_the_page_names_every_example():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"({path.name})" in page for path in EXAMPLES.iterdir() if path.name not in ("README.md", "__pycache__"))
+
+
+def test_a_server_is_described_by_one_file(tmp_path):
+    from rlaif.config_file import read_config
+    from rlaif.serve.config import ServeConfig
+    from rlaif.serve.forms import CompareRequest
+    from rlaif.settings import configure
+
+    config = configure(ServeConfig, **read_config(EXAMPLES / "serve" / "serve.yaml", ServeConfig))
+    assert config.critic.models == ("http://localhost:8000",) and len(config.also) == 1
+    assert CompareRequest.model_validate_json((EXAMPLES / "serve" / "compare.json").read_text())
