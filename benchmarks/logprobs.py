@@ -17,7 +17,7 @@ import torch
 from rlaif.models import logprobs, responses
 
 PAGE = Path(__file__).with_suffix(".md")
-VOCABULARY, HIDDEN, TOKENS = 151_936, 896, 220
+VOCABULARY, HIDDEN, TOKENS = 151_936, 896, 110
 ROWS = (13, 110)
 PAIRS, LENGTH, PROMPT = 2, 512, 64
 WAYS = ("start", "whole", "chunked")
@@ -90,8 +90,8 @@ def main() -> None:
         "|---" * (len(ROWS) + 1) + "|",
         *(f"| {name} | {' | '.join(f'{value:.2f}' for value in taken)} |" for name, taken in times.items()),
         "",
-        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, {LENGTH - PROMPT} the response's), over what the process",
-        f"with model and gradients alone takes ({start} MiB):",
+        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, {LENGTH - PROMPT} of them the response's), over what the",
+        f"process with model and gradients alone takes ({start} MiB):",
         "",
         "| | MiB |",
         "|---|---|",

@@ -270,7 +270,7 @@ def test_prompts_whose_samples_scored_alike_are_replaced_by_others(loop):
     def groups(refill):
         seen.clear()
         collected = asyncio.run(loop(refill=refill, source=source)._collect(0))
-        assert [value for value in collected.rewards.values.tolist()] == [
+        assert collected.rewards.values.tolist() == [
             0.0 if one.query.group in (0, 1, 2, 4) else float(place % 2) for place, one in enumerate(collected.rollouts)
         ]
         return sorted({one.query.group for one in collected.rollouts}), len({one.query.group for one in seen})
