@@ -90,7 +90,7 @@ def main() -> None:
         "|---" * (len(ROWS) + 1) + "|",
         *(f"| {name} | {' | '.join(f'{value:.2f}' for value in taken)} |" for name, taken in times.items()),
         "",
-        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, {LENGTH - PROMPT} of them the response's), over what the",
+        f"Peak memory of one DPO step ({PAIRS} pairs of {LENGTH} tokens, of which {LENGTH - PROMPT} the response), over what a",
         f"process with model and gradients alone takes ({start} MiB):",
         "",
         "| | MiB |",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 CHUNK = {"cpu": 2**24}
-"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. Fewer rows and the products are too
-thin: with 2²¹, 13 rows of a vocabulary of 151,936, they took 3.7 times as long in bfloat16 (``benchmarks/logprobs.md``)."""
+"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. With fewer rows the products are too
+thin: 2²¹ would be 13 rows of a vocabulary of 151,936 (``benchmarks/logprobs.py``)."""
 CHUNK_ELSEWHERE = 2**27
 """512 MiB, on devices that want larger products."""
 BLOCK = 8192
