@@ -32,7 +32,7 @@ _PUBLIC = {
     "UsageError": "rlaif.errors",
     "VerdictStore": "rlaif.critic.store",
     "configure": "rlaif.settings",
-    "dry_run": "rlaif.label.run",
+    "dry_run": "rlaif.label.plan",
     "label": "rlaif.label",
     "load_constitution": "rlaif.constitution.load",
     "load_template": "rlaif.critic.templates",

@@ -45,21 +45,31 @@ def save_model(folder: Path, seed: int = 0, **options: Any) -> Path:
     """A random Qwen3 with the byte tokenizer, saved as a Hugging Face folder. options: of its configuration."""
     tokenizer = byte_tokenizer()
     torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=64,
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-        **options,
-    )
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 64,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": False,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+    }
+    config = Qwen3Config(**{**shape, **options})
     Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_broken_model(folder: Path) -> Path:
+    """The same, whose numbers are NaN wherever a text holds a Z."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(save_model(folder))
+    model = Qwen3ForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer.encode("Z", add_special_tokens=False)] = float("nan")
+    model.save_pretrained(folder)
     return folder

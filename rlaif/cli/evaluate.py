@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
+from rlaif.data.records import beside_overall
 from rlaif.errors import UsageError
+from rlaif.label.config import WinRateConfig
+from rlaif.sample.config import COLUMNS
 from rlaif.settings import flag, flat, nested, setting, settings_of
+
+if TYPE_CHECKING:
+    from rlaif.evaluate.win_rate import WinRate
 
 INPUT = "Input"
 
-app = typer.Typer(help="Agreement with known preferences, and rankings.", no_args_is_help=True)
+app = typer.Typer(help="Agreement with known preferences, win rates, and rankings.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,7 @@ class AgreementConfig:
     )
     by: str | None = setting(None, "A row for each value of this source column.", panel=INPUT)
     out: Path | None = setting(None, "For a file: the label run's folder.", panel=INPUT)
+    columns: str | None = setting(None, f"For a file: {COLUMNS[0].lower()}{COLUMNS[1:]}", panel=INPUT)
     limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)
     critic: CriticConfig = nested(CriticConfig)
 
@@ -58,13 +65,14 @@ def _judged(config: AgreementConfig) -> tuple[Path, str | None]:
 
     if config.critic.constitution is None or not config.critic.models or config.out is None:
         raise UsageError(f"{config.source}: to judge a file, --constitution, --critic and --out are needed")
-    benchmark, source, by = benchmark_rows(config.source), config.source, config.by
+    source, by = config.source, config.by
+    benchmark = None if config.columns else benchmark_rows(source)  # who names the columns says what they are
     if benchmark is not None:
         source = config.out.with_name(f"{config.out.name}-rows.jsonl")
         write_rows(benchmark.rows, source)
         by = by or benchmark.by
     critic = replace(config.critic, max_failure_rate=1.0)  # what has no verdict is told in the table
-    run_label(LabelConfig(source=str(source), critic=critic, out=config.out, limit=config.limit))
+    run_label(LabelConfig(source=str(source), critic=critic, out=config.out, columns=config.columns, limit=config.limit))
     return config.out, by
 
 
@@ -74,6 +82,47 @@ app.command(
     "JudgeBench's own file gets its four sections; the Constitutional AI paper's (HHH, harmful or ethical) are read too.",
     cls=Command,
 )(from_config(AgreementConfig, _agreement, "evaluate agreement"))
+
+
+def _win_rate(config: WinRateConfig) -> None:
+    import json
+
+    from rlaif.cli.console import Console
+    from rlaif.cli.progress import ProgressBar
+    from rlaif.data.inputs import refuse_inputs
+    from rlaif.data.write import atomic_write
+    from rlaif.errors import RunFailed
+    from rlaif.evaluate.table import interval
+    from rlaif.label.win_rate import compare_models
+    from rlaif.progress import Progress
+
+    if config.json:
+        refuse_inputs((config.first, config.second, config.source), files=[config.json])
+    with ProgressBar(Console(stderr=True), "opening the models", ("failed", "from the store", "verdicts")) as bar:
+        rates = compare_models(config, Progress(bar.stage, bar.update, bar.warn))
+    header = ["", "A wins", "at equal length", "won", "tied", "lost"]
+    counted = [[str(count) for count in (rate.wins, rate.ties, rate.losses)] for rate in rates]
+    names = [rates[0].name, *(beside_overall(rate.name) for rate in rates[1:])]
+    names = [rates[0].name, *(beside_overall(rate.name) for rate in rates[1:])]
+    shares = [[interval(rate.share), interval(rate.controlled)] for rate in rates]
+    _print([header, *([name, *share, *counts] for name, share, counts in zip(names, shares, counted, strict=True))])
+    if config.json:
+        with atomic_write(config.json) as file:
+            file.write(json.dumps([_as_json(rate) for rate in rates], indent=2) + "\n")
+    suggest(f"rlaif report {config.out}")
+    if config.require is not None and not rates[0].share.low > config.require:
+        raise RunFailed(f"--require {config.require:g}: A's win rate is {interval(rates[0].share)}")
+
+
+def _as_json(rate: WinRate) -> dict[str, object]:
+    return {**rate._asdict(), "share": rate.share._asdict(), "controlled": rate.controlled._asdict()}
+
+
+app.command(
+    "win-rate",
+    help="How often A's responses are preferred to B's, in both orders, with intervals, by principle, and at equal length.",
+    cls=Command,
+)(from_config(WinRateConfig, _win_rate, "evaluate win-rate"))
 
 
 @app.command(cls=Command)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlaif.cli.echo import suggest
 from rlaif.cli.flags import DRY_RUN, from_config
 from rlaif.label.config import LabelConfig
+
+MOST_ROWS = 10
+"""Of those that a dry run names."""
 
 
 def _label(config: LabelConfig, dry_run: bool) -> None:
@@ -34,7 +38,7 @@ Running the same command again asks nothing twice: every answer is kept in the v
 
 def _print_dry_run(config: LabelConfig) -> None:
     from rlaif.cli.console import Console
-    from rlaif.label.run import dry_run
+    from rlaif.label.plan import dry_run
 
     plan = dry_run(config)
     console = Console(highlight=False, soft_wrap=True)
@@ -49,9 +53,22 @@ def _print_dry_run(config: LabelConfig) -> None:
     )
     if plan.trouble:
         console.print(plan.trouble, markup=False)
+    for numbers, what in (
+        (plan.too_long, "would be listed as too_long: more than the critic's context holds"),
+        (plan.shortened, "would be shortened to fit the critic's context"),
+    ):
+        if numbers:
+            console.print(f"{_rows(numbers)} {what}")
     if plan.unsampled:
         console.print(f"{plan.unsampled} rows wait for responses of the policy; what is asked about those is not counted")
     suggest("the same command without --dry-run")
+
+
+def _rows(numbers: Sequence[int]) -> str:
+    """``rows 3, 7 and 12 others``."""
+    shown = ", ".join(map(str, numbers[:MOST_ROWS]))
+    others = len(numbers) - MOST_ROWS
+    return f"row{'s' * (len(numbers) > 1)} {shown}" + (f" and {others} others" if others > 0 else "")
 
 
 def _print_result(out: Path, run: dict[str, Any]) -> None:

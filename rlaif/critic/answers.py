@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from rlaif.critic.store import Answer, VerdictStore
+from rlaif.critic.stored import checked
 from rlaif.engines.base import Engine
 
 Wanted = TypeVar("Wanted")
@@ -21,7 +22,8 @@ class Answers(NamedTuple):
 
 
 async def answered(engine: Engine, wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: VerdictStore) -> Answers:
-    """The answer to each of ``wanted``, by its key: as stored, or as ``draw`` gives it, kept before it is used.
+    """The answer to each of ``wanted``, by its key: as stored, or as ``draw`` gives it, kept before it is used. What
+    could not be read again is no answer but a failure, whatever engine it comes from.
 
     draw: asks ``engine``, and answers in order. It is called once with all that is missing, unless the engine says that its
     answers may be had in pieces (``Engine``): then each piece is stored when it is there, so that a run that ends early keeps
@@ -47,7 +49,7 @@ async def _drawn(wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: Verd
     store.under_way |= under_way
 
     async def piece(part: list[bytes]) -> None:
-        fresh = dict(zip(part, await draw([wanted[name] for name in part]), strict=True))
+        fresh = dict(zip(part, map(checked, await draw([wanted[name] for name in part])), strict=True))
         store.put(fresh.items())
         kept.update(fresh | store.get(part))  # where another process was faster, its answer is the one that stays
 

@@ -92,7 +92,7 @@ class CriticConfig:
         panel=REASONS,
         least=1,
     )
-    votes_temperature: float = setting(0.7, "Of sampled rationales; a single one is greedy.", panel=REASONS, least=0)
+    votes_temperature: float = setting(0.7, "Of sampled rationales; a single one is greedy.", panel=REASONS, least=0, most=2)
     engine: EngineConfig = nested(EngineConfig, rename={"context": "critic_context"})
 
     def inputs(self) -> tuple[Constitution, Template]:

@@ -46,6 +46,15 @@ def read(text: str | bytes) -> Answer:
         raise DamagedError(f"{type(error).__name__} {error}") from None
 
 
+def checked(answer: Answer) -> Answer:
+    """What an engine answered; in its place a failure where it could not be read again, as with a log-probability of NaN."""
+    try:
+        read(spelled(answer))
+    except DamagedError as damage:
+        return Failure(FailureReason.ENGINE_ERROR, f"the model's answer cannot be used: {damage}")
+    return answer
+
+
 def _choice(content: Mapping[str, Any]) -> Choice:
     mass = content["mass"]
     if not _number(mass) or not 0 <= mass <= 1 + ROUNDING:
@@ -68,8 +77,9 @@ def _generation(content: Mapping[str, Any]) -> Generation:
 
 def _logprobs(content: Mapping[str, Any]) -> tuple[float, ...]:
     values = tuple(content["logprobs"])
-    if not all(_number(value) and value <= ROUNDING for value in values):  # -inf is one; NaN is not
-        raise DamagedError("a log-probability is none")
+    for value in values:
+        if not _number(value) or value > ROUNDING:  # -inf is a log-probability; NaN is not
+            raise DamagedError(f"a log-probability is {value!r}")
     return values
 
 

@@ -146,7 +146,8 @@ class Address:
 class Client:
     """Sends requests to all of ``servers``, which serve ``model``. at_first: requests at once and per server, to begin with.
 
-    look: see ``Replicas``; it is given the client to ask with.
+    look: see ``Replicas``; it is given the client to ask with. renew: gives a server what it must hold before it is asked,
+    such as weights, and returns what kept it from doing so; set where servers hold something, and called whenever one was away.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Client:
         look: Callable[[httpx.AsyncClient, Replica], Any],
     ) -> None:
         self.address, self.servers, self._model, self._at_first, self._look = address, servers, model, at_first, look
+        self.renew: Callable[[Replica], Problem | None] | None = None
         self._patience = PATIENCE
         self._random = random.Random()
         self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, Replicas] | None = None
@@ -184,7 +186,9 @@ class Client:
         while True:
             async with replicas.one() as replica:
                 started = time.monotonic()
-                result = await self._try(http, f"{replica.url}/{path}", content, read, kind)
+                untold = await self._renewed(replica, replicas)
+                result: T | Problem
+                result = untold if untold else await self._try(http, f"{replica.url}/{path}", content, read, kind)
                 if not isinstance(result, Problem):
                     self._heard = time.monotonic()
                     replicas.answered(replica, self._heard - started, started)
@@ -198,7 +202,8 @@ class Client:
                     return problem
                 stated = None if problem.wait is None else min(problem.wait, self._patience.stated)
                 busy = problem.kind in ("busy", "broken")
-                replicas.failed(replica, one_line(result.words), busy=busy, started=started, wait=stated)
+                away = problem.kind == "unreachable"
+                replicas.failed(replica, one_line(result.words), away=away, busy=busy, started=started, wait=stated)
             number += 1
             most = OF_A_BATCH if batch and problem.kind in ("bad", "broken") else every
             if number >= min(most, FEW if self._barren else most):
@@ -225,6 +230,15 @@ class Client:
             self._connection = None
             await replicas.close()
             await http.aclose()
+
+    async def _renewed(self, replica: Replica, replicas: Replicas) -> Problem | None:
+        """Give a server that was away its state again. What kept it from taking it; None where it has it."""
+        if self.renew is None:
+            return None
+        async with replicas.renewing[replica]:
+            problem = await asyncio.to_thread(self.renew, replica) if replica.stale else None
+            replica.stale = problem is not None
+        return problem
 
     async def _try(
         self, http: httpx.AsyncClient, url: str, content: bytes, read: Callable[[dict[str, Any]], T], kind: str

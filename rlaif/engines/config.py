@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rlaif.engines.drawing import Source
 from rlaif.engines.installed import check_vllm
 from rlaif.registry import Registry
 from rlaif.settings import setting
@@ -51,10 +52,12 @@ class EngineConfig:
     context: tokens of prompt and answer together; None is the model's own limit.
     tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none`` to send
         messages whatever the server is.
+    generation_config: where the rest of how texts are drawn comes from, see ``drawing``.
     gpu_memory: share of the GPU's memory that vLLM may take, in (0, 1]; None is an even share among the run's models.
     """
 
     model: str = setting("", hidden=True)
+    generation_config: Source = setting("neutral", hidden=True)
     engine: str = setting("auto", "auto, transformers, vllm, or module:Name.", panel=PANEL, known=names)
     dtype: Dtype = setting("auto", "auto: float32 on a CPU, the checkpoint's own on a GPU.", panel=PANEL)
     context: int | None = setting(None, "Tokens of prompt and answer, less than the model's.", panel=PANEL, least=16)

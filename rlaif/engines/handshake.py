@@ -99,6 +99,27 @@ def find_encoder(address: Address, server: Replica, card: Card, tokenizer: str |
     return PromptEncoder(ours)
 
 
+def generation_settings(card: Card, tokenizer: str | None) -> dict[str, Any]:
+    """The generation settings of the model that a server serves, for ``--generation-config model``.
+
+    Raises UsageError where they cannot be read here, or the server could not be told to follow them.
+    """
+    from transformers import GenerationConfig
+
+    if not card.vllm:
+        raise UsageError("--generation-config model: only vLLM servers can be told how to draw; set the server instead")
+    source = tokenizer if tokenizer and tokenizer != "none" else card.root
+    if (Path(source) / "config.json").is_file() and not (Path(source) / "generation_config.json").is_file():
+        return {}
+    try:
+        return dict(GenerationConfig.from_pretrained(source).to_diff_dict())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--generation-config model: the generation_config.json of the server's model cannot be read here "
+            f"({str(error).splitlines()[0]}); --tokenizer FOLDER says where the model's files are"
+        ) from None
+
+
 def _card(address: Address, base: str, name: str) -> Card | RunFailed:
     def read(response: httpx.Response) -> Card | list[str] | Problem:
         return _read(response, lambda content: replies.model_card(content, name))

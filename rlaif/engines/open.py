@@ -13,7 +13,11 @@ def transformers(config: EngineConfig) -> Engine:
     from rlaif.engines.transformers import TransformersEngine
 
     return TransformersEngine(
-        model_path(config.model), dtype=config.dtype, context=config.context, trust_remote_code=config.trust_remote_code
+        model_path(config.model),
+        dtype=config.dtype,
+        context=config.context,
+        trust_remote_code=config.trust_remote_code,
+        generation_config=config.generation_config,
     )
 
 
@@ -26,13 +30,15 @@ def vllm(config: EngineConfig) -> Engine:
         context=config.context,
         trust_remote_code=config.trust_remote_code,
         gpu_memory=config.gpu_memory or GPU_MEMORY,
+        generation_config=config.generation_config,
     )
 
 
 def server(config: EngineConfig) -> Engine:
     from rlaif.engines.server import ServerEngine
 
-    return ServerEngine(config.model.split(","), tokenizer=config.tokenizer, context=config.context)
+    urls, how = config.model.split(","), config.generation_config
+    return ServerEngine(urls, tokenizer=config.tokenizer, context=config.context, generation_config=how)
 
 
 def scripted(config: EngineConfig) -> Engine:

@@ -30,15 +30,13 @@ SLOWER = 2.0
 class Replica:
     """One server. url: of its API. limit: requests at once, as they are now allowed. known: it serves the model.
 
-    stale: it is not to be asked until it has been given the weights of now. holds_state: it is given weights, which it may
-    have lost while it was away.
+    stale: it was away, and may have come back without what it had been given.
     """
 
     url: str
     limit: float
     known: bool = True
     stale: bool = False
-    holds_state: bool = False
     flying: int = 0
     failures: int = 0
     wake: float = 0.0
@@ -63,7 +61,7 @@ class Replica:
 class Replicas:
     """Belongs to one event loop at a time. at_first: requests that each server is given at once in the beginning.
 
-    look: whether a server is there and serves the model. It raises nothing.
+    look: whether a server is there and serves the model. It raises nothing. renewing: held by who gives a server its state.
     """
 
     def __init__(self, servers: list[Replica], at_first: int, look: Callable[[Replica], Awaitable[bool]]) -> None:
@@ -72,6 +70,7 @@ class Replicas:
         self._look = look
         self._changed = asyncio.Condition()
         self._looking: dict[Replica, asyncio.Task[None]] = {}
+        self.renewing = {server: asyncio.Lock() for server in servers}
         for server in servers:
             server.flying = 0
             if not server.known:
@@ -92,11 +91,7 @@ class Replicas:
         async with self._changed:
             while True:
                 now = time.monotonic()
-                free = [
-                    server
-                    for server in self.all
-                    if server.known and not server.stale and server.flying < max(1, int(server.limit))
-                ]
+                free = [server for server in self.all if server.known and server.flying < max(1, int(server.limit))]
                 ready = [server for server in free if server.wake <= now]
                 if ready:
                     replica = min(ready, key=lambda server: server.flying / server.limit)
@@ -119,15 +114,17 @@ class Replicas:
         elif replica.pace <= SLOWER * replica.best:
             replica.limit = min(MOST * self._at_first, replica.limit + 1 / replica.limit)
 
-    def failed(self, replica: Replica, what: str, *, busy: bool, started: float, wait: float | None) -> None:
-        """No good reply. busy: by having too much to do. wait: seconds for which the server wants to be left alone."""
+    def failed(self, replica: Replica, what: str, *, away: bool, busy: bool, started: float, wait: float | None) -> None:
+        """No good reply. away: or none at all. busy: by having too much to do. wait: seconds for which the server wants to be
+        left alone."""
         now = time.monotonic()
         replica.failures += 1
+        replica.stale |= away
         if busy and started >= replica.lowered:  # requests that were under way together lower it once
             replica.limit, replica.lowered = max(1.0, replica.limit * LESS), now
         if wait is not None:
             replica.wake = max(replica.wake, now + wait)
-        others = any(other.known and not other.stale for other in self.all if other is not replica)
+        others = any(other.known for other in self.all if other is not replica)
         if replica.failures >= FAILURES and replica.known and others:
             replica.tell(f"does not answer ({what})")
             self._rest(replica)
@@ -143,7 +140,7 @@ class Replicas:
             await asyncio.sleep(RESTS[min(looks, len(RESTS) - 1)])
             looks += 1
             replica.known = await self._look(replica)
-        replica.failures, replica.limit, replica.stale = 0, float(self._at_first), replica.holds_state
+        replica.failures, replica.limit, replica.stale = 0, float(self._at_first), True
         async with self._changed:
             self._changed.notify_all()
 

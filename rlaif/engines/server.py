@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rlaif.engines import replies
-from rlaif.engines.base import Choice, Failure, Generation, Message, Prompt, Sampling
+from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Message, Prompt, Sampling
 from rlaif.engines.client import Client, Problem
 from rlaif.engines.dialect import Dialect
-from rlaif.engines.handshake import find_encoder, identity, meet, serves
+from rlaif.engines.drawing import Source, drawing
+from rlaif.engines.handshake import find_encoder, generation_settings, identity, meet, serves
 from rlaif.engines.neutral import neutralise
 from rlaif.engines.rendering import THINK, as_text, begun
 from rlaif.engines.replies import BadReply
@@ -27,8 +28,10 @@ PER_REQUEST = 32
 """Prompts in one request where the protocol takes several: one at a time costs the client twenty times the CPU."""
 AT_FIRST = {"tokens": 8, "messages": 64}
 """Requests under way at once, per server, to begin with."""
-PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""What a vLLM server would else take from the model's generation settings."""
+
+
+OTHERS = "; what a template begins the answer with is left out, and the server may draw texts by settings of its own"
+"""What is to be known of servers other than vLLM."""
 
 
 class Sent(NamedTuple):
@@ -47,23 +50,32 @@ class ServerEngine:
     command continues.
     """
 
-    def __init__(self, urls: Sequence[str], *, tokenizer: str | None = None, context: int | None = None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        tokenizer: str | None = None,
+        context: int | None = None,
+        generation_config: Source = "neutral",
+    ) -> None:
         address, servers, card = meet(urls)
         self._vllm = card.vllm
+        own = generation_settings(card, tokenizer) if generation_config == "model" else {}
+        self._drawing, drawn = drawing(generation_config, own)
         self._context: int | None = min(card.context, context) if card.context and context else card.context or context
         self._encoder = find_encoder(address, next(server for server in servers if server.known), card, tokenizer)
         way = "tokens" if self._encoder else "messages"
         self.notes: tuple[str, ...] = (
-            ()
+            drawn
             if self._encoder
             else (
+                *drawn,
                 "prompts were sent as messages: special-token spellings in untrusted text were broken up by a space, "
                 "label log-probabilities come from the top 20 (or as many as the server gives), and over-long prompts are "
-                "too_long instead of being cut"
-                + ("" if self._vllm else "; what a template begins the answer with is left out"),
+                "too_long instead of being cut" + ("" if self._vllm else OTHERS),
             )
         )
-        self.identity = f"{identity(card)} {way} context={self._context}"
+        self.identity = f"{identity(card)} {way} context={self._context}{self._drawing.manner}"
         self.piece = PER_REQUEST if self._encoder else 1
         for server in servers:
             server.limit = AT_FIRST[way]
@@ -83,6 +95,14 @@ class ServerEngine:
         if self._encoder:
             return int(self._encoder.count(prompt))
         return sum(len(message.text) for message in prompt) // 4  # the usual estimate for English
+
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        if self._context is None:
+            return 0
+        if self._encoder:
+            return self._encoder.fit(prompt, self._context - room)  # type: ignore[no-any-return]
+        tokens, limit = self.count_tokens(prompt), self._context - room
+        return 0 if tokens <= limit else Failure(FailureReason.TOO_LONG, f"about {tokens} tokens, room for {limit}")
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         if not self._encoder:
@@ -108,8 +128,8 @@ class ServerEngine:
             "n": sampling.n,
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            **(PLAIN if self._vllm else {}),
+            **(self._drawing._asdict() if self._vllm else {}),  # said each time: else a server takes the model's own
+            "top_p": min(self._drawing.top_p, sampling.top_p),
         }
         if sampling.pattern and self._vllm:
             body["structured_outputs"] = {"regex": sampling.pattern}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CUT_MARK = " [...] "
+_TEMPLATE = 1024
+"""Tokens that a chat template is taken to add at most, where that decides nothing but whether a dry run looks closely."""
 MIN_KEPT = 16
 """A prompt in which an untrusted segment would have to shrink below this many tokens is ``too_long`` instead."""
 
@@ -120,6 +122,13 @@ class PromptEncoder:
         encoded = self.encode(prompt)
         assert isinstance(encoded, Encoded)  # without a limit nothing is too long
         return len(encoded.ids)
+
+    def fit(self, prompt: Prompt, limit: int) -> int | Failure:
+        """How many tokens are cut to make the prompt fit ``limit``, or why it cannot be made to."""
+        if sum(len(message.text.encode("utf-8", "replace")) + len(message.more) for message in prompt) + _TEMPLATE <= limit:
+            return 0  # no token is less than a byte
+        encoded = self.encode(prompt, limit, decided=True)
+        return encoded if isinstance(encoded, Failure) else encoded.cut
 
     def ids(self, rendered: Rendered, start: int, end: int) -> list[int]:
         """Token ids of a stretch of the rendered text, given in characters; markers stand for what belongs there."""

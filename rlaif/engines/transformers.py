@@ -15,14 +15,18 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
 )
 from transformers.cache_utils import DynamicLayer
 from transformers.utils.logging import disable_progress_bar
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
+from rlaif.engines.drawing import Drawing, Source, drawing
 from rlaif.engines.groups import Group, batches, by_shared_prefix, each_alone
 from rlaif.engines.identity import resolve
-from rlaif.engines.neutral import neutral_notes
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
 
@@ -48,6 +52,7 @@ class TransformersEngine:
         context: int | None = None,
         trust_remote_code: bool = False,
         batch_tokens: int = 16_384,
+        generation_config: Source = "neutral",
     ) -> None:
         disable_progress_bar()  # of loading weights; the run has a bar of its own
         source, name = resolve(model, trust_remote_code)
@@ -60,7 +65,7 @@ class TransformersEngine:
         )
         self._model.to(self._device).eval()
         self._ends = end_tokens(self._model, self._tokenizer)
-        self.notes = neutral_notes(self._model.generation_config.to_diff_dict())
+        self._drawing, self.notes = drawing(generation_config, self._model.generation_config.to_diff_dict())
         # What a text is drawn with is said by who asks for it, not by a file beside the model.
         self._model.generation_config = GenerationConfig(eos_token_id=self._ends or None)
         self._encoder = PromptEncoder(self._tokenizer)
@@ -73,13 +78,16 @@ class TransformersEngine:
         self._batch_tokens = batch_tokens
         self._reader, self._worker = (ThreadPoolExecutor(1, f"transformers-{name}") for name in ("reader", "engine"))
         precision = str(self._model.dtype).removeprefix("torch.")
-        self.identity = f"{name} {precision} context={self._context} transformers{self._encoder.manner}"
+        self.identity = f"{name} {precision} context={self._context} transformers{self._encoder.manner}{self._drawing.manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
         self._encoder.label_ids(choices)
 
     def count_tokens(self, prompt: Prompt) -> int:
         return self._encoder.count(prompt)
+
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        return self._encoder.fit(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
@@ -191,9 +199,6 @@ class TransformersEngine:
         prompts = [item.ids for group in groups for _, item in group.members]
         ids, mask = self._pad(prompts)
         recorder = _LogprobRecorder()
-        drawing: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature > 0:
-            drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         ends = [*self._ends, *(self._encoder.thought_end_ids if sampling.thinking else [])]
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(sampling.seed_for(prompts))
@@ -202,10 +207,13 @@ class TransformersEngine:
                 attention_mask=mask,
                 max_new_tokens=sampling.max_tokens,
                 num_return_sequences=sampling.n,
-                logits_processor=LogitsProcessorList([recorder]),
+                logits_processor=LogitsProcessorList([recorder, *_warpers(self._drawing, sampling, mask)]),
+                do_sample=sampling.temperature > 0,
+                temperature=1.0,
+                top_p=1.0,
+                top_k=0,
                 eos_token_id=ends,
                 pad_token_id=ends[0] if ends else 0,
-                **drawing,
             )
         new = output[:, ids.shape[1] :]  # [B·n, T']
         logprobs = recorder.finish(output)
@@ -223,6 +231,32 @@ class TransformersEngine:
         return Generation(str(text), *drawn, "length" if stop is None else "stop", read)
 
 
+def _warpers(how: Drawing, sampling: Sampling, mask: Tensor) -> list[LogitsProcessor]:
+    """What changes the distribution that texts are drawn from, in the order of ``Drawing``. mask: [B, T], of the prompts."""
+    top_p = min(how.top_p, sampling.top_p)
+    drawn: list[LogitsProcessor | None] = [
+        TemperatureLogitsWarper(sampling.temperature) if sampling.temperature not in (0, 1) else None,
+        MinPLogitsWarper(how.min_p) if how.min_p > 0 else None,
+        TopKLogitsWarper(how.top_k) if how.top_k > 0 else None,
+        TopPLogitsWarper(top_p) if top_p < 1 else None,
+    ]
+    penalty = _RepetitionPenalty(how.repetition_penalty, mask) if how.repetition_penalty != 1 else None
+    return [each for each in (penalty, *(drawn if sampling.temperature > 0 else ())) if each]
+
+
+class _RepetitionPenalty(LogitsProcessor):
+    """The library's counts the padding before a prompt as if the prompt held it."""
+
+    def __init__(self, penalty: float, mask: Tensor) -> None:
+        self._penalty, self._mask = penalty, mask.bool()
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        read = self._mask.repeat_interleave(len(input_ids) // len(self._mask), 0)
+        held = torch.nn.functional.pad(read, (0, input_ids.shape[1] - read.shape[1]), value=True)
+        seen = torch.zeros_like(scores).scatter_add_(1, input_ids, held.to(scores.dtype)) > 0
+        return torch.where(seen, torch.where(scores > 0, scores / self._penalty, scores * self._penalty), scores)
+
+
 class _LogprobRecorder(LogitsProcessor):
     """Keeps the log-probability of every sampled token without keeping the logits of every step."""
 
@@ -233,7 +267,8 @@ class _LogprobRecorder(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         self._take(input_ids)
         self._previous = scores.float().log_softmax(-1)
-        return scores
+        broken = self._previous.isnan().any(-1, keepdim=True)  # nothing can be drawn from these: their log-probability says so
+        return scores.masked_fill(broken, 0.0)
 
     def finish(self, output: Tensor) -> Tensor:
         """Log-probabilities [B, T'] of the new tokens of ``output`` [B, T + T'], before any temperature."""

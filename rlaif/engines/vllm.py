@@ -9,13 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
+from rlaif.engines.drawing import Source, drawing
 from rlaif.engines.identity import resolve
-from rlaif.engines.neutral import neutral_notes
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
-
-NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-"""Said each time, so that no default of vLLM's or of the model's comes in."""
 
 
 class VllmEngine:
@@ -35,6 +32,7 @@ class VllmEngine:
         context: int | None = None,
         trust_remote_code: bool = False,
         gpu_memory: float = 0.9,
+        generation_config: Source = "neutral",
     ) -> None:
         source, name = resolve(model, trust_remote_code)
         self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory)
@@ -44,17 +42,21 @@ class VllmEngine:
         self._structured = vllm.sampling_params.StructuredOutputsParams
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
-        self.notes = neutral_notes(settings.try_get_generation_config())
+        self._drawing, self.notes = drawing(generation_config, settings.try_get_generation_config())
         self._context: int = settings.max_model_len
         self._reader, self._worker = (ThreadPoolExecutor(1, f"vllm-{name}") for name in ("reader", "engine"))
         precision = str(settings.dtype).removeprefix("torch.")
-        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}{self._encoder.manner}"
+        manner = f"{self._encoder.manner}{self._drawing.manner}"
+        self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}{manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
         self._encoder.label_ids(choices)
 
     def count_tokens(self, prompt: Prompt) -> int:
         return self._encoder.count(prompt)
+
+    def fit(self, prompt: Prompt, room: int) -> int | Failure:
+        return self._encoder.fit(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
@@ -77,8 +79,7 @@ class VllmEngine:
                 n=sampling.n,
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                **NEUTRAL,
+                **self._drawing._asdict() | {"top_p": min(self._drawing.top_p, sampling.top_p)},
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
                 structured_outputs=held,

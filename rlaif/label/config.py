@@ -58,6 +58,38 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Alone(SamplingConfig):
+    """One response to a prompt, where it is compared with another model's."""
+
+    samples: int = redefault(SamplingConfig, "samples", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinRateConfig:
+    """What ``rlaif evaluate win-rate`` is asked to do. first, second: a file of samples, or a model that is sampled.
+
+    width: of the overall interval, at which no further pairs are judged; None judges them all. Looking at an interval of fixed
+    width again and again leaves its coverage as it is in the limit (Chow & Robbins 1965).
+    """
+
+    first: str = setting(help="A: a file of rlaif sample, or a model or a training run's folder.", metavar="A", argument=True)
+    second: str = setting(help="B: the same.", metavar="B", argument=True)
+    out: Path = setting(help="The label run's folder; samples and pairs go beside it.", panel=OUTPUT)
+    source: str | None = setting(None, "Prompts to answer, where A or B is a model.", panel=INPUT, path=True)
+    limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
+    width: float | None = setting(
+        None, "Stop when the interval of the overall win rate is this narrow, such as 0.1.", panel=INPUT, above=0, below=1
+    )
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
+    drawing: SamplingConfig = nested(Alone)
+    json: Path | None = setting(None, "Also write the figures to this file.", panel=OUTPUT)
+    require: float | None = setting(
+        None, "Exit with 1 unless A's overall win rate is surely above this share.", panel=OUTPUT, least=0, below=1
+    )
+    overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revisions(SamplingConfig):
     """How critiques and revisions are drawn: one of each at a time."""
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
-from rlaif.critic.examples import Known
-from rlaif.critic.judge import Judge, in_cache_order
+from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
-from rlaif.critic.pairs import budget
-from rlaif.critic.reasons import Noted, Reasons
+from rlaif.critic.reasons import Noted
 from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
@@ -27,8 +25,8 @@ from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
-from rlaif.engines.base import Engine, FailureReason, Message
-from rlaif.errors import RunFailed, UsageError, without_secrets
+from rlaif.engines.base import Engine
+from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.findings import findings, requirement
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
@@ -40,28 +38,7 @@ from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 
-__all__ = ["DryRun", "LabelConfig", "dry_run", "run_label"]
-
-TOKEN_SAMPLE = 500
-"""Prompts that a dry run tokenizes to estimate the whole."""
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
-    reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
-    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
-    them; '' where all can."""
-
-    rows: int
-    bad_rows: int
-    verdicts: int
-    questions: int
-    cached: int
-    tokens: int
-    prompt: str
-    unsampled: int = 0
-    trouble: str = ""
+__all__ = ["LabelConfig", "run_label"]
 
 
 def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -164,64 +141,6 @@ def conclude(
     return run
 
 
-def dry_run(config: LabelConfig) -> DryRun:
-    """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted).
-
-    Raises UsageError where no row can be judged, or no prompt fits the context that the user gave.
-    """
-    constitution, _ = read_inputs(config)
-    context = config.critic.engine.context
-    engines = config.critic.engines()
-    totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
-    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons or config.critic.thinking else 1
-    lengths: list[int] = []
-    least: list[int] = []
-    unusable = Reasons()
-    shown = ""
-    with VerdictStore(config.critic.store) as store:
-        critics = config.critic.critics(engines, store)
-        labeller, critic = Labeller(critics, config.pairs), critics[0]
-        rows = read_rows(config.source, config.limit, named_columns(config.columns))
-        for row in mixed_rows(rows, draw_canaries(config, constitution), None):
-            totals["rows"] += not isinstance(row, Known)
-            if config.policy and isinstance(row, Row) and len(row.responses) < 2:
-                totals["unsampled"] += 1
-                continue
-            item = labeller.plan(row)
-            if isinstance(item, BadRow):
-                totals["bad_rows"] += 1
-                unusable.add(FailureReason.BAD_ROW, item.detail)
-                continue
-            rounds = budget(len(item.row.responses)) / len(item.pairs) if labeller.in_rounds else 1.0
-            for asked in (asked for plan in item.plans for asked in plan.by_critic):
-                questions = in_cache_order(asked)
-                verdicts += rounds * len(asked)
-                calls += rounds * calls_each * len(questions)
-                totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
-                for question in questions[: TOKEN_SAMPLE - len(lengths)]:
-                    prompt = critic.judge.prompt(question)
-                    lengths.append(critic.engine.count_tokens(prompt))
-                    least.append(critic.engine.count_tokens(tuple(map(_trusted, prompt))) if context else 0)
-                    shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
-    for engine in engines:
-        loops.run(engine.close())
-    trouble = unusable.commonest(totals["rows"], "rows")
-    if totals["rows"] and totals["bad_rows"] == totals["rows"]:
-        raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
-    if context and least and min(least) >= context:
-        raise UsageError(
-            f"--critic-context {context}: the prompt takes {min(least)} tokens without any text of the rows; give a larger one"
-        )
-    tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
-    counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
-    return DryRun(**totals, **counted, prompt=shown, trouble=trouble)
-
-
-def _trusted(message: Message) -> Message:
-    """The message without what comes from the rows."""
-    return Message(message.role, tuple(segment for segment in message.segments if segment.trusted))
-
-
 def _stream(
     labeller: Labeller,
     rows: Iterator[Row | BadRow],
@@ -293,6 +212,7 @@ def run_facts(
 ) -> dict[str, Any]:
     """What ``run.json`` says of how the run was asked."""
     constitution, template = judge.constitution, judge.template
+    every = [*engines, policy.engine] if policy else engines
     return {
         "config": shown(config),
         "constitution": {**constitution.resolved(), "digest": constitution.digest},
@@ -305,7 +225,7 @@ def run_facts(
         },
         "critic": " + ".join(named(engine.identity, judge.sampled) for engine in engines),
         "policy": policy.engine.identity if policy else None,
-        "notes": list(dict.fromkeys(note for engine in engines for note in engine.notes)),
+        "notes": list(dict.fromkeys(note for engine in every for note in engine.notes)),
         "seed": config.critic.seed,
     }
 

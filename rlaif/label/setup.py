@@ -55,7 +55,7 @@ def open_engines(
     if policy is None:
         return critic.engines(), None
     models = list(dict.fromkeys(critic.models))
-    own = policy not in models or drawing.engine.context != critic.engine.context
+    own = policy not in models or drawing.engine.context != critic.engine.context or drawing.generation_config != "neutral"
     engines = critic.engines(others=int(own))
     engine = drawing.open(policy, others=len(models)) if own else engines[models.index(policy)]
     return engines, PolicySampler(engine, drawing.sampling(critic.seed))

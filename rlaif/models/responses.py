@@ -31,10 +31,9 @@ def response_logprobs(model: Any, ids: Tensor, mask: Tensor, **options: Any) -> 
     """
     first = max(1, int(mask.int().argmax(-1).min()))
     keep = ids.shape[1] - first + 1
-    inner = getattr(model, "module", model)
-    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
-    if "logits_to_keep" in inspect.signature(type(inner).forward).parameters:
+    if takes(model, "logits_to_keep"):
         options["logits_to_keep"] = keep
+    inner = _unwrapped(model)
     head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     if type(head) is nn.Linear and head.bias is None and head not in _CHANGED:
         predicted, tokens = mask[:, first:], ids[:, first:][mask[:, first:]]
@@ -54,6 +53,17 @@ def response_logprobs(model: Any, ids: Tensor, mask: Tensor, **options: Any) -> 
         _CHANGED.add(head)
     logits = model(input_ids=ids, use_cache=False, **options).logits
     return sequence_logprobs(logits[:, -keep:], ids, mask)
+
+
+def takes(model: Any, argument: str) -> bool:
+    """Whether the model under any wrapping takes an argument in its forward pass."""
+    return argument in inspect.signature(type(_unwrapped(model)).forward).parameters
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model without data parallelism and adapter."""
+    inner = getattr(model, "module", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
 @contextmanager

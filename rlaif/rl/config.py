@@ -103,8 +103,10 @@ class RlConfig:
     context: int | None = setting(
         None, "Tokens of prompt and response, less than the model's; a longer prompt is cut.", panel=SAMPLING, least=16
     )
-    temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0)
-    temperature_end: float | None = setting(None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0)
+    temperature: float = setting(1.0, "Of the samples, and of all log-probabilities.", panel=SAMPLING, above=0, most=2)
+    temperature_end: float | None = setting(
+        None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2
+    )
     skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
     refill: int = setting(
         0, "Draw other prompts, so many times, for those whose samples all scored alike (DAPO).", panel=DATA, least=0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlaif.critic.config import STORE
 from rlaif.engines.config import EngineConfig
+from rlaif.engines.drawing import Source
 from rlaif.settings import nested, redefault, setting
 
 if TYPE_CHECKING:
@@ -23,9 +24,15 @@ class SamplingConfig:
     """samples: responses per prompt. engine: what the policy runs on."""
 
     samples: int = setting(2, "Responses per prompt.", panel=PANEL, least=1)
-    temperature: float = setting(1.0, "Of the sampled texts; 0 is greedy.", panel=PANEL, least=0)
+    temperature: float = setting(1.0, "Of the sampled texts, at most 2; 0 is greedy.", panel=PANEL, least=0, most=2)
     top_p: float = setting(1.0, "Draw from the likeliest tokens that hold this probability.", panel=PANEL, least=0.01, most=1)
     max_tokens: int = setting(256, "Longest sampled text.", panel=PANEL, least=1)
+    generation_config: Source = setting(
+        "neutral",
+        "neutral: from the model's own distribution; model: by its generation_config.json too (top-k, top-p, min-p and "
+        "repetition penalty; of two top-p the smaller).",
+        panel=PANEL,
+    )
     engine: EngineConfig = nested(EngineConfig)
 
     def sampling(self, seed: int) -> Sampling:
@@ -36,7 +43,7 @@ class SamplingConfig:
 
     def open(self, model: str, others: int = 0) -> Engine:
         """The policy's engine. others: models besides, which share a GPU's memory with it."""
-        return replace(self.engine.sharing(1 + others), model=model).open()
+        return replace(self.engine.sharing(1 + others), model=model, generation_config=self.generation_config).open()
 
 
 @dataclass(frozen=True, kw_only=True)

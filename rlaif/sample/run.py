@@ -16,7 +16,7 @@ from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
-from rlaif.engines.base import FailureReason
+from rlaif.engines.base import Engine, FailureReason
 from rlaif.errors import RunFailed, UsageError
 from rlaif.progress import Progress
 from rlaif.sample.config import SampleConfig
@@ -53,8 +53,9 @@ def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[s
         content = stamp(config.source)
         facts: dict[str, Any] = {"config": shown(config), "source_digest": content}
 
-        def begin(policy: str) -> None:
-            facts["policy"] = policy
+        def begin(engine: Engine) -> None:
+            policy = engine.identity
+            facts["policy"], facts["notes"] = policy, list(engine.notes)
             before = folder.read()
             same = [
                 (f"another policy ({before.get('policy')}, not {policy})", before.get("policy"), policy),
@@ -73,11 +74,11 @@ def sample_rows(
     total: int | None,
     config: SampleConfig,
     progress: Progress | None = None,
-    begin: Callable[[str], None] = lambda policy: None,
+    begin: Callable[[Engine], None] = lambda policy: None,
 ) -> dict[str, int]:
     """``run_sample`` of rows that have been read; responses that they bring are replaced.
 
-    begin: called with the policy's identity before anything is asked.
+    begin: called with the policy's engine before anything is asked.
 
     ``config.out`` and ``config.failures`` appear when all is done. Until then every answer is in the store, from where the
     same call takes it: stopped and continued, it writes the same bytes.
@@ -88,7 +89,7 @@ def sample_rows(
     except OSError as error:
         raise UsageError(f"--out {config.out}: cannot be made: {error.strerror}") from None
     policy = PolicySampler(config.drawing.open(config.model), config.drawing.sampling(config.seed))
-    begin(policy.engine.identity)
+    begin(policy.engine)
     counts = SampleCounts()
     progress.stage("sample", total, 0)
     with VerdictStore(config.store) as store, JsonlWriter(config.out) as samples:

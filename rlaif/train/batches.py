@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     ids, attention, response: [S·B, T], right-padded; response is true on the responses' tokens. p, margin: [B].
     reference: [S·B], empty without a reference. weights: [B, M], M = 0 where rows weigh alike. positions: [N, T] where
     sequences are packed into N rows, else empty. baseline: kto's z₀, a scalar; empty where it is not known, or not wanted.
+    labels: [C, L], the tokens that begin each of a critic's C labels, filled up with −1; empty where there are none.
     counted: rows that count, B, or 0 where a row only fills a pass in which this process has nothing to do.
     """
 
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     positions: Tensor
     baseline: Tensor
     counted: int
+    labels: Tensor = torch.tensor([])
 
     def take(self, sequences: slice) -> Batch:
         """The tokens of some sequences alone; all else stays."""
@@ -54,7 +56,11 @@ def collate(items: Sequence[Item], pad: int) -> Batch:
     p, margin = torch.tensor([item.p for item in items]), torch.tensor([item.margin for item in items])
     weights = torch.tensor([item.weights for item in items])
     none = torch.tensor([])
-    return Batch(ids, attention, response, p, margin, torch.tensor(reference), weights, none, none, len(items))
+    labels = none
+    if known := items[0].labels:
+        width = max(map(len, known))
+        labels = torch.tensor([[*tokens, *[-1] * (width - len(tokens))] for tokens in known])
+    return Batch(ids, attention, response, p, margin, torch.tensor(reference), weights, none, none, len(items), labels)
 
 
 def pack(items: Sequence[Item], pad: int, context: int) -> Batch:

@@ -13,7 +13,7 @@ from rlaif.errors import UsageError
 from rlaif.models.load import Base
 from rlaif.train.batches import hold_out
 from rlaif.train.config import TrainConfig
-from rlaif.train.items import Encoder, Item, digest
+from rlaif.train.items import Item, digest
 from rlaif.train.rows import Example, check_examples, read_examples
 
 
@@ -39,14 +39,14 @@ def read_data(config: TrainConfig, base: Base) -> Data:
 
     Raises UsageError where the source cannot be read; ``check`` says whether what was read can be trained on.
     """
-    data, encoder = Data(), Encoder(base.tokenizer, base.context)
+    data, encode = Data(), config.loss.encoder(base)
     columns = named_columns(config.columns)
     for example in read_examples(config.source, config.loss.rows, config.labels, config.limit, columns):
         if isinstance(example, BadRow):
             data.failures.append(_failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail)))
             continue
         try:
-            items = encoder.items(example)
+            items = encode(example)
         except UsageError as error:  # of the chat template: one conversation that it refuses is no reason to stop
             items = Failure(FailureReason.BAD_ROW, str(error))
         if isinstance(items, Failure):

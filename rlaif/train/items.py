@@ -44,7 +44,8 @@ class Item:
     """An example in tokens. sequences: (chosen, rejected), (completion,), or (completion, mismatched completion).
     reference: the reference policy's log-probability of each sequence's response, where the method wants it.
     weights: how much each member of an ensemble makes of the row; empty for as much as of any other. group: names the
-    conversation before it was cut to leave room for a response, or the whole text of a piece."""
+    conversation before it was cut to leave room for a response, or the whole text of a piece. labels: for each label of a
+    critic's question, the tokens that begin it."""
 
     sequences: tuple[Tokens, ...]
     p: float
@@ -52,6 +53,7 @@ class Item:
     reference: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
     group: str = ""
+    labels: tuple[tuple[int, ...], ...] = ()
 
     @property
     def prompt(self) -> tuple[int, ...]:
@@ -79,7 +81,7 @@ class Encoder:
         context or cannot be shortened to leave room for the response."""
         if not example.prompt and isinstance(example.responses[0], str):
             return self._text(example.responses[0])
-        responses = [_turns(response) for response in example.responses]
+        responses = [turns_of(response) for response in example.responses]
         thinking = any(self._thought(turn) is not None for turns in responses for turn in turns)
         encoded = [self._response(example.prompt, turns, thinking) for turns in responses]
         whole = self._encode(example.prompt, None, thinking)
@@ -96,7 +98,7 @@ class Encoder:
             prompt = whole  # too short to be cut in its middle
         head = [*self._head, *prompt.ids]
         sequences = tuple(tokens.after(head, self._context) for tokens in encoded)
-        return [Item(sequences, example.p, example.margin, group=_named(example.prompt))]
+        return [Item(sequences, example.p, example.margin, group=group_of(example.prompt))]
 
     def _response(self, prompt: tuple[Turn, ...], turns: tuple[Turn, ...], thinking: bool) -> Tokens:
         """The response alone, to the end of its last turn."""
@@ -168,7 +170,7 @@ class Encoder:
         ids = [*self._prompts.start, *self._prompts.encode_untrusted(text), *self._eos]
         pieces = [ids[at : at + self._context] for at in range(0, len(ids), self._context)]
         # The first token of a piece is predicted from nothing, so it has no loss.
-        return [Item((Tokens(piece, 1),), 1.0, group=_named(text)) for piece in pieces if len(piece) > 1]
+        return [Item((Tokens(piece, 1),), 1.0, group=group_of(text)) for piece in pieces if len(piece) > 1]
 
 
 def digest(items: Iterable[Item]) -> str:
@@ -180,12 +182,12 @@ def digest(items: Iterable[Item]) -> str:
     return total.hexdigest()[:16]
 
 
-def _named(content: str | tuple[Turn, ...]) -> str:
+def group_of(content: str | tuple[Turn, ...]) -> str:
     """The same for the same content, whatever the order of a turn's keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _turns(response: str | tuple[Turn, ...]) -> tuple[Turn, ...]:
+def turns_of(response: str | tuple[Turn, ...]) -> tuple[Turn, ...]:
     return (Turn(role="assistant", content=response),) if isinstance(response, str) else response
 
 

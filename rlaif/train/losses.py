@@ -197,6 +197,42 @@ def simpo(chosen: Tensor, rejected: Tensor, p: Tensor, beta: float = 2.0, gamma:
     return _expected(-logsigmoid(lead - gamma), -logsigmoid(-lead - gamma), p.float())
 
 
+def both_orders(chosen_first: Tensor, chosen_second: Tensor, p: Tensor, consistency: float = 0.0) -> Tensor:
+    """A critic's loss on a pair that it compares in both orders: the mean over orders of the soft cross-entropy of the labels,
+
+    −t_A log P(A) − t_B log P(B), with t = (p, 1 − p) where ``chosen`` stands first and (1 − p, p) where it stands second,
+
+    plus λ (q₁ − q₂)², q being the probability that ``chosen`` is better in either order, of the two labels alone.
+    P is over the whole vocabulary, so the loss also moves probability onto the labels.
+
+    Args: chosen_first, chosen_second: log P of the labels A and B [B, 2], in either order. p: [B]. consistency: λ.
+    Returns: losses [B].
+    Source: soft labels as in Lee et al. 2023, arXiv 2309.00267 §2; both orders in one step as in J1, arXiv 2505.10320.
+    """
+    first, second = chosen_first.float(), chosen_second.float().flip(-1)
+    entropy = _expected(-(first + second)[:, 0] / 2, -(first + second)[:, 1] / 2, p.float())
+    q1, q2 = first.softmax(-1)[:, 0], second.softmax(-1)[:, 0]
+    return entropy + consistency * (q1 - q2) ** 2
+
+
+def scored_pair(chosen: Tensor, rejected: Tensor, p: Tensor) -> Tensor:
+    """A critic's loss on a pair whose responses it scores one by one, [B]: the cross-entropy of p with the probability that
+    independent draws from the two distributions over the scale say so, ties halved, and −log of the mass on the scale.
+
+    Args: chosen, rejected: log P of the C labels [B, C], from worst to best. p: [B].
+    """
+    chosen, rejected = chosen.float(), rejected.float()
+    q = preferred(chosen, rejected).clamp(ODDS_EPSILON, 1 - ODDS_EPSILON)
+    mass = (chosen.logsumexp(-1) + rejected.logsumexp(-1)) / 2
+    return _expected(-q.log(), -torch.log1p(-q), p.float()) - mass
+
+
+def preferred(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """P(chosen's label > rejected's) + ½ P(equal), [B], of log-probabilities [B, C] of the labels from worst to best."""
+    first, second = chosen.softmax(-1), rejected.softmax(-1)
+    return (first * (second.cumsum(-1) - second / 2)).sum(-1)
+
+
 def _expected(if_chosen: Tensor, if_rejected: Tensor, p: Tensor) -> Tensor:
     """The expectation of a loss over which response is better, [B]."""
     return p * if_chosen + (1.0 - p) * if_rejected

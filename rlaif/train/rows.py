@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ EXPORTED: Mapping[RowKind, str] = {"completions": "sft", "unpaired": "unpaired"}
 class Example:
     """responses: (chosen, rejected), or one completion; each a text, or turns that begin and end with the assistant's. p: the
     probability that chosen is better, or that the completion is desirable. margin: the row's own ``margin``, 0 without one.
-    Plain text has an empty prompt."""
+    principles: the same by each principle, where a critic said so; extra: the row's other columns. Plain text has an empty
+    prompt."""
 
     number: int
     id: str
@@ -37,6 +38,8 @@ class Example:
     responses: tuple[str | tuple[Turn, ...], ...]
     p: float = 1.0
     margin: float = 0.0
+    principles: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_examples(
@@ -129,10 +132,24 @@ def _pairs(row: Row) -> list[Example]:
             continue
         name = row.id if len(texts) == 2 else f"{row.id}:{i}-{j}"
         tied = values[i] == values[j]
-        pairs.append(Example(row.number, name, row.conversation, (texts[better], texts[worse]), 0.5 if tied else p, margin))
+        by_principle = _by_principle(row, better == row.preferred) if len(texts) == 2 else {}
+        pair = (texts[better], texts[worse])
+        pairs.append(Example(row.number, name, row.conversation, pair, 0.5 if tied else p, margin, by_principle, row.extra))
     if not pairs:
         raise BadRecordError("the responses are known to be equally good, so there is nothing to learn from them")
     return pairs
+
+
+def _by_principle(row: Row, as_chosen: bool) -> dict[str, float]:
+    """What a critic said by each principle, of a label run's rows: the probability that the better response is the better one.
+    as_chosen: whether the row calls that response ``chosen``."""
+    verdicts = row.extra.get("principles")
+    found: dict[str, float] = {}
+    for verdict in verdicts if isinstance(verdicts, list) else ():
+        p = verdict.get("p") if isinstance(verdict, Mapping) else None
+        if isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= 1:
+            found[str(verdict.get("id"))] = float(p) if as_chosen else 1.0 - p
+    return found
 
 
 def _known(row: Row) -> list[float] | None:
@@ -205,8 +222,8 @@ def _probability(row: Row, column: str, default: float) -> float:
 def _hardened(example: Example | BadRow) -> Example | BadRow:
     if isinstance(example, BadRow):
         return example
-    hard = float(example.p > 0.5)
-    return Example(example.number, example.id, example.prompt, example.responses, hard, example.margin)
+    by_principle = {name: float(p > 0.5) for name, p in example.principles.items() if p != 0.5}
+    return replace(example, p=float(example.p > 0.5), principles=by_principle)
 
 
 def check_examples(

@@ -63,6 +63,8 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
         started = time.monotonic()
         try:
             model, metrics = _train(config, base, data, progress)
+            if model is not None:
+                metrics |= config.loss.finish(model, data.held_out, base.pad)
             if samples and model is not None:
                 scale = normalisation(model, samples, base.pad)
                 setattr(model.config, KEY, {"context": base.context, **scale})

@@ -56,3 +56,34 @@ def test_models_are_ranked(files, tmp_path, rlaif):
     ]  # fmt: skip
     code, _, err = rlaif("evaluate", "ranking", "run", "--by", "family")
     assert code == 2 and "chosen_family" in err
+
+
+def test_a_file_with_names_of_its_own_is_judged(files, tmp_path, rlaif):
+    rows = [{"ask": f"q {at}", "best": f"good {at}", "worst": f"bad {at}"} for at in range(4)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judged = ("evaluate", "agreement", "own.jsonl", "--constitution", "c.yaml", "--critic", "script:s.yaml", "--out", "own")
+    assert rlaif(*judged)[0] == 2
+    code, out, err = rlaif(*judged, "--columns", "prompt=ask,chosen=best,rejected=worst")
+    assert code == 0, err
+    assert "100.0%" in out and json.loads((tmp_path / "own" / "run.json").read_text())["counts"]["rows_out"] == 4
+    named = "prompt=question,chosen=response_A,rejected=response_B"  # of a benchmark too, the user's word counts
+    code, out, err = rlaif(*judged[:2], "jb.jsonl", *judged[3:-1], "jb", "--columns", named)
+    assert code == 0 and "Knowledge" not in out, err
+    code, _, err = rlaif("evaluate", "agreement", "own", "--columns", "prompt=ask")
+    assert code == 2 and "--columns is for judging a file" in err
+
+
+def test_a_win_rate_is_printed_written_and_required(files, tmp_path, rlaif):
+    for name, word in (("a", "good"), ("b", "bad")):
+        rows = [{"prompt": f"q{number}", "responses": [f"{word} {number}"]} for number in range(12)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judge = ("--constitution", "c.yaml", "--critic", "script:s.yaml")
+    command = ("evaluate", "win-rate", "a.jsonl", "b.jsonl", *judge, "--out", "r")
+    code, out, err = rlaif(*command, "--json", "r.json", "--require", "0.6")
+    assert code == 0, err
+    shown = [line.split()[:2] for line in out.splitlines() if "%" in line]
+    assert shown == [["overall", "70.0%"], ["right", "70.0%"]]
+    overall = json.loads((tmp_path / "r.json").read_text())[0]
+    assert overall["name"] == "overall" and overall["share"]["value"] == pytest.approx(0.7) and overall["wins"] == 12
+    code, _, err = rlaif(*command, "--require", "0.75")
+    assert code == 1 and "--require 0.75: A's win rate is 70.0%" in err

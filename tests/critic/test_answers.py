@@ -1,12 +1,13 @@
 """What is asked of an engine is kept as it comes."""
 
 import asyncio
+import math
 
 import pytest
 
 from rlaif.critic.answers import answered
 from rlaif.critic.store import VerdictStore
-from rlaif.engines.base import Choice, Failure, FailureReason
+from rlaif.engines.base import Choice, Failure, FailureReason, Generation
 from rlaif.errors import RunFailed
 
 
@@ -106,3 +107,26 @@ def test_where_another_process_was_faster_its_answer_stays(store, tmp_path):
             return await super().choose(prompts)
 
     assert ask(Slow(), ["a"], store)[b"a"].raw == "theirs"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Choice((math.nan, -1.0), 0.5, "A", 1),
+        Choice((-1.0, 2.0), 0.5, "A", 1),
+        Choice((-1.0, -1.0), math.nan, "A", 1),
+        Choice((), 0.5, "A", 1),
+        [Generation("hi", (1, 2), (-0.5, math.nan), "stop")],
+        [Generation("hi", (1, 2), (-0.5,), "stop")],
+        [],
+    ],
+)
+def test_what_no_model_says_is_listed_and_never_kept(store, broken):
+    class Broken(Engine):
+        async def choose(self, prompts):
+            return [broken if prompt == "broken" else Choice((-1.0, -2.0), 0.5, prompt, 1) for prompt in prompts]
+
+    found = ask(Broken(), ["a", "broken", "c"], store)
+    failure = found[b"broken"]
+    assert failure.reason is FailureReason.ENGINE_ERROR and "cannot be used" in failure.detail
+    assert isinstance(found[b"a"], Choice) and store.get([*found]).keys() == {b"a", b"c"}

@@ -12,7 +12,7 @@ from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segmen
 from rlaif.engines.tokens import PromptEncoder
 from rlaif.engines.transformers import TransformersEngine
 from rlaif.errors import UsageError
-from tests.tiny import save_model
+from tests.tiny import save_broken_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +202,17 @@ def test_a_models_own_generation_settings_change_nothing(folder, engine, tmp_pat
         assert carried == plain
     assert engine.notes == ()
     assert "repetition_penalty=4.0" in other.notes[0] and "top_k=1" in other.notes[0]
+
+
+def test_numbers_that_are_none_disturb_no_other_prompt_and_are_not_hidden(tmp_path, engine):
+    asked = [(Message("user", (Segment(text, False),)),) for text in ("hello", "heZlo", "world")]
+    broken = TransformersEngine(str(save_broken_model(tmp_path)))
+    good, bad, other = asyncio.run(broken.choose(asked, ["A", "B"]))
+    sound = asyncio.run(engine.choose(asked, ["A", "B"]))
+    assert all(map(math.isnan, bad.logprobs))
+    for one, whole in ((good, sound[0]), (other, sound[2])):
+        assert one.logprobs == pytest.approx(whole.logprobs, abs=1e-5)
+    for temperature in (0.0, 1.0):
+        good, bad, other = asyncio.run(broken.generate(asked, Sampling(6, temperature)))
+        assert math.isnan(bad[0].logprobs[0])
+        assert math.isfinite(good[0].logprobs[0]) and math.isfinite(other[0].logprobs[0])

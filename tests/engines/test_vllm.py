@@ -1,8 +1,11 @@
 """vLLM itself, in process and as a server, with the lab's critic: the same answers as transformers, on hostile text too."""
 
 import asyncio
+import json
 import math
 import re
+import shutil
+from collections import Counter
 
 import pytest
 
@@ -123,24 +126,51 @@ def test_a_pattern_holds_what_is_written(engines, name):
     assert drawn[0].text in ('{"ranking": [1, 1]}', '{"ranking": [2, 2]}') or sorted(listing(drawn[0], 2)) == [0, 1]
 
 
-def test_a_models_own_generation_settings_change_nothing_in_any_engine(tmp_path):
-    import json
-    import shutil
+def test_thoughts_are_the_same(engines):
+    asked = [(Message("user", (Segment(text, False),)),) for text in ("What is three plus four?", "Why?")]
+    sampling = Sampling(12, temperature=0.0, thinking=True)
+    texts = {name: [one[0].text for one in asyncio.run(engine.generate(asked, sampling))] for name, engine in engines.items()}
+    assert texts["vllm"] == texts["transformers"] == texts["server"]
 
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory):
+    """By engine and where to draw from: a model whose folder has generation settings, in process and served."""
     from rlaif.engines.open import lab_model
+    from tests.serving import vllm_server
 
-    folder = tmp_path / "policy"
+    folder = tmp_path_factory.mktemp("settled") / "policy"
     shutil.copytree(lab_model("lab:policy"), folder)
     path = folder / "generation_config.json"
-    held = json.loads(path.read_text())
-    path.write_text(json.dumps({**held, "do_sample": True, "top_k": 1, "top_p": 0.2, "repetition_penalty": 4.0}))
+    own = {"do_sample": True, "top_k": 12, "top_p": 0.9, "min_p": 0.02, "repetition_penalty": 1.3, "temperature": 0.1}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **own}))
+    with vllm_server(str(folder), folder.with_name("log")) as url:
+        yield {
+            (kind, source): EngineConfig(model, engine=engine, generation_config=source).open()
+            for kind, model, engine in (
+                ("transformers", str(folder), "transformers"),
+                ("vllm", str(folder), "vllm"),
+                ("server", url, "auto"),
+            )
+            for source in ("neutral", "model")
+        }
+
+
+def test_a_models_own_generation_settings_are_left_alone_or_followed_alike(settled):
     asked = [(Message("user", (Segment(f"What is {n} plus 4?", False),)),) for n in range(6)]
     plain = EngineConfig("lab:policy", engine="transformers").open()
-    wanted = asyncio.run(plain.generate(asked, Sampling(max_tokens=16, temperature=0)))
-    for kind in ("transformers", "vllm"):
-        engine = EngineConfig(str(folder), engine=kind).open()
-        assert "repetition_penalty=4.0" in engine.notes[0]
-        greedy = asyncio.run(engine.generate(asked, Sampling(max_tokens=16, temperature=0)))
-        assert [one[0].text for one in greedy] == [one[0].text for one in wanted]
-        drawn = asyncio.run(engine.generate(asked[:1], Sampling(max_tokens=16, n=24)))
-        assert len({one.text for one in drawn[0]}) > 12  # top_k of 1 would draw one text
+    greedy, firsts = {}, {}
+    for (kind, source), engine in settled.items():
+        drawn = asyncio.run(engine.generate(asked, Sampling(24, temperature=0)))
+        greedy[kind, source] = [one[0].token_ids for one in drawn]
+        (drawn,) = asyncio.run(engine.generate(asked[:1], Sampling(1, temperature=2.0, n=300)))
+        firsts[kind, source] = Counter(one.token_ids[0] for one in drawn)
+        assert ("repetition_penalty=1.3" in engine.identity) == (source == "model")
+        assert kind == "server" or ("not used" in engine.notes[0]) == (source == "neutral")
+    wanted = [one[0].token_ids for one in asyncio.run(plain.generate(asked, Sampling(24, temperature=0)))]
+    for kind in ("transformers", "vllm", "server"):
+        assert greedy[kind, "neutral"] == wanted != greedy[kind, "model"]
+        assert greedy[kind, "model"] == greedy["transformers", "model"]
+        own, reference = firsts[kind, "model"], firsts["transformers", "model"]
+        assert len(own) <= 12 < len(firsts[kind, "neutral"])
+        assert sum(abs(own[token] - reference[token]) for token in own | reference) / 600 < 0.15  # total variation

@@ -11,7 +11,8 @@ import pytest
 from rlaif.engines import client
 from rlaif.errors import RunFailed, UsageError
 from rlaif.label.config import LabelConfig
-from rlaif.label.run import dry_run, run_label
+from rlaif.label.plan import dry_run
+from rlaif.label.run import run_label
 from rlaif.settings import configure
 from tests.faults.server import FaultServer, Reply, serving
 
@@ -171,6 +172,6 @@ def test_rows_that_cannot_be_judged_are_told_once(label):
 
 
 def test_a_context_in_which_nothing_fits_is_seen_before_anything_is_asked(label):
-    with pytest.raises(UsageError, match=r"--critic-context 64: the prompt takes \d+ tokens without any text"):
+    with pytest.raises(UsageError, match=r"none of the 6 rows fits .*takes \d+ tokens without any text.*--critic-context"):
         label(drawn, run=dry_run, critic_context=64)
     assert not label.asked

@@ -9,7 +9,8 @@ from rlaif.data.read import read_rows
 from rlaif.errors import RunFailed, UsageError
 from rlaif.evaluate.quality import quality
 from rlaif.label.config import LabelConfig
-from rlaif.label.run import dry_run, run_label
+from rlaif.label.plan import dry_run
+from rlaif.label.run import run_label
 from rlaif.settings import configure
 
 CONSTITUTION = """

@@ -9,7 +9,8 @@ import pytest
 from rlaif.errors import RunFailed, UsageError
 from rlaif.evaluate.quality import quality
 from rlaif.label.examples import judge_examples
-from rlaif.label.run import dry_run, run_label
+from rlaif.label.plan import dry_run
+from rlaif.label.run import run_label
 from tests.label.test_pipeline import ROWS, Project
 from tests.tiny import save_model
 

@@ -7,7 +7,8 @@ from rlaif.errors import RunFailed, UsageError
 from rlaif.evaluate.agreement import accuracy
 from rlaif.evaluate.findings import findings
 from rlaif.evaluate.quality import quality
-from rlaif.label.run import dry_run, run_label
+from rlaif.label.plan import dry_run
+from rlaif.label.run import run_label
 from rlaif.progress import Progress
 from tests.label.test_pipeline import Project
 

@@ -99,3 +99,22 @@ def cpo(c: float, r: float, nll_c: float, nll_r: float, p: float, beta: float, a
 
 def simpo(c: float, r: float, p: float, beta: float, gamma: float) -> float:
     return mixed(lambda win, lose: -math.log(sigma(beta * win - beta * lose - gamma)), c, r, p)
+
+
+def both_orders(chosen_first: list[float], chosen_second: list[float], p: float, consistency: float) -> float:
+    """Of probabilities (A, B) in either order; B is ``chosen`` in the second."""
+    (a, b), (other, own) = chosen_first, chosen_second
+    entropies = (
+        -p * math.log(a) - (1 - p) * math.log(b),
+        -p * math.log(own) - (1 - p) * math.log(other),
+    )
+    return sum(entropies) / 2 + consistency * (a / (a + b) - own / (own + other)) ** 2
+
+
+def scored_pair(chosen: list[float], rejected: list[float], p: float) -> float:
+    q = 0.0
+    for place, one in enumerate(chosen):
+        for other_place, other in enumerate(rejected):
+            share = 1.0 if place > other_place else 0.5 if place == other_place else 0.0
+            q += share * one / sum(chosen) * other / sum(rejected)
+    return -p * math.log(q) - (1 - p) * math.log(1 - q) - (math.log(sum(chosen)) + math.log(sum(rejected))) / 2

@@ -1,4 +1,4 @@
-"""The methods that learn from a dataset: ``rlaif train sft|reward|dpo|ipo|kto|orpo|cpo|simpo``."""
+"""The methods that learn from a dataset: ``rlaif train sft|reward|critic|dpo|ipo|kto|orpo|cpo|simpo``."""
 
 from __future__ import annotations
 

@@ -64,8 +64,7 @@ class ServerSampler:
         self._engine = ServerEngine(urls, tokenizer="none")
         self._tokenizer, self._folder = tokenizer, folder
         self._max_tokens, self._vocabulary = max_tokens, policy.model.get_input_embeddings().num_embeddings
-        for server in self._engine.client.servers:
-            server.holds_state = True
+        self._engine.client.renew = self._renew
         self._body = {**PLAIN, "max_tokens": max_tokens, "stop_token_ids": list(ends), "ignore_eos": True, "logprobs": 0}
         prove(self, policy, tokenizer, TOLERANCE)
 
@@ -87,10 +86,9 @@ class ServerSampler:
         self._folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.to("cpu").contiguous() for name, value in merged_weights(model)}
         save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
-        folder = str(self._folder.resolve())
         servers = self._engine.client.servers
         for server in servers:
-            problem = self._renew(server, folder) if server.known else None
+            problem = self._renew(server) if server.known else None
             server.stale = problem is not None or not server.known
             if problem and problem.kind == "denied":
                 raise RunFailed(f"{problem.words}; start the server with VLLM_SERVER_DEV_MODE=1")
@@ -102,9 +100,9 @@ class ServerSampler:
     def close(self) -> None:
         """Nothing to let go of: connections belong to the event loop."""
 
-    def _renew(self, server: Replica, folder: str) -> Problem | None:
-        """Have a server load the weights. Returns what kept it from doing so."""
-        reload = {"method": "reload_weights", "kwargs": {"weights_path": folder}}
+    def _renew(self, server: Replica) -> Problem | None:
+        """Have a server load the weights as they were last saved. Returns what kept it from doing so."""
+        reload = {"method": "reload_weights", "kwargs": {"weights_path": str(self._folder.resolve())}}
         try:
             self._tell(server, "collective_rpc", reload)
             self._tell(server, "reset_prefix_cache", None)

@@ -18,6 +18,7 @@ LOSSES = Registry(
         "kto": "rlaif.train.methods.kto:Kto",
         "orpo": "rlaif.train.methods.orpo:Orpo",
         "cpo": "rlaif.train.methods.cpo:Cpo",
+        "critic": "rlaif.train.methods.critic:Critic",
         "simpo": "rlaif.train.methods.simpo:Simpo",
     },
 )

@@ -6,7 +6,7 @@ the command line can read its settings at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,9 +16,12 @@ from rlaif.train.kinds import RowKind
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rlaif.engines.base import Failure
+    from rlaif.models.load import Base
     from rlaif.train.batches import Batch
     from rlaif.train.items import Encoder, Item, Tokens
     from rlaif.train.objectives import Pairs, Step
+    from rlaif.train.rows import Example
 
 PANEL = "Method"
 
@@ -63,6 +66,12 @@ class Loss:
     def check_model(self, model: Any, name: str) -> None:
         """Raises UsageError where the method cannot train this model. name: as the user gave it."""
 
+    def encoder(self, base: Base) -> Callable[[Example], list[Item] | Failure]:
+        """What makes items of an example."""
+        from rlaif.train.items import Encoder
+
+        return Encoder(base.tokenizer, base.context).items
+
     def arrange(self, items: Sequence[Item], context: int, seed: int, held_out: bool) -> list[Item]:
         """The items as training sees them, or (held_out) as evaluation does."""
         return list(items)
@@ -80,6 +89,10 @@ class Loss:
     def log_ratios(self, model: Any, batch: Batch) -> Tensor:
         """What the baseline is the mean of, [B]."""
         raise NotImplementedError
+
+    def finish(self, model: Any, held_out: Sequence[Item], pad: int) -> dict[str, float]:
+        """Whatever is left to do to the trained model, by the held-out items; returns metrics of it."""
+        return {}
 
     def scale(self, items: Sequence[Item], encoder: Encoder, seed: int) -> list[Tokens]:
         """Responses on which the trained model is to score 0 ± 1; none where it gives no scores."""

@@ -1,0 +1,138 @@
+"""What a labelling run would ask, and what of it the critic could not read, before anything is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rlaif import loops
+from rlaif.critic.ask import Critic
+from rlaif.critic.examples import Known
+from rlaif.critic.judge import in_cache_order
+from rlaif.critic.jury import Plan
+from rlaif.critic.pairs import budget
+from rlaif.critic.reasons import Reasons
+from rlaif.critic.store import VerdictStore
+from rlaif.data.read import named_columns, read_rows
+from rlaif.data.rows import BadRow, Row
+from rlaif.engines.base import Failure, FailureReason, Message, Prompt
+from rlaif.errors import UsageError
+from rlaif.label.config import LabelConfig
+from rlaif.label.pipeline import Labeller
+from rlaif.label.setup import draw_canaries, mixed_rows, read_inputs
+
+TOKEN_SAMPLE = 500
+"""Prompts that a dry run tokenizes to estimate the whole."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
+    reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
+    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
+    them; '' where all can. too_long: numbers of the rows that do not fit the critic's context, even shortened; shortened: of
+    those whose text is cut to fit it."""
+
+    rows: int
+    bad_rows: int
+    verdicts: int
+    questions: int
+    cached: int
+    tokens: int
+    prompt: str
+    unsampled: int = 0
+    trouble: str = ""
+    too_long: tuple[int, ...] = ()
+    shortened: tuple[int, ...] = ()
+
+
+@dataclass
+class Fits:
+    """Which rows fit their critics' contexts. room: tokens that an answer takes. rows: looked at. why: of the first that is too
+    long; least: tokens of its prompt without any text of the row."""
+
+    room: int
+    rows: int = 0
+    too_long: list[int] = field(default_factory=list)
+    shortened: list[int] = field(default_factory=list)
+    why: str = ""
+    least: int = 0
+
+    def add(self, number: int, plans: Sequence[Plan], critics: Sequence[Critic]) -> None:
+        """Look at all questions about a row."""
+        self.rows += 1
+        cut = 0
+        for critic, asked in ((critic, asked) for plan in plans for critic, asked in zip(critics, plan.by_critic, strict=True)):
+            fit: Callable[[Prompt, int], int | Failure] = getattr(critic.engine, "fit", lambda prompt, room: 0)
+            for question in in_cache_order(asked):
+                prompt = critic.judge.prompt(question)
+                found = fit(prompt, self.room)
+                if isinstance(found, Failure):
+                    self.why = self.why or found.detail
+                    self.least = self.least or critic.engine.count_tokens(tuple(map(_trusted, prompt)))
+                    self.too_long.append(number)
+                    return
+                cut += found
+        if cut:
+            self.shortened.append(number)
+
+
+def dry_run(config: LabelConfig) -> DryRun:
+    """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted).
+
+    Raises UsageError where no row can be judged, or none fits the critic's context.
+    """
+    constitution, _ = read_inputs(config)
+    written = config.critic.thinking or (config.critic.reasons_tokens if config.critic.reasons else 0)
+    engines = config.critic.engines()
+    totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
+    verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons or config.critic.thinking else 1
+    lengths: list[int] = []
+    fits = Fits(written + 1)
+    unusable = Reasons()
+    shown = ""
+    with VerdictStore(config.critic.store) as store:
+        critics = config.critic.critics(engines, store)
+        labeller, critic = Labeller(critics, config.pairs), critics[0]
+        rows = read_rows(config.source, config.limit, named_columns(config.columns))
+        for row in mixed_rows(rows, draw_canaries(config, constitution), None):
+            totals["rows"] += not isinstance(row, Known)
+            if config.policy and isinstance(row, Row) and len(row.responses) < 2:
+                totals["unsampled"] += 1
+                continue
+            item = labeller.plan(row)
+            if isinstance(item, BadRow):
+                totals["bad_rows"] += 1
+                unusable.add(FailureReason.BAD_ROW, item.detail)
+                continue
+            rounds = budget(len(item.row.responses)) / len(item.pairs) if labeller.in_rounds else 1.0
+            for asked in (asked for plan in item.plans for asked in plan.by_critic):
+                questions = in_cache_order(asked)
+                verdicts += rounds * len(asked)
+                calls += rounds * calls_each * len(questions)
+                totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
+                for question in questions[: TOKEN_SAMPLE - len(lengths)]:
+                    prompt = critic.judge.prompt(question)
+                    lengths.append(critic.engine.count_tokens(prompt))
+                    shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
+            if not isinstance(row, Known):
+                fits.add(row.number, item.plans, critics)
+    for engine in engines:
+        loops.run(engine.close())
+    trouble = unusable.commonest(totals["rows"], "rows")
+    if totals["rows"] and totals["bad_rows"] == totals["rows"]:
+        raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
+    if fits.rows and len(fits.too_long) == fits.rows:
+        raise UsageError(
+            f"none of the {fits.rows} rows fits the critic's context: {fits.why}; the prompt takes {fits.least} tokens without "
+            "any text of the rows: give a larger --critic-context, or another critic"
+        )
+    tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
+    counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
+    named = {"too_long": tuple(fits.too_long), "shortened": tuple(fits.shortened)}
+    return DryRun(**{**totals, **counted, **named, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
+
+
+def _trusted(message: Message) -> Message:
+    """The message without what comes from the rows."""
+    return Message(message.role, tuple(segment for segment in message.segments if segment.trusted))

@@ -1,0 +1,75 @@
+"""A critic: the judge's own question with the judge's own labels, learnt from what is known of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from rlaif.errors import UsageError
+from rlaif.settings import setting
+from rlaif.train.methods.base import PANEL, Loss
+
+if TYPE_CHECKING:
+    from rlaif.engines.base import Failure
+    from rlaif.models.load import Base
+    from rlaif.train.batches import Batch
+    from rlaif.train.items import Item
+    from rlaif.train.objectives import Step
+    from rlaif.train.rows import Example
+
+
+@dataclass(frozen=True)
+class Critic(Loss):
+    """constitution: whose questions are learnt. mode: what is asked. consistency: λ of ``losses.both_orders``."""
+
+    name: ClassVar[str] = "critic"
+    title: ClassVar[str] = "a critic"
+    rate: ClassVar[float] = 1e-5
+
+    constitution: str | None = setting(
+        None, "The principles: a YAML file, or a shipped constitution's name.", metavar="FILE|NAME", panel=PANEL, shipped=True
+    )
+    mode: Literal["compare", "score"] = setting("compare", "The question to learn: compare or score.", panel=PANEL)
+    prompts: str | None = setting(
+        None, "Folder of prompt templates in place of the shipped.", metavar="DIR", panel=PANEL, path=True
+    )
+    consistency: float = setting(0.0, "Weight of the squared gap between both orders.", panel=PANEL, least=0)
+
+    @classmethod
+    def prefers(cls) -> bool:
+        return False
+
+    def check(self, batch_size: int) -> None:
+        if self.constitution is None:
+            raise UsageError("--constitution is missing: the principles that the critic is to judge by")
+        if self.consistency and self.mode != "compare":
+            raise UsageError("--consistency needs --mode compare: a score is asked for in no order")
+
+    def encoder(self, base: Base) -> Callable[[Example], list[Item] | Failure]:
+        from rlaif.constitution.load import load_constitution
+        from rlaif.critic.templates import load_template
+        from rlaif.train.judging import Questions
+
+        assert self.constitution is not None  # check has seen to it
+        template = load_template(self.mode, Path(self.prompts) if self.prompts else None)
+        return Questions(load_constitution(Path(self.constitution)), template, base).items
+
+    def step(self, model: Any, batch: Batch) -> Step:
+        from rlaif.train.judging import label_logprobs, watched
+        from rlaif.train.losses import both_orders, scored_pair
+        from rlaif.train.objectives import by_row
+
+        first, second = label_logprobs(model, batch).chunk(2)  # [B, C] each
+        if self.mode == "compare":
+            losses = both_orders(first, second, batch.p, self.consistency)
+        else:
+            losses = scored_pair(first, second, batch.p)
+        return by_row(losses, watched(first, second, batch.p, self.mode))
+
+    def finish(self, model: Any, held_out: Sequence[Item], pad: int) -> dict[str, float]:
+        """Set the temperature at which the labels' probabilities of the held-out pairs are likeliest."""
+        from rlaif.train.judging import set_temperature
+
+        return set_temperature(model, held_out, pad, self.mode) if held_out else {}
