@@ -93,7 +93,7 @@ def log(folder):
 @pytest.mark.parametrize("name", ["dpo", "sft", "kto", "sharded"])
 def test_two_processes_take_the_steps_of_one(two, source, tmp_path, name):
     one = alone(name, source, tmp_path)
-    assert distance(two / name, one) < 1e-5  # of steps of 1e-3; Adam makes rounding errors of small gradients larger
+    assert distance(two / name, one) < 5e-5  # of steps of 1e-3; Adam makes rounding errors of small gradients larger
     for here, there in zip(log(two / name), log(one), strict=True):
         assert here.keys() == there.keys()
         for metric in here.keys() & {"loss", "grad_norm", "margin", "z0", "eval_loss", "eval_margin"}:

@@ -27,6 +27,8 @@ class Judgement:
     table, bins: against gold, see ``agreement`` and ``calibration``. moments: of scores against gold scores. spread: a
     histogram of p, the probability that the chosen response is better. judged_by_many: verdicts by two critics or more;
     unanimous: those on which all prefer the same response; apart: Σ standard deviation of their p.
+    known, unknown: moments of the verdicts' confidence max(p, 1 − p) against being right, of pairs with gold and of pairs
+    without, where only those of the confidence count.
     """
 
     id: str
@@ -40,6 +42,8 @@ class Judgement:
     bins: Reliability = field(default_factory=lambda: Reliability(*np.zeros((3, BINS))))
     moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     spread: NDArray[np.int64] = field(default_factory=lambda: np.zeros(SPREAD, dtype=np.int64))
+    known: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
+    unknown: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     unanimous: int = 0
     judged_by_many: int = 0
     apart: float = 0.0
@@ -82,6 +86,10 @@ class Judgement:
         self.spread = self.spread + np.histogram(p, bins=SPREAD, range=(0.0, 1.0))[0]
         self.table = self.table + agreement.confusion(p, margin)
         self.bins = self.bins.plus(calibration.reliability(p, margin))
+        unlabelled, labelled = np.isnan(margin), np.abs(margin) > 0  # a known tie is neither
+        confidence, right = np.maximum(p, 1 - p), (np.sign(p - 0.5) == np.sign(margin)).astype(float)
+        self.known = self.known + agreement.moments(confidence[labelled], right[labelled])
+        self.unknown = self.unknown + agreement.moments(confidence[unlabelled], np.zeros(unlabelled.sum()))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from rlaif.data.records import beside_overall
 from rlaif.evaluate import agreement, calibration
 from rlaif.evaluate.agreement import Interval
 from rlaif.evaluate.judgement import Judgement, Quality
+from rlaif.evaluate.prediction_powered import estimate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +55,7 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
         ("flips towards the first shown", interval(position.primacy_share)),
         ("first shown chosen", interval(position.first_wins) if position.once else NONE),
         ("agrees with gold", interval(agreement.accuracy(quality.overall.table))),
+        ("agrees with gold, estimated over all pairs", interval(estimate(quality.overall.known, quality.overall.unknown))),
         ("longer response chosen", interval(agreement.wilson(*quality.longer))),
         ("response with a list chosen", interval(agreement.wilson(*quality.listed))),
         ("cyclic triples", interval(agreement.wilson(*quality.cycles))),

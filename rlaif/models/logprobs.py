@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 2**21
-"""Logits (rows × vocabulary) that are held at once: 8 MiB, of the order of a processor's cache."""
+CHUNK = {"cpu": 2**24}
+"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. With fewer rows the products are too
+thin: 2²¹ would be 13 rows of a vocabulary of 151,936 (``benchmarks/logprobs.py``)."""
+CHUNK_ELSEWHERE = 2**27
+"""512 MiB, on devices that want larger products."""
+BLOCK = 8192
+"""Rows of a half-precision output layer that are turned into float32 at a time."""
 
 
 def chunked_logprobs(
@@ -16,13 +21,15 @@ def chunked_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """log softmax(hidden weightᵀ / temperature)[tokens] and the entropy of that distribution, in float32.
 
-    Logits are made chunk by chunk and made again in the backward pass: memory does not grow with rows × vocabulary, at the
+    Logits are in float32 for hidden states and weights in half precision too: rounded to bfloat16, one of 20 is off by up to
+    .06. They are made chunk by chunk and made again in the backward pass: memory does not grow with rows × vocabulary, at the
     price of one more product per step.
 
     Args: hidden: [N, H]. weight: [V, H], of the output layer. tokens: [N]. entropy: whether entropies are wanted at all.
     Returns: log-probabilities [N], entropies [N] in nats (0 where not wanted); both can be differentiated.
     """
-    result: tuple[Tensor, Tensor] = _Chunked.apply(hidden, weight, tokens, temperature, entropy)  # type: ignore[no-untyped-call]
+    with torch.autocast(hidden.device.type, enabled=False):
+        result: tuple[Tensor, Tensor] = _Chunked.apply(hidden, weight, tokens, temperature, entropy)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -34,7 +41,7 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float, entropy: bool
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies, normalisers = torch.zeros(3, len(hidden), dtype=torch.float32, device=hidden.device)
-        for part in _chunks(len(hidden), len(weight)):
+        for part in _chunks(hidden, weight):
             logits = _logits(hidden[part], weight, temperature)
             chosen = logits.gather(-1, tokens[part, None]).squeeze(-1)
             top = logits.amax(-1)
@@ -52,29 +59,32 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        hidden, weight, tokens, normalisers, entropies = ctx.saved_tensors
-        of_logprobs = torch.zeros_like(normalisers) if gradients[0] is None else gradients[0]
-        of_entropies = gradients[1]
-        to_hidden = torch.empty_like(hidden)
-        to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        # d log p[token]/dz = 1[token] − p, and dH/dz = −p (log p + H): all but 1[token] is p times a factor, subtracted.
-        for part in _chunks(len(hidden), len(weight)):
-            step = _logits(hidden[part], weight, ctx.temperature).sub_(normalisers[part, None])
-            factor = of_logprobs[part, None]
-            if of_entropies is None:
-                step.exp_().mul_(factor)
-            else:
-                p = step.exp()
-                step.add_(entropies[part, None]).mul_(of_entropies[part, None]).add_(factor).mul_(p)
-            step = step.to(hidden.dtype)
-            torch.mm(step, weight, out=to_hidden[part])
-            if to_weight is not None:
-                _subtract_product(to_weight, step.T, hidden[part])
-        scaled = hidden * of_logprobs[:, None].to(hidden.dtype)
-        to_hidden = (weight[tokens] * of_logprobs[:, None] - to_hidden).div_(ctx.temperature).to(hidden.dtype)
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            return (*_gradients(ctx, *gradients), None, None, None)
+
+
+def _gradients(ctx: Any, of_logprobs: Tensor | None, of_entropies: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Of the hidden states and of the weight."""
+    hidden, weight, tokens, normalisers, entropies = ctx.saved_tensors
+    of_logprobs = torch.zeros_like(normalisers) if of_logprobs is None else of_logprobs
+    to_hidden = torch.empty_like(hidden)
+    to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+    # d log p[token]/dz = 1[token] − p, and dH/dz = −p (log p + H); ``step`` is the negative of their sum.
+    for part in _chunks(hidden, weight):
+        step = _logits(hidden[part], weight, ctx.temperature).sub_(normalisers[part, None])
+        factor = of_logprobs[part, None]
+        if of_entropies is None:
+            step.exp_().mul_(factor)
+        else:
+            p = step.exp()
+            step.add_(entropies[part, None]).mul_(of_entropies[part, None]).add_(factor).mul_(p)
+        step[torch.arange(len(step), device=step.device), tokens[part]] -= factor.squeeze(-1)
+        step = step.to(hidden.dtype)
+        torch.mm(step, weight, out=to_hidden[part])
         if to_weight is not None:
-            to_weight = to_weight.index_add_(0, tokens, scaled.float()).div_(ctx.temperature).to(weight.dtype)
-        return to_hidden, to_weight, None, None, None
+            _subtract_product(to_weight, step.T, hidden[part])
+    to_hidden.div_(-ctx.temperature)
+    return to_hidden, None if to_weight is None else to_weight.div_(ctx.temperature).to(weight.dtype)
 
 
 def _subtract_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -86,13 +96,21 @@ def _subtract_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    logits = (hidden @ weight.T).float()
+    """[N, V], in float32."""
+    if hidden.dtype not in (torch.bfloat16, torch.float16):
+        logits = (hidden @ weight.T).float()
+    elif hidden.device.type == "cuda":
+        logits = torch.mm(hidden, weight.T, out_dtype=torch.float32)
+    else:
+        logits, rows = torch.empty(len(hidden), len(weight), device=hidden.device), hidden.float()
+        for start in range(0, len(weight), BLOCK):
+            logits[:, start : start + BLOCK] = rows @ weight[start : start + BLOCK].float().T
     return logits if temperature == 1 else logits.div_(temperature)
 
 
-def _chunks(rows: int, vocabulary: int) -> list[slice]:
-    size = max(1, CHUNK // vocabulary)
-    return [slice(start, start + size) for start in range(0, rows, size)]
+def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
+    size = max(1, CHUNK.get(hidden.device.type, CHUNK_ELSEWHERE) // len(weight))
+    return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:

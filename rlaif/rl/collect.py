@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -74,6 +74,14 @@ async def collect(
     order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
     sampling, waiting = sampled - began, time.monotonic() - sampled
     return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
+
+
+def refilled(first: Collected, groups: Collection[int], more: Collected) -> Collected:
+    """``first`` without some groups, then ``more``."""
+    kept = [row for row, rollout in enumerate(first.rollouts) if rollout.query.group not in groups]
+    rewards = join([take(first.rewards, torch.tensor(kept, dtype=torch.long)), more.rewards])
+    rollouts = [*(first.rollouts[row] for row in kept), *more.rollouts]
+    return Collected(rollouts, rewards, first.sampling + more.sampling, first.waiting + more.waiting)
 
 
 async def _ask(source: RewardSource, rollouts: Sequence[Rollout]) -> Rewards:

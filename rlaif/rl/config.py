@@ -54,8 +54,12 @@ class RlConfig:
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
     skip_alike: pass over a prompt once after all its samples scored alike: there was nothing to learn from it.
+    refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from as many prompts as planned, though at
+    some there was nothing to learn; those that are alike in the last round stay.
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
+    overlong, length_weight: see ``maths.shaping``. mask_truncated: out of baselines and loss, as where a verdict is missing.
+    top_entropy: see ``maths.surrogates.most_uncertain``.
     kl_target: adapt β to hold this KL per response (Ziegler et al. 2019); None keeps β fixed. kl_horizon: of their code.
     sampler: ``transformers``, ``vllm``, base URLs of vLLM servers, comma-separated, or ``module:Name`` from outside.
     normalise: what a minibatch's loss is a mean over: its tokens, its sequences (each a mean over its own tokens, Shao et al.
@@ -104,10 +108,20 @@ class RlConfig:
         None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2
     )
     skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
+    refill: int = setting(
+        0, "Draw other prompts, so many times, for those whose samples all scored alike (DAPO).", panel=DATA, least=0
+    )
     truncate_at: str | None = setting(None, "Cut responses behind this token of text.", panel=SAMPLING)
     truncate_after: int = setting(16, "…the first after so many tokens.", panel=SAMPLING, least=0)
     eos_penalty: float | None = setting(None, "For responses that did not end.", panel=SHAPING, least=0)
     eos_mode: EosPenalty = setting("replace", "The penalty replaces the reward, or is subtracted.", panel=SHAPING)
+    overlong: int | None = setting(
+        None, "Cost in the last so many tokens before --max-tokens, in a line up to 1 (DAPO).", panel=SHAPING, least=1
+    )
+    length_weight: float = setting(
+        0.0, "Weight of a reward for being shorter than the prompt's other samples.", panel=SHAPING, least=0
+    )
+    mask_truncated: bool = setting(False, "Responses that did not end count as without a reward.", panel=SHAPING)
     normalise_rewards: bool = setting(False, "By their running mean and deviation, per task.", panel=SHAPING)
     clip_rewards: float | None = setting(None, "To ± this.", panel=SHAPING, above=0)
     beta: float = setting(0.05, "Weight of the KL from the reference policy.", panel=SHAPING, least=0)
@@ -134,6 +148,9 @@ class RlConfig:
     )
     dual_clip: float | None = setting(
         None, "clip, gspo: a bad token costs at most so many times its advantage.", panel=STEPS, above=1
+    )
+    top_entropy: float = setting(
+        1.0, "Policy loss on this share of the tokens alone, those of highest entropy.", panel=STEPS, above=0, most=1
     )
     normalise: Normalise = setting("tokens", "A loss is a mean over tokens, sequences, or a constant.", panel=STEPS)
     importance_cap: float = setting(
@@ -196,11 +213,15 @@ class RlConfig:
             raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
         for given, what in (
             (self.skip_alike, "--skip-alike"),
+            (self.refill, "--refill"),
+            (self.length_weight, "--length-weight"),
             (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
             (self.compares, self.method),
         ):
             if given and self.samples < 2:
                 raise UsageError(f"{what} compares the samples of one prompt: give --samples 2 or more")
+        if self.overlong is not None and self.overlong > self.max_tokens:
+            raise UsageError(f"--overlong {self.overlong}: must be at most --max-tokens, {self.max_tokens}")
         for steers, what in ((self.kl_target, "--kl-target"), (self.dynamic_kl, "--dynamic-kl")):
             if steers and not self.beta:
                 raise UsageError(f"{what} multiplies --beta, which is 0: give one above it")

@@ -10,6 +10,7 @@ from torch import Tensor
 from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import RlConfig, Scored
 from rlaif.rl.maths import kl, mismatch, shaping
+from rlaif.rl.maths.surrogates import most_uncertain
 from rlaif.rl.networks import Networks
 
 
@@ -69,11 +70,18 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     scores = scores.to(mask.device)
     if config.eos_penalty is not None:
         scores = shaping.missing_eos(scores, batch.ended, config.eos_penalty, config.eos_mode)
+    lengths = mask.sum(-1)
+    if config.overlong is not None:
+        scores = scores + shaping.soft_overlong(lengths, config.max_tokens, config.overlong)
+    if config.length_weight:
+        scores = scores + config.length_weight * shaping.group_lengths(lengths, batch.groups)
     in_reward = beta if config.kl_in == "reward" else 0.0
     penalty = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask) if config.beta else torch.zeros_like(views.logp)
     weights = mask.float()
     if config.importance_cap:
         weights = _importance(config, views.logp, batch)
+    if config.top_entropy < 1:
+        weights = weights * most_uncertain(views.entropy, mask, config.top_entropy)
     advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
     return Experience(batch, views, weights, advantages, returns)
 

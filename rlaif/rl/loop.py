@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from rlaif.errors import RunFailed
 from rlaif.rl import figures as of
 from rlaif.rl.batch import collate
-from rlaif.rl.collect import Collected, Cut, collect
+from rlaif.rl.collect import Collected, Cut, collect, refilled
 from rlaif.rl.config import RlConfig
 from rlaif.rl.experience import estimate, look
 from rlaif.rl.maths import kl
@@ -127,10 +127,23 @@ class Loop:
         return await (ahead or self._collect(self.step))
 
     async def _collect(self, step: int) -> Collected:
-        config, parts = self.config, self.parts
-        queries = parts.prompts.draw(config.batch_size)
+        """Rollouts of the next prompts; in place of prompts whose samples all scored alike those of others, where asked for."""
+        config, prompts = self.config, self.parts.prompts
         seed = (config.seed << 32) + step + 1
-        return await collect(parts.sampler, parts.source, queries, config.samples, self._temperature(step), seed, parts.cut)
+        collected = await self._sampled(prompts.draw(config.batch_size), step, seed)
+        for again in range(1, config.refill + 1):
+            alike = set(of.alike(collected.rewards, collected.rollouts))
+            if not alike:
+                break
+            others = [replace(query, group=again * config.batch_size + query.group) for query in prompts.draw(len(alike))]
+            collected = refilled(collected, alike, await self._sampled(others, step, seed + (again << 48)))
+        return collected
+
+    async def _sampled(self, queries: Sequence[Query], step: int, seed: int) -> Collected:
+        parts = self.parts
+        return await collect(
+            parts.sampler, parts.source, queries, self.config.samples, self._temperature(step), seed, parts.cut
+        )
 
     def _learn(self, collected: Collected) -> dict[str, float]:
         """Everything between the rewards and the next rollouts. What has no reward leaves here: it is missing data."""
@@ -138,6 +151,8 @@ class Loop:
         rollouts, rewards = collected.rollouts, collected.rewards
         figures = of.of_rewards(rewards, rollouts)
         kept = rewards.valid
+        if config.mask_truncated:
+            kept = kept & torch.tensor([rollout.ended for rollout in rollouts])
         if config.compares:
             kept = comparable(torch.tensor([rollout.query.group for rollout in rollouts]), kept)
         figures["learned_from"] = kept.float().mean().item()

@@ -10,7 +10,6 @@ import json
 import os
 import time
 from collections.abc import MutableMapping, Sequence
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +18,8 @@ from rlaif.serve.config import ServeConfig
 from rlaif.serve.metrics import Metrics
 
 KEYS = "RLAIF_SERVE_KEYS"
+MOST_HELD = 1 << 28
+"""Bytes of all requests together that are held at one time, until each is answered."""
 OPEN = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """Paths that need no key: they tell nothing of what is judged."""
 
@@ -46,6 +47,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, config: ServeConfig, keys: Sequence[bytes], metrics: Metrics) -> None:
         self._app, self._config, self._keys, self._metrics = app, config, keys, metrics
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,17 +66,39 @@ class Guard:
         if self._keys and scope["path"] not in OPEN and not self._known(headers):
             await answer.problem(401, f"a key is needed: Authorization: Bearer KEY, one of those in {KEYS} on the server")
             return
+        body = bytearray()
         try:
-            async with asyncio.timeout(self._config.read_timeout):
-                body = await _body(headers, receive, self._config.max_body)
-        except TimeoutError:
-            await answer.problem(408, f"the request did not arrive within {self._config.read_timeout:g} s (--read-timeout)")
-            return
-        except _TooLong:
-            await answer.problem(413, f"the request has more than {self._config.max_body:,} bytes (--max-body)")
-            return
-        if body is None:
-            return
+            try:
+                async with asyncio.timeout(self._config.read_timeout):
+                    arrived = await self._read(headers, receive, body)
+            except TimeoutError:
+                await answer.problem(408, f"the request did not arrive within {self._config.read_timeout:g} s (--read-timeout)")
+            except _Refused as refusal:
+                await answer.problem(refusal.status, str(refusal))
+            else:
+                if arrived:
+                    await self._work(scope, receive, answer, bytes(body))
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, headers: MutableMapping[bytes, bytes], receive: Receive, body: bytearray) -> bool:
+        """Put the request's body into ``body``; False where the client leaves before it is there. Raises _Refused."""
+        most, stated = self._config.max_body, headers.get(b"content-length", b"0")
+        while len(body) <= most and (len(stated) < 20 and int(stated) <= most):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            piece = message.get("body", b"")
+            body += piece
+            self._held += len(piece)
+            if self._held > MOST_HELD:
+                raise _Refused(429, "the requests under way are too large together; try again in 1 s")
+            if len(body) <= most and not message.get("more_body"):
+                return True
+        raise _Refused(413, f"the request has more than {most:,} bytes (--max-body)")
+
+    async def _work(self, scope: Scope, receive: Receive, answer: _Answer, body: bytes) -> None:
+        """Have the application answer, for as long as the client waits, within ``timeout``."""
         gone = asyncio.ensure_future(receive())  # after the body, the only thing to come is that the client leaves
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -111,8 +135,10 @@ class Guard:
         return any(same)
 
 
-class _TooLong(Exception):
-    pass
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class _Answer:
@@ -132,24 +158,9 @@ class _Answer:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        if status in (408, 413):
+        if status == 429:
+            headers.append((b"retry-after", b"1"))
+        if status in (408, 413, 429):
             headers.append((b"connection", b"close"))
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": content})
-
-
-async def _body(headers: MutableMapping[bytes, bytes], receive: Receive, most: int) -> bytes | None:
-    """The whole body; None where the client leaves before it is there. Raises _TooLong."""
-    stated: Any = headers.get(b"content-length", b"0")
-    if stated.isdigit() and int(stated) > most:
-        raise _TooLong
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise _TooLong
-        if not message.get("more_body"):
-            return bytes(body)

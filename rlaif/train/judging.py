@@ -18,10 +18,10 @@ from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
 from rlaif.evaluate.calibration import ece, reliability
 from rlaif.models.load import Base
+from rlaif.models.responses import takes
 from rlaif.train.batches import Batch, collate, to_device
 from rlaif.train.items import Item, Tokens, group_of, turns_of
 from rlaif.train.losses import preferred
-from rlaif.train.objectives import takes
 from rlaif.train.rows import Example
 
 Question = Literal["compare", "score"]

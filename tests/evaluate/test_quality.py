@@ -10,6 +10,7 @@ from rich.console import Console
 from rlaif.errors import UsageError
 from rlaif.evaluate import agreement, calibration
 from rlaif.evaluate import quality as module
+from rlaif.evaluate.agreement import accuracy
 from rlaif.evaluate.quality import as_markdown, as_table, quality
 from tests.reference import statistics as slow
 from tests.reference.fake_run import PRINCIPLES, preferences, turn, write_lines, write_run
@@ -152,3 +153,18 @@ def test_canaries_speed_tokens_and_the_principles_most_alike(tmp_path: Path) -> 
     assert "- verdicts per second: 20\n" in as_markdown(quality(write_run(tmp_path, records, **facts)))
     facts["counts"] |= {"asked": 0}
     assert "per second" not in as_markdown(quality(write_run(tmp_path, records, **facts)))
+
+
+def test_a_labelled_part_speaks_for_all_pairs(tmp_path: Path) -> None:
+    """Only where some pairs have gold and some have none; and whatever the batches."""
+    records = [record for record in preferences(400, seed=5) if any(label["id"] == "overall" for label in record["gold"])]
+    whole = as_markdown(quality(write_run(tmp_path / "whole", records)))
+    assert "estimated over all pairs" not in whole
+    for record in records[100:]:
+        record["gold"] = []
+    judged = quality(write_run(tmp_path / "part", records))
+    known, unknown = judged.overall.known, judged.overall.unknown
+    assert unknown[0] == len(records) - 100
+    assert known[0] == judged.overall.table.sum() / 2
+    assert known[2] == pytest.approx(accuracy(judged.overall.table).value * known[0])
+    assert "- agrees with gold, estimated over all pairs: " in as_markdown(judged)

@@ -118,3 +118,28 @@ def test_tokens_that_sampler_and_trainer_see_otherwise_are_masked(configured, se
     for row, mask in enumerate(batch.mask):
         mean = math.exp(fmean((views.logp - batch.sampled)[row][mask].tolist()))
         assert bool(banded[row].any()) == (0.9 <= mean <= 1.1)
+
+
+def test_lengths_count_in_the_scores(configured, seen):
+    """Rewards of the sequences alone, as ``rloo`` takes them: the advantages say what was added."""
+    batch, views = seen
+    given = {"beta": 0.0, "importance_cap": 0.0, "max_tokens": 7}
+    plain = estimate(configured("rloo", **given), batch, views, torch.tensor(SCORES), 0.0).advantages[:, 0]
+    lengths = batch.mask.sum(-1).tolist()
+    for options, extra in (
+        ({"overlong": 6}, [min(0.0, max(-1.0, (7 - 6 - length) / 6)) for length in lengths]),
+        (
+            {"length_weight": 0.5},
+            [0.5 * (lengths[row ^ 1] - lengths[row]) / (2 * abs(lengths[row ^ 1] - lengths[row]) or 1) for row in range(4)],
+        ),
+    ):
+        found = estimate(configured("rloo", **given, **options), batch, views, torch.tensor(SCORES), 0.0).advantages[:, 0]
+        wanted = [before + extra[row] - extra[row ^ 1] for row, before in enumerate(plain.tolist())]
+        assert found.tolist() == pytest.approx(wanted, abs=1e-5) and found.tolist() != plain.tolist()
+
+
+def test_tokens_of_low_entropy_have_no_weight(configured, seen):
+    batch, views = seen
+    weights = estimate(configured("rloo", importance_cap=0.0, top_entropy=0.3), batch, views, torch.tensor(SCORES), 0.0).weights
+    inside = views.entropy[weights > 0]
+    assert len(inside) == round(0.3 * int(batch.mask.sum())) and inside.min() > views.entropy[batch.mask & (weights == 0)].max()

@@ -251,3 +251,45 @@ def test_each_task_is_normalised_and_reported_on_its_own(loop, made_up):
     torch.testing.assert_close(scaled, whole.clamp(-1, 1), atol=1e-3, rtol=0.0)
     figures = of_rewards(Rewards(values, values > -1, {}, {}), rollouts)
     assert figures["task/a"] == 1.5 and figures["task/b"] == 250.0
+
+
+def test_prompts_whose_samples_scored_alike_are_replaced_by_others(loop):
+    """The first prompts of each round are alike; as many groups as planned come back, and those of the last round stay."""
+    seen = []
+
+    async def source(rollouts):
+        rounds = {one.query.group // 4 for one in rollouts}
+        seen.extend(rollouts)
+        alike = {0: (0, 1, 2), 1: (4,), 2: ()}
+        values = [
+            0.0 if one.query.group in alike[one.query.group // 4] else float(place % 2) for place, one in enumerate(rollouts)
+        ]
+        assert len(rounds) == 1
+        return Rewards(torch.tensor(values), torch.ones(len(values), dtype=torch.bool), {}, {})
+
+    def groups(refill):
+        seen.clear()
+        collected = asyncio.run(loop(refill=refill, source=source)._collect(0))
+        assert collected.rewards.values.tolist() == [
+            0.0 if one.query.group in (0, 1, 2, 4) else float(place % 2) for place, one in enumerate(collected.rollouts)
+        ]
+        return sorted({one.query.group for one in collected.rollouts}), len({one.query.group for one in seen})
+
+    assert groups(0) == ([0, 1, 2, 3], 4)
+    assert groups(1) == ([3, 4, 5, 6], 7)  # group 4 is alike too, and there is no other round
+    assert groups(2) == ([3, 5, 6, 8], 8)
+    assert groups(9) == ([3, 5, 6, 8], 8)
+
+
+def test_truncated_responses_are_as_if_they_had_no_reward(loop, made_up):
+    rollouts = made_up(20)
+    ended = torch.tensor([one.ended for one in rollouts])
+    assert ended.any() and not ended.all()
+    values = torch.tensor([float(len(one.ids)) for one in rollouts])
+    everything = Rewards(values, torch.ones(20, dtype=torch.bool), {}, {})
+    masked, _ = gradients_of(loop("grpo", batch_size=10, mask_truncated=True), Collected(rollouts, everything, 0.0, 0.0))
+    missing = everything._replace(valid=ended)
+    wanted, _ = gradients_of(loop("grpo", batch_size=10), Collected(rollouts, missing, 0.0, 0.0))
+    whole, _ = gradients_of(loop("grpo", batch_size=10), Collected(rollouts, everything, 0.0, 0.0))
+    assert masked.keys() == wanted.keys() and all(torch.equal(masked[name], wanted[name]) for name in wanted)
+    assert any(not torch.equal(whole[name], wanted[name]) for name in wanted)

@@ -78,9 +78,27 @@ def test_a_large_request_is_refused_by_what_it_states_and_by_what_it_sends(serve
     assert answer.status_code == 413 and "--max-body" in answer.json()["detail"]
     status, headers = asyncio.run(raw(served, *[piece(b"x" * 100)] * 50))
     assert status == 413 and headers[b"connection"] == b"close"
-    stated = asyncio.run(raw(served, headers=[(b"content-length", b"9" * 30)]))
+    stated = asyncio.run(raw(served, headers=[(b"content-length", b"9" * 5000)]))
     assert stated[0] == 413
     assert not served.engine.batches
+
+
+def test_many_large_requests_at_once_are_told_to_come_back(serve, monkeypatch):
+    monkeypatch.setattr("rlaif.serve.guard.MOST_HELD", 1000)
+    served = serve()
+
+    async def crowd():
+        waits = asyncio.create_task(raw(served, piece(b"x" * 600)))
+        while not served.app._held:
+            await asyncio.sleep(0)
+        refused = await raw(served, piece(b"x" * 600))
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        return refused
+
+    status, headers = asyncio.run(crowd())
+    assert status == 429 and headers[b"retry-after"] == b"1"
+    assert served.app._held == 0 and ask(served, json=EGG).status_code == 200
 
 
 def test_a_body_that_drips_is_given_up(serve):
@@ -96,7 +114,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_kept(serve):
         async with served.client() as client:
             late = await client.post("/v1/compare", json=EGG)
             served.engine.gate.set()
-            while await client.post("/v1/compare", json=EGG) is None:
+            while (await client.post("/v1/compare", json=EGG)).status_code != 200:
                 pass
         return late
 

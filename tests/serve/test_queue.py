@@ -16,6 +16,26 @@ def jury_of(served, mode="compare"):
     return served.constitutions.named(None).jury(mode)
 
 
+async def until(holds):
+    """Let the event loop turn until ``holds()``."""
+    while not holds():
+        await asyncio.sleep(0)
+
+
+def waiting(served):
+    return served.counted()["rlaif_queue_questions"]
+
+
+async def busy(served, calls=2):
+    """The engine is held up by so many calls of its own."""
+    served.engine.gate.clear()
+    tasks = []
+    for n in range(calls):
+        tasks.append(asyncio.create_task(compared(jury_of(served), rows(f"run {n}"))))
+        await until(lambda: len(served.engine.batches) == len(tasks))
+    return tasks
+
+
 def run(served, work):
     async def whole():
         try:
@@ -43,18 +63,15 @@ def test_what_comes_while_the_engine_is_busy_is_one_batch_and_prompts_stand_toge
     served = serve()
 
     async def crowd():
-        served.engine.gate.clear()
-        first = [asyncio.create_task(compared(jury_of(served), rows(f"one {n}"))) for n in range(2)]
-        while len(served.engine.batches) < 1:
-            await asyncio.sleep(0)
+        first = await busy(served)
         more = [asyncio.create_task(compared(jury_of(served), rows((f"prompt {n % 3}", n)))) for n in range(30)]
-        await asyncio.sleep(0.01)
+        await until(lambda: waiting(served) == 30 * 4)
         served.engine.gate.set()
         return await asyncio.gather(*first, *more)
 
     assert len(run(served, crowd)) == 32
     batches = served.engine.batches
-    assert len(batches) <= 3 and sum(map(len, batches)) == 32 * 4
+    assert [len(batch) for batch in batches] == [4, 4, 30 * 4]
     prompts = [text.partition("prompt ")[2][:1] for text in max(batches, key=len)]
     assert len([n for n, prompt in enumerate(prompts) if n and prompt != prompts[n - 1]]) <= 3
 
@@ -91,18 +108,14 @@ def test_a_full_queue_refuses_and_takes_again(serve):
     served = serve(queue=8)
 
     async def crowd():
-        served.engine.gate.clear()
-        running = []
-        for n in range(2):  # two batches are under way, then two requests wait
-            running.append(asyncio.create_task(compared(jury_of(served), rows(f"run {n}"))))
-            await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(compared(jury_of(served), rows(f"wait {n}"))) for n in range(2)]
-        await asyncio.sleep(0.01)
+        running = await busy(served)
+        more = [asyncio.create_task(compared(jury_of(served), rows(f"wait {n}"))) for n in range(2)]
+        await until(lambda: waiting(served) == 8)
         with pytest.raises(QueueFull) as full:
             await compared(jury_of(served), rows("too many"))
         assert 1 <= full.value.wait <= 60
         served.engine.gate.set()
-        await asyncio.gather(*running, *waiting)
+        await asyncio.gather(*running, *more)
         return await compared(jury_of(served), rows("now"))
 
     assert run(served, crowd)[0].p == 0.5
@@ -112,13 +125,9 @@ def test_who_has_gone_is_not_asked_for(serve):
     served = serve()
 
     async def leave():
-        served.engine.gate.clear()
-        stay = []
-        for n in range(2):
-            stay.append(asyncio.create_task(compared(jury_of(served), rows(f"run {n}"))))
-            await asyncio.sleep(0.01)
+        stay = await busy(served)
         gone = asyncio.create_task(compared(jury_of(served), rows("left early")))
-        await asyncio.sleep(0.01)
+        await until(lambda: waiting(served) == 4)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
         served.engine.gate.set()

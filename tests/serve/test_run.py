@@ -23,7 +23,7 @@ def server(tmp_path):
         (tmp_path / "t.yaml").write_text(CONSTITUTION)
         (tmp_path / "s.yaml").write_text(f"delay: {delay}\nrules: [{{choose: {{A: 0.8, B: 0.1}}}}]\n")
         command = [sys.executable, "-m", "rlaif", "serve", "--constitution", "t.yaml", "--critic", "script:s.yaml"]
-        command += ["--port", "0", "--read-timeout", "0.4", "--max-body", "10000"]
+        command += ["--port", "0", "--read-timeout", "1", "--max-body", "10000"]
         process = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
         )

@@ -26,6 +26,32 @@ def missing_eos(scores: Tensor, ended: Tensor, penalty: float, how: Literal["rep
     return torch.where(ended | scores.isnan(), scores, penalised)
 
 
+def soft_overlong(lengths: Tensor, longest: int, cache: int) -> Tensor:
+    """What a response's reward is changed by for its length: 0 up to L − c tokens, from there in a line to −1 at L.
+
+    Args: lengths: [B], tokens. longest: L, the most that a response may have. cache: c, from 1 to L. Returns: [B], −1 to 0.
+    Source: Yu et al. 2025, arXiv 2503.14476, eq. 13 (DAPO).
+    """
+    return ((longest - cache - lengths.float()) / cache).clamp(-1.0, 0.0)
+
+
+def group_lengths(lengths: Tensor, groups: Tensor) -> Tensor:
+    """What a response's length is worth among the samples of its prompt, 0 on average: w_i less the mean of w, with
+    w_i = 1 − (|o_i| − shortest) / (longest − shortest). 0 where all are of one length.
+
+    Args: lengths: [B], tokens. groups: [B], the prompt that each sample belongs to. Returns: [B], −1 to 1.
+    Source: NVIDIA NeMo Gym, genrm_compare, ``_compute_length_weights``.
+    """
+    names, index = torch.unique(groups, return_inverse=True)
+    lengths = lengths.float()
+    least, most = (
+        lengths.new_zeros(len(names)).scatter_reduce(0, index, lengths, how, include_self=False) for how in ("amin", "amax")
+    )
+    weights = 1.0 - (lengths - least[index]) / (most - least)[index].clamp(min=1.0)
+    means = weights.new_zeros(len(names)).scatter_reduce(0, index, weights, "mean", include_self=False)
+    return weights - means[index]
+
+
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, beta: float) -> Tensor:
     """r_t = −β kl_t, and + the score at the last token of the response: its end-of-sequence token, where it has one.
 

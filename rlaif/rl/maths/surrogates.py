@@ -69,6 +69,19 @@ SURROGATES: Mapping[str, Callable[[Tensor, Tensor, Tensor, Tensor, Bounds], tupl
 )
 
 
+@torch.no_grad()
+def most_uncertain(entropy: Tensor, mask: Tensor, share: float) -> Tensor:
+    """True on the ``share`` of all responses' tokens that were drawn from the distributions of highest entropy: where a
+    response could have gone another way, and where learning pays. At least one token; ties with the last one are in.
+
+    Args: entropy: of what each token was drawn from. share: in (0, 1].
+    Source: Wang et al. 2025, arXiv 2506.01939 (with a share of .2).
+    """
+    known = entropy.float()[mask]
+    kept = max(1, round(share * len(known)))
+    return mask & (entropy >= known.topk(kept).values[-1]) if len(known) else mask
+
+
 def dual_clip(losses: Tensor, advantages: Tensor, mask: Tensor, most: float) -> Tensor:
     """min(loss, −A c) where A < 0: without it, a token that has grown c times likelier and is bad costs without bound.
 

@@ -17,6 +17,7 @@ METHODS = Registry(
         "reinforce": "rlaif.rl.methods.reinforce:Reinforce",
         "reinforce++": "rlaif.rl.methods.reinforce_plus:ReinforcePlus",
         "opo": "rlaif.rl.methods.opo:Opo",
+        "gdpo": "rlaif.rl.methods.gdpo:Gdpo",
         "maxrl": "rlaif.rl.methods.maxrl:MaxRl",
     },
 )

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlaif.rl.maths.shaping import missing_eos, token_rewards, truncate_at
+from rlaif.rl.maths.shaping import group_lengths, missing_eos, soft_overlong, token_rewards, truncate_at
 
 fast = settings(deadline=None, max_examples=60)
 
@@ -74,3 +74,22 @@ def test_without_the_token_the_penalty_replaces_the_score():
     ids = torch.tensor([[1, 1, 9], [1, 1, 1]])
     _, ended = truncate_at(ids, torch.ones_like(ids, dtype=torch.bool), token=9, after=1)
     assert missing_eos(torch.tensor([0.5, 0.5]), ended, penalty=1.0).tolist() == [0.5, -1.0]
+
+
+def test_a_long_response_costs_in_a_line_up_to_one():
+    """DAPO's own cases, a response at a time: L = 20, c = 4."""
+    found = soft_overlong(torch.tensor([1, 16, 17, 19, 20, 25]), 20, 4)
+    assert found.tolist() == [0.0, 0.0, -0.25, -0.75, -1.0, -1.0]
+
+
+@fast
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), min_size=1, max_size=12))
+def test_shorter_than_the_groups_other_samples_is_better(drawn):
+    groups, lengths = (torch.tensor(each) for each in zip(*drawn, strict=True))
+    found = group_lengths(lengths, groups).tolist()
+    for group in {group for group, _ in drawn}:
+        mine = [length for one, length in drawn if one == group]
+        span = max(mine) - min(mine) or 1
+        weights = [1 - (length - min(mine)) / span for length in mine]
+        wanted = [weight - sum(weights) / len(weights) for weight in weights]
+        assert [value for value, (one, _) in zip(found, drawn, strict=True) if one == group] == pytest.approx(wanted, abs=1e-6)

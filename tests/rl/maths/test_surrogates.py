@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rlaif.rl.maths.surrogates import SAPO, SURROGATES, dual_clip
+from rlaif.rl.maths.surrogates import SAPO, SURROGATES, dual_clip, most_uncertain
 
 BOUNDS = (0.2, 0.3)
 MASK = torch.tensor([[True, True, True], [True, True, False]])
@@ -80,3 +80,13 @@ def test_a_bad_token_costs_at_most_so_much():
     bounded = dual_clip(losses, ADVANTAGES, MASK, 3.0)
     assert bounded[1, :2].tolist() == pytest.approx([6.0, 6.0]) and losses[1, 0].item() > 14
     assert bounded[0].tolist() == losses[0].tolist()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 1.0])
+def test_the_most_uncertain_tokens_are_a_share_of_all_the_responses(share):
+    """By sorting all entropies at once; what stands beside the responses is never among them."""
+    entropy = torch.tensor([[0.1, 0.9, 0.3], [0.7, 0.2, math.inf]])
+    kept = most_uncertain(entropy, MASK, share)
+    many = round(share * 5)
+    known = sorted((entropy[i, t].item() for i, t in MASK.nonzero().tolist()), reverse=True)
+    assert sorted(entropy[kept].tolist(), reverse=True) == known[:many] and not kept[1, 2]

@@ -52,7 +52,7 @@ def items():
         (Tokens([4, 5], 1), Tokens([4, 2, 6], 1)),
     ]
     return [
-        Item(pair, p, margin, reference)
+        Item(pair, p, margin, reference, group=str(pair[0].ids[: pair[0].start]))
         for pair, p, margin, reference in zip(
             sequences, (0.9, 0.5, 0.2), (0.5, 0.0, 1.0), ((-3.0, -2.0), (-4.0, -6.0), (-1.0, -5.0)), strict=True
         )
