@@ -27,7 +27,7 @@ from rlaif.train.rows import Example
 Question = Literal["compare", "score"]
 TEMPERATURES = np.geomspace(0.25, 4.0, 141)
 """Two per cent apart, which is finer than some hundred held-out pairs can tell. A model that wants more has not learnt the
-labels, and a low temperature would then take the probability off them."""
+labels."""
 BATCH = 8
 
 
@@ -127,17 +127,15 @@ def watched(first: Tensor, second: Tensor, p: Tensor, mode: Question) -> dict[st
 
 
 def set_temperature(model: Any, held_out: Sequence[Item], pad: int, mode: Question) -> dict[str, float]:
-    """Choose the temperature at which the held-out labels are likeliest, and divide the model's output layer by it, so that
-    every engine that runs the model reads calibrated labels.
-
-    An output layer that shares the embeddings' weights gets weights of its own. Returns the temperature, and the expected
+    """Choose the temperature at which the held-out labels are likeliest, and put it into the model's output layer, so that
+    every engine that runs the model reads calibrated labels. Returns the temperature, and the expected
     calibration error on the held-out pairs before and after.
     Source: Guo et al. 2017, arXiv 1706.04599 §4.2.
     """
     first, second, p = _held_out(model, held_out, pad)
 
     def verdicts(temperature: float) -> Tensor:
-        one, other = ((spelled / temperature).logsumexp(-1) for spelled in (first, second))
+        one, other = (tempered(spelled, temperature).logsumexp(-1) for spelled in (first, second))
         return torch.stack(preferences(one, other, mode)).mean(0)
 
     def surprise(temperature: float) -> float:
@@ -145,19 +143,36 @@ def set_temperature(model: Any, held_out: Sequence[Item], pad: int, mode: Questi
         return float(-(p * q.log() + (1 - p) * (1 - q).log()).mean())
 
     temperature = float(min(TEMPERATURES, key=surprise))
-    divide_logits(model, temperature)
+    temper_labels(model, collate(held_out[:1], pad).labels, temperature)
     before, after = (ece(reliability(verdicts(value).numpy(), (p - 0.5).numpy())) for value in (1.0, temperature))
     return {"temperature": temperature, "eval_ece_before": before, "eval_ece": after}
 
 
-def divide_logits(model: Any, temperature: float) -> None:
-    """Make the model's logits 1/temperature times what they are, in its weights."""
+def tempered(spelled: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities or logits [..., C, L] of labels' spellings, each 1/temperature times as far from the mean of the same
+    spelling of all labels. −inf, where a label has no such spelling, stays."""
+    there = spelled.isfinite()
+    mean = spelled.where(there, 0.0).sum(-2, keepdim=True) / there.sum(-2, keepdim=True).clamp(min=1)
+    return (mean + (spelled - mean) / temperature).where(there, spelled)
+
+
+def temper_labels(model: Any, labels: Tensor, temperature: float) -> None:
+    """Do what ``tempered`` does to the model's own logits of the labels, in its output layer's rows of them.
+
+    No other token's logit changes: divided by a temperature, those of a whole vocabulary would take the probability off the
+    labels. labels: [C, L] as in ``Batch``. An output layer that shares the embeddings' weights gets weights of its own.
+    """
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = model.get_output_embeddings()
     with torch.no_grad():
-        head.weight = nn.Parameter(head.weight / temperature)
-        if getattr(head, "bias", None) is not None:
-            head.bias = nn.Parameter(head.bias / temperature)
+        for name in ("weight", "bias"):
+            if (old := getattr(head, name, None)) is not None:
+                new = old.clone()
+                for spelling in labels.T:  # [C]
+                    rows = spelling[spelling >= 0].to(old.device)
+                    mean = old[rows].mean(0)
+                    new[rows] = mean + (old[rows] - mean) / temperature
+                setattr(head, name, nn.Parameter(new))
     for config in {id(config): config for config in (model.config, model.config.get_text_config())}.values():
         config.tie_word_embeddings = False
 

@@ -22,7 +22,7 @@ from rlaif.settings import configure
 from rlaif.train.batches import collate
 from rlaif.train.config import configuration
 from rlaif.train.data import read_data
-from rlaif.train.judging import Questions, divide_logits, label_logprobs, set_temperature
+from rlaif.train.judging import Questions, label_logprobs, set_temperature, temper_labels, tempered
 from tests.tiny import save_model
 
 ONE = "name: one\nversion: 1\nprinciples:\n  - id: kind\n    text: The response is kind.\n"
@@ -108,30 +108,46 @@ def test_the_temperature_undoes_what_made_the_critic_too_sure(model, tmp_path, w
     _, base, path = questions(model, tmp_path)
     rows = [{**ROW, "prompt": f"hello {number}", "chosen": "world " * (number % 7 + 1)} for number in range(60)]
     items = read_data(config(model, path, write(rows)), base).items
+    batch = collate(items, base.pad)
     loaded = AutoModelForCausalLM.from_pretrained(model).eval()
-    divide_logits(loaded, 0.1)  # a random model knows nothing: give it opinions
-    one, other = (part.softmax(-1) for part in label_logprobs(loaded, collate(items, base.pad)).detach().chunk(2))
+    temper_labels(loaded, batch.labels, 0.1)  # a random model knows nothing: give it opinions
+    one, other = (part.softmax(-1) for part in label_logprobs(loaded, batch).detach().chunk(2))
     truth = (one[:, 0] + other[:, 1]) / 2
     soft = [item.__class__(item.sequences, float(p), labels=item.labels) for item, p in zip(items, truth, strict=True)]
-    divide_logits(loaded, 1 / 2.5)
+    temper_labels(loaded, batch.labels, 1 / 2.5)
     found = set_temperature(loaded, soft, base.pad, "compare")
     assert found["temperature"] == pytest.approx(2.5, rel=0.05)
-    again = label_logprobs(loaded, collate(items, base.pad)).detach().chunk(2)
+    again = label_logprobs(loaded, batch).detach().chunk(2)
     assert torch.allclose(again[0].softmax(-1), one, atol=0.02)
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_saved_models_logits_are_divided_and_its_embeddings_kept(tmp_path, tied):
+def test_only_the_labels_logits_move_and_the_embeddings_stay(tmp_path, tied):
     folder = save_model(tmp_path / "m", tie_word_embeddings=tied)
     ids = torch.arange(8)[None]
+    labels = torch.tensor([[5, 9], [6, 10], [7, -1]])
     loaded = AutoModelForCausalLM.from_pretrained(folder).eval()
     before = loaded(ids).logits.detach()
     embeddings = loaded.get_input_embeddings().weight.detach().clone()
-    divide_logits(loaded, 2.0)
-    loaded.save_pretrained(tmp_path / "divided")
-    again = AutoModelForCausalLM.from_pretrained(tmp_path / "divided").eval()
-    assert torch.allclose(again(ids).logits * 2, before, atol=1e-5)
+    temper_labels(loaded, labels, 4.0)
+    loaded.save_pretrained(tmp_path / "tempered")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "tempered").eval()
+    after = again(ids).logits.detach()
+    others = [token for token in range(before.shape[-1]) if token not in labels]
+    assert torch.allclose(after[..., others], before[..., others], atol=1e-5)
+    spelled = before[..., labels.clamp(min=0)].masked_fill(labels < 0, -torch.inf)
+    found = after[..., labels.clamp(min=0)].masked_fill(labels < 0, -torch.inf)
+    assert torch.allclose(found, tempered(spelled, 4.0), atol=1e-5)
+    assert torch.allclose((found[..., 0, 0] - found[..., 2, 0]) * 4, spelled[..., 0, 0] - spelled[..., 2, 0], atol=1e-4)
     assert torch.equal(again.get_input_embeddings().weight, embeddings)
+
+
+def test_no_temperature_takes_the_probability_off_the_labels():
+    """A vocabulary of others that are unlikely one by one must stay so."""
+    sure = torch.tensor([[3.0], [-3.0]])
+    others = torch.full((50_000,), -16.0)
+    mass = tempered(sure, 4.0).exp().sum() / (tempered(sure, 4.0).exp().sum() + others.exp().sum())
+    assert mass > 0.99
 
 
 def test_a_critic_learns_to_see_and_forgets_its_position(tmp_path, write):
