@@ -26,6 +26,8 @@ _CURES = {
     errno.EIO: "check the disk",
 }
 """What helps against the troubles of a disk, by their number."""
+_NAMELESS = ("inline_container", "PytorchStreamWriter failed writing")
+"""How torch's own writer says that a file did not take all of it, for whatever reason."""
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters that JSON lets stand, and a terminal that a file is printed on does not."""
 
@@ -58,6 +60,9 @@ def disk_trouble(error: BaseException, path: Path | None = None) -> str | None:
                 name = path or getattr(known, "filename", None)
                 message = f"{name}: {words}" if name else str(known)
                 return message if cure in message else f"{message}; {cure}"
+        if any(words in str(known) for words in _NAMELESS):
+            cure = "free some space, or raise the limit on the size of files (ulimit -f); then the same command continues"
+            return f"{path or 'a checkpoint'}: the file does not take all of it; {cure}"
         known = known.__cause__ or known.__context__
     return None
 

@@ -44,7 +44,7 @@ def read_queries(
         queries.append(Query(row, str(row.extra.get("task") or ""), 0, tuple(encoded.ids)))
     if not queries:
         why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
-        raise UsageError(f"{source}: no row gives a prompt: {why}; failures.jsonl in --out says it row by row")
+        raise UsageError(f"{source}: no row gives a prompt: {why}")
     return queries, failures
 
 

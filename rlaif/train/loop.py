@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-from rlaif.data.write import atomic_write, dumps
+from rlaif.data.write import atomic_write, disk_trouble, dumps
 from rlaif.errors import RunFailed
 from rlaif.models.load import whole
 from rlaif.progress import Progress
@@ -66,6 +66,15 @@ class FeedbackTrainer(Trainer):
         # A run that was stopped after its last step would be given one more by Trainer, when that is not the end of an epoch.
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **given)  # type: ignore[no-untyped-call]
+
+    def _save_checkpoint(self, *args: Any, **given: Any) -> None:
+        try:
+            super()._save_checkpoint(*args, **given)
+        except Exception as error:  # each library that writes a part of it has errors of its own
+            folder = Path(self.args.output_dir or "") / f"checkpoint-{self.state.global_step}"
+            if trouble := disk_trouble(error, folder):
+                raise RunFailed(trouble) from error
+            raise
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)

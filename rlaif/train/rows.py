@@ -232,7 +232,7 @@ def check_examples(
     """Raise UsageError where there is nothing to learn: no example, or one class only. failures: of the other rows."""
     if not examples:
         why = Reasons.of(failures).commonest(len(failures), "rows") or "it is empty"
-        raise UsageError(f"{source}: no row that {method} can use: {why}; failures.jsonl in --out says it row by row")
+        raise UsageError(f"{source}: no row that {method} can use: {why}")
     ps = [example.p for example in examples]
     if kind == "unpaired" and (min(ps) >= 0.5 or max(ps) <= 0.5):
         which = "desirable" if max(ps) > 0.5 else "undesirable"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlaif.lab import world
+from tests.tiny import save_model
 
 CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: kind, text: The response is kind.}\n"
 LABEL = "label rows.jsonl --constitution c.yaml --critic script:s.yaml --out run"
@@ -165,12 +166,21 @@ def limited(folder, command, size):
             100_000,
             "run/checkpoints/step-1.pt: File too large; raise the limit",
         ),
+        (
+            "train dpo pairs.jsonl --model tiny --out run --save-every 1 --batch-size 4",
+            "model/model.safetensors",
+            700_000,  # the weights, and not the optimiser's state
+            "run/checkpoints/checkpoint-1: the file does not take all of it; free some space, or raise the limit",
+        ),
     ],
 )
 def test_a_disk_that_takes_no_more_is_one_message_and_the_run_is_resumed(folder, command, out, size, says):
     (folder / "rows.jsonl").write_text(rows(300))
     prompts = ({name: row[name] for name in ("id", "prompt", "tags")} for row in world.rows(4, 0, "heldout", 0))
     (folder / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    pairs = ({"prompt": f"q{number}", "chosen": "hello", "rejected": "world"} for number in range(8))
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    save_model(folder / "tiny")
     refused = limited(folder, command, size)
     said = [line for line in refused.stderr.splitlines() if line.startswith("rlaif: ")]
     assert refused.returncode == 1 and len(said) == 1 and says in said[0] and "Traceback" not in refused.stderr

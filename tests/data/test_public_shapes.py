@@ -1,4 +1,4 @@
-"""Two invented rows in each shape of the table in docs/rows.md go through ``label`` and ``train`` as they are."""
+"""Two invented rows in each shape of the table in docs/rows.md go through ``label`` and a short training run as they are."""
 
 import json
 import re
@@ -9,8 +9,13 @@ import pytest
 
 from rlaif.data.read import read_rows
 from rlaif.data.rows import Row
+from rlaif.settings import configure
+from rlaif.train.config import configuration
 from rlaif.train.methods import find_loss
 from rlaif.train.rows import Example, read_examples
+from rlaif.train.run import run_train
+from tests.templates import TOOLS
+from tests.tiny import byte_tokenizer, save_model
 
 SHAPES = Path(__file__).parent / "shapes"
 NAMES = sorted(path.stem for path in SHAPES.glob("*.jsonl"))
@@ -78,6 +83,24 @@ def test_each_goes_through_train(name: str) -> None:
             better, worse = example.responses if example.p == 1 else example.responses[::-1]
             assert not any(good in said(worse) for good in GOOD)
             assert better != worse
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model whose chat template knows tools."""
+    folder = save_model(tmp_path_factory.mktemp("tiny"), max_position_embeddings=2048)
+    byte_tokenizer(TOOLS).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("place", "name"), [*enumerate(NAMES)])
+def test_each_is_trained_on(place: int, name: str, model: Path, tmp_path: Path) -> None:
+    """With one of the methods that take it, in turn."""
+    method = SINGLE.get(name) or ("dpo", "reward", "kto", "sft")[place % 4]
+    given: dict[str, Any] = {"source": str(SHAPES / f"{name}.jsonl"), "model": str(model), "out": tmp_path / "run"}
+    run = run_train(configure(configuration(method), **given, batch_size=2, max_steps=1))
+    assert run["status"] == "finished" and run["data"]["used"] and not run["data"]["failed"], run["data"]
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("name", NAMES)

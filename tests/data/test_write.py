@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.data.write import JsonlWriter, atomic_write, dumps
+from rlaif.data.write import JsonlWriter, atomic_write, disk_trouble, dumps
 from rlaif.errors import RunFailed
 
 
@@ -97,3 +97,18 @@ def test_control_characters_are_escaped_and_read_as_they_were() -> None:
     line = dumps({"a": text})
     assert json.loads(line) == {"a": text}
     assert not set(line) & set("\x1b\x85\x9b\u202e\u2066")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "x: No space left on device; free some space"),
+        (RuntimeError("Error while serializing: I/O error: File too large (os error 27)"), "x: File too large; raise"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 7 vs 3"), "x: the file does not take"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "x: the file does not take"),
+        (RuntimeError("no disk in sight"), None),
+    ],
+)
+def test_trouble_with_a_disk_is_told_whichever_library_met_it(error: Exception, says: str | None) -> None:
+    told = disk_trouble(error, Path("x"))
+    assert told is None if says is None else told.startswith(says)

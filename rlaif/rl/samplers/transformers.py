@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,11 @@ class TransformersSampler:
 
     async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
         loop = asyncio.get_running_loop()
+        times: Counter[tuple[tuple[int, ...], ...]] = Counter()
         for batch in self._batches(queries, n):
-            yield await loop.run_in_executor(self._worker, self._sample, batch, n, temperature, seed)
+            prompts = tuple(query.ids for query in batch)
+            yield await loop.run_in_executor(self._worker, self._sample, batch, n, temperature, (seed, times[prompts]))
+            times[prompts] += 1
 
     def update(self, model: Any = None) -> None:
         """Take the policy's weights as they are now, where they are not sampled themselves."""
@@ -60,9 +64,12 @@ class TransformersSampler:
             yield ordered[start : start + many]
             start += many
 
-    def _sample(self, queries: list[Query], n: int, temperature: float, seed: int) -> list[Rollout]:
+    def _sample(self, queries: list[Query], n: int, temperature: float, seed: tuple[int, int]) -> list[Rollout]:
+        """seed: of the step, and how many batches of the same prompts it has had: each has draws of its own."""
+        first, again = seed
+        key = (first, [query.ids for query in queries], *([again] if again else []))
         generator = torch.Generator(self._policy.model.device)
-        generator.manual_seed(zlib.crc32(repr((seed, [query.ids for query in queries])).encode()))
+        generator.manual_seed(zlib.crc32(repr(key).encode()))
         with torch.inference_mode(), self._policy.active():
             tokens, logprobs = self._draw([query.ids for query in queries], n, temperature, generator)
         ended = torch.isin(tokens, self._ends)

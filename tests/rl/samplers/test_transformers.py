@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -104,3 +106,13 @@ def test_positions_count_without_the_padding(policy, open_sampler, queries, samp
     for number, step in enumerate(steps):
         assert (step["position_ids"][:, 0] == lengths + number).all()
         assert (step["attention_mask"].sum(-1) == lengths + number + 1).all()
+
+
+def test_a_prompt_that_comes_twice_gets_other_samples_the_second_time(open_sampler, queries, sampled):
+    """Where a batch holds one prompt; the first time they are those that it would get alone."""
+    twice = [queries[0], replace(queries[0], group=1)]
+    found = sampled(open_sampler(tokens=1), twice, 3)
+    alone = sampled(open_sampler(tokens=1), twice[:1], 3)
+    first, second = ([one.ids for one in found if one.query.group == group] for group in (0, 1))
+    assert first == [one.ids for one in alone] and first != second
+    assert [one.ids for one in sampled(open_sampler(tokens=1), twice, 3)] == first + second
