@@ -97,7 +97,7 @@ def _win_rate(config: WinRateConfig) -> None:
     from rlaif.progress import Progress
 
     if config.json:
-        refuse_inputs((config.first, config.second, config.source), files=[config.json])
+        refuse_inputs((config.model_a, config.model_b, config.source), files=[config.json])
     with ProgressBar(Console(stderr=True), "opening the models", ("failed", "from the store", "verdicts")) as bar:
         rates = compare_models(config, Progress(bar.stage, bar.update, bar.warn))
     header = ["", "A wins", "at equal length", "won", "tied", "lost"]
@@ -110,8 +110,8 @@ def _win_rate(config: WinRateConfig) -> None:
         with atomic_write(config.json) as file:
             file.write(json.dumps([_as_json(rate) for rate in rates], indent=2) + "\n")
     suggest(f"rlaif report {config.out}")
-    if config.require is not None and not rates[0].share.low > config.require:
-        raise RunFailed(f"--require {config.require:g}: A's win rate is {interval(rates[0].share)}")
+    if config.above is not None and not rates[0].share.low > config.above:
+        raise RunFailed(f"--above {config.above:g}: A's win rate is {interval(rates[0].share)}")
 
 
 def _as_json(rate: WinRate) -> dict[str, object]:

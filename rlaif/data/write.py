@@ -52,18 +52,19 @@ def disk_trouble(error: BaseException, path: Path | None = None) -> str | None:
 
     path: the file that was written, where the error may not name it.
     """
-    known: BaseException | None = error
-    while known is not None:
+    chain = [error]
+    while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(earlier)
+    for known in chain:
         for number, cure in _CURES.items():
             words = os.strerror(number)
             if (isinstance(known, OSError) and known.errno == number) or words in str(known):
                 name = path or getattr(known, "filename", None)
                 message = f"{name}: {words}" if name else str(known)
                 return message if cure in message else f"{message}; {cure}"
-        if any(words in str(known) for words in _NAMELESS):
-            cure = "free some space, or raise the limit on the size of files (ulimit -f); then the same command continues"
-            return f"{path or 'a checkpoint'}: the file does not take all of it; {cure}"
-        known = known.__cause__ or known.__context__
+    if any(words in str(known) for known in chain for words in _NAMELESS):
+        cure = "free some space, or raise the limit on the size of files (ulimit -f); then the same command continues"
+        return f"{path or 'a checkpoint'}: the file does not take all of it; {cure}"
     return None
 
 

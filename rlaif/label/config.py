@@ -66,14 +66,14 @@ class Alone(SamplingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class WinRateConfig:
-    """What ``rlaif evaluate win-rate`` is asked to do. first, second: a file of samples, or a model that is sampled.
+    """What ``rlaif evaluate win-rate`` is asked to do. model_a, model_b: a file of samples, or a model that is sampled.
 
     width: of the overall interval, at which no further pairs are judged; None judges them all. Looking at an interval of fixed
     width again and again leaves its coverage as it is in the limit (Chow & Robbins 1965).
     """
 
-    first: str = setting(help="A: a file of rlaif sample, or a model or a training run's folder.", metavar="A", argument=True)
-    second: str = setting(help="B: the same.", metavar="B", argument=True)
+    model_a: str = setting(help="A: a file of rlaif sample, or a model or a training run's folder.", metavar="A", argument=True)
+    model_b: str = setting(help="B: the same.", metavar="B", argument=True)
     out: Path = setting(help="The label run's folder; samples and pairs go beside it.", panel=OUTPUT)
     source: str | None = setting(None, "Prompts to answer, where A or B is a model.", panel=INPUT, path=True)
     limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
@@ -83,7 +83,7 @@ class WinRateConfig:
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     drawing: SamplingConfig = nested(Alone)
     json: Path | None = setting(None, "Also write the figures to this file.", panel=OUTPUT)
-    require: float | None = setting(
+    above: float | None = setting(
         None, "Exit with 1 unless A's overall win rate is surely above this share.", panel=OUTPUT, least=0, below=1
     )
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT)

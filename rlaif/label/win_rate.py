@@ -34,7 +34,7 @@ def compare_models(config: WinRateConfig, progress: Progress | None = None) -> l
     progress = progress or Progress()
     pairs = list(_pairs(config, *(_samples(config, side, progress) for side in ("a", "b"))))
     if not pairs:
-        raise UsageError(f"{config.first} and {config.second}: no prompt has a response from both")
+        raise UsageError(f"{config.model_a} and {config.model_b}: no prompt has a response from both")
     source = config.out.with_name(f"{config.out.name}-pairs.jsonl")
     with atomic_write(source) as file:
         file.writelines(dumps(pair) + "\n" for pair in pairs)
@@ -72,7 +72,7 @@ def _rates(config: WinRateConfig) -> list[WinRate]:
 
 def _samples(config: WinRateConfig, side: str, progress: Progress) -> Path:
     """The file of a side's responses, sampled first where it is a model."""
-    given = config.first if side == "a" else config.second
+    given = config.model_a if side == "a" else config.model_b
     if Path(given).is_file():
         return Path(given)
     if config.source is None:

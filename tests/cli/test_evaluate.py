@@ -79,11 +79,11 @@ def test_a_win_rate_is_printed_written_and_required(files, tmp_path, rlaif):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     judge = ("--constitution", "c.yaml", "--critic", "script:s.yaml")
     command = ("evaluate", "win-rate", "a.jsonl", "b.jsonl", *judge, "--out", "r")
-    code, out, err = rlaif(*command, "--json", "r.json", "--require", "0.6")
+    code, out, err = rlaif(*command, "--json", "r.json", "--above", "0.6")
     assert code == 0, err
     shown = [line.split()[:2] for line in out.splitlines() if "%" in line]
     assert shown == [["overall", "70.0%"], ["right", "70.0%"]]
     overall = json.loads((tmp_path / "r.json").read_text())[0]
     assert overall["name"] == "overall" and overall["share"]["value"] == pytest.approx(0.7) and overall["wins"] == 12
-    code, _, err = rlaif(*command, "--require", "0.75")
-    assert code == 1 and "--require 0.75: A's win rate is 70.0%" in err
+    code, _, err = rlaif(*command, "--above", "0.75")
+    assert code == 1 and "--above 0.75: A's win rate is 70.0%" in err

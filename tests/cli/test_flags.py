@@ -8,7 +8,7 @@ from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.evaluate import AgreementConfig
 from rlaif.cli.flags import parameters
 from rlaif.critic.config import CriticConfig
-from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
 from rlaif.serve.config import ServeConfig
@@ -16,6 +16,7 @@ from rlaif.settings import settings_of
 from rlaif.train.config import configuration
 from rlaif.train.feedback import best_of_n_configuration, rounds_configuration
 from rlaif.train.methods import LOSSES as OFFLINE
+from rlaif.train.methods import find_loss
 
 DECIDED = {"mode"}
 """Settings of the critic that a command may decide itself."""
@@ -23,13 +24,18 @@ ASKING = {
     "label": LabelConfig,
     "revise": ReviseConfig,
     "evaluate agreement": AgreementConfig,
+    "evaluate win-rate": WinRateConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
     "train best-of-n": best_of_n_configuration(),
-    **{f"train {method}": rounds_configuration(method) for method in OFFLINE if method not in ("sft", "reward")},
+    **{f"train {method}": rounds_configuration(method) for method in OFFLINE if find_loss(method).prefers()},
     **{f"train {method}": kind for method, kind in ONLINE.items()},
 }
-EVERY = {**ASKING, "sample": SampleConfig, "train sft": configuration("sft"), "train reward": configuration("reward")}
+EVERY = {
+    **ASKING,
+    "sample": SampleConfig,
+    **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
+}
 
 
 def critics():

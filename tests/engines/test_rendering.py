@@ -62,7 +62,7 @@ def test_what_a_template_does_not_know_becomes_text(template):
 
 
 @pytest.mark.parametrize("template", [TOOLS, TOOLS_RAW, STRICT, PASSING])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(town=HOSTILE, result=HOSTILE)
 def test_no_data_of_a_tool_becomes_structure(template, town, result):
     _, found, _ = encoded(template, talk(town, result, tools=template != TOOLS_RAW))

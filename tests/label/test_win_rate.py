@@ -28,7 +28,7 @@ def contest(tmp_path):
             rows = [{"prompt": prompt, "responses": responses} for prompt, responses in samples.items()]
             (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         asked = {"critic": f"script:{tmp_path / 's.yaml'}", "constitution": tmp_path / "c.yaml", "store": tmp_path / "s.sqlite"}
-        given = {"first": str(tmp_path / "a.jsonl"), "second": str(tmp_path / "b.jsonl"), "out": tmp_path / "out"}
+        given = {"model_a": str(tmp_path / "a.jsonl"), "model_b": str(tmp_path / "b.jsonl"), "out": tmp_path / "out"}
         return compare_models(configure(WinRateConfig, **given, **asked, **settings))
 
     return run
@@ -67,8 +67,8 @@ def test_what_cannot_be_compared_is_refused(contest, tmp_path):
         compare_models(
             configure(
                 WinRateConfig,
-                first="nowhere",
-                second="nobody",
+                model_a="nowhere",
+                model_b="nobody",
                 out=tmp_path / "out",
                 critic=f"script:{tmp_path / 's.yaml'}",
                 constitution=tmp_path / "c.yaml",

@@ -14,7 +14,8 @@ from rlaif.train.methods import LOSSES
 
 @pytest.mark.parametrize("method", LOSSES)
 def test_every_method_has_defaults_and_a_rate(method):
-    config = configure(configuration(method), source="rows.jsonl", model="m", out=Path("out"))
+    needed = {"constitution": "lab"} if method == "critic" else {}
+    config = configure(configuration(method), source="rows.jsonl", model="m", out=Path("out"), **needed)
     assert isinstance(config.loss, LOSSES[method])
     assert config.rate == LOSSES[method].rate > 0
 

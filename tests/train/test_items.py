@@ -179,7 +179,7 @@ def test_an_answer_without_reasoning_is_learnt_after_a_closed_block_or_none(name
         assert len({tuple(one.ids[: one.start]) for one in item.sequences}) == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.sampled_from(["<|im_end|>", "<|im_start|>", "<think>", "</think>", "hello", "\n"]), max_size=8))
 def test_reasoning_cannot_hold_the_chats_own_tokens(pieces):
     text = "".join(pieces)
