@@ -26,9 +26,6 @@ from rlaif.rl.rewards.mix_file import load_mix
 from rlaif.sample.config import SampleConfig
 from rlaif.train.feedback import BestOfN, RoundsConfig
 
-EXAMINED = 1000
-"""Rows from which the calls per prompt of an on-policy run are estimated."""
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -102,7 +99,8 @@ def on_policy_cost(config: RlConfig) -> Cost:
         raise UsageError(f"{config.source}: no row has a prompt that can be used")
     looks = len({step for step in range(1, config.steps + 1) if step % config.evaluates_every == 0} | {config.steps})
     many = min(2, config.samples)
-    groups, held_out = config.steps * config.batch_size, looks * min(config.eval_prompts, len(rows.usable))
+    groups = config.steps * config.batch_size * (1 + config.refill)
+    held_out = looks * min(config.eval_prompts, len(rows.usable))
     calls = groups * _per_prompt(config.rewards, rows.usable, config.samples)
     calls += held_out * _per_prompt(config.rewards, rows.usable, many)
     if config.second and config.second != "gold":
@@ -112,18 +110,18 @@ def on_policy_cost(config: RlConfig) -> Cost:
 
 
 def _per_prompt(config: RewardConfig, rows: Sequence[Row], samples: int) -> float:
-    """Calls of critics for the rewards of a prompt's samples, in the mean over the first ``EXAMINED`` rows."""
+    """Calls of critics for the rewards of a prompt's samples, for the prompt that most principles apply to."""
     if config.reward.endswith((".yaml", ".yml")):
         return sum(_per_prompt(item.config, rows, samples) for item in load_mix(Path(config.reward)).ingredients)
     if config.reward != "critic":
         return 0.0
     critic = replace(config.critic, mode="score" if config.feedback == "score" else "compare")
-    rows = rows[:EXAMINED]
-    if config.feedback == "group":
-        compared = ring(samples, config.opponents)
-        return _calls(critic, ((_answered(row, samples), compared) for row in rows)) / len(rows)
-    subject = (0,) if config.feedback == "score" else (0, 1)
-    return samples * _calls(critic, ((_answered(row, 2), [subject]) for row in rows)) / len(rows)
+    constitution, _ = critic.inputs()
+    by_principles = {tuple(each.id for each in constitution.principles if each.applies(row.extra)): row for row in rows}
+    alone: Subject = (0,) if config.feedback == "score" else (0, 1)
+    compared: Sequence[Subject] = ring(samples, config.opponents) if config.feedback == "group" else [alone]
+    times = 1 if config.feedback == "group" else samples
+    return times * max(_calls(critic, [(_answered(row, max(2, samples)), compared)]) for row in by_principles.values())
 
 
 def _calls(config: CriticConfig, wanted: Iterable[tuple[Row, Sequence[Subject]]]) -> float:
