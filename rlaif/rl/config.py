@@ -198,6 +198,9 @@ class RlConfig:
     save_minutes: float | None = setting(
         None, "Minutes after which one is due in any case.", panel=OUTPUT, above=0, resumable=True
     )
+    keep_optimiser: bool = setting(
+        True, "In checkpoints. Without it they are half as large, and moments begin afresh.", panel=OUTPUT, resumable=True
+    )
     seed: int = redefault(CriticConfig, "seed", 0)
     report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)

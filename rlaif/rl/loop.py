@@ -245,7 +245,7 @@ class Loop:
             "step": self.step,
             "policy": weights_of(parts.networks.policy.parameters()),
             "value": weights_of(value.parameters()) if value else {},
-            "learner": parts.learner.state_dict(),
+            "learner": parts.learner.state_dict() if self.config.keep_optimiser else None,
             "prompts": parts.prompts.state_dict(),
             "coefficient": parts.coefficient.state_dict(),
             "moments": {task: moments.state_dict() for task, moments in self._moments.items()},
@@ -264,7 +264,8 @@ class Loop:
         put(parts.networks.policy.parameters(), state["policy"])
         if parts.networks.value:
             put(parts.networks.value.parameters(), state["value"])
-        parts.learner.load_state_dict(state["learner"])
+        if state["learner"] is not None:
+            parts.learner.load_state_dict(state["learner"])
         parts.prompts.load_state_dict(state["prompts"])
         parts.coefficient.load_state_dict(state["coefficient"])
         parts.monitor.load_state_dict(state["monitor"])

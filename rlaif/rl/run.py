@@ -132,7 +132,8 @@ async def _train(
         for failure in failures:
             file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
-    record = RunLog(config, state["step"] if state else 0, progress.update)
+    kept_as = None if config.lora else base.dtype  # an adapter is small, and it is merged before the model is rounded
+    record = RunLog(config, state["step"] if state else 0, progress.update, kept_as)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
@@ -165,6 +166,7 @@ async def _train(
     run = folder.write("finished", {**facts, **outcome})
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
+    checkpoints.remove(config.out / "checkpoints")
     return run
 
 
