@@ -32,8 +32,8 @@ VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Out
 
 class Scored(NamedTuple):
     """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the
-    reward; both 0 without a reference, and where the KL counts in the loss. values: [B, R], 0 without a value net. mask: [B, R],
-    the responses. groups: [B]."""
+    reward; both 0 without a reference, and where the KL counts in the loss. values: [B, R], 0 without a value net. mask:
+    [B, R], the responses. groups: [B]."""
 
     scores: Tensor
     kl: Tensor

@@ -87,9 +87,7 @@ def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int
     return views
 
 
-def estimate(
-    config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float, unseen: bool = False
-) -> Experience:
+def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float, unseen: bool = False) -> Experience:
     """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``."""
     mask = batch.mask
     scores = scores.to(mask.device)

@@ -53,8 +53,8 @@ class RunLog:
     """A ``loop.Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
 
     begun_at: the step that the run goes on from; what the files say of later steps is from before it was stopped, and goes.
-    progress: called with the step and its figures. dtype: of the policies that are kept, which the model is saved in at the end;
-    None keeps them as they are trained.
+    progress: called with the step and its figures. dtype: of the policies that are kept, as of the model that is saved at the
+    end; None keeps them as they are trained.
     """
 
     config: RlConfig
