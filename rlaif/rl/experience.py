@@ -65,7 +65,7 @@ def first_pass_sees(config: RlConfig, step: int) -> bool:
 
 
 @torch.no_grad()
-def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int, policy: bool = True) -> Views:
+def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int | None, policy: bool = True) -> Views:
     """Ask every network, in passes of at most ``micro_tokens`` tokens. policy: whether to ask it too; else NaN."""
     views = Views(*(torch.zeros(batch.mask.shape, device=batch.mask.device) for _ in Views._fields))
     for rows in micro_batches(batch.lengths, micro_tokens):

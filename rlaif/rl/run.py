@@ -24,6 +24,7 @@ from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
 from rlaif.rl.config import RlConfig
+from rlaif.rl.fit import fit, setting_of
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
@@ -65,6 +66,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     queries, failures = read_queries(
         config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
     )
+    config = fit(config, setting_of(config, base, queries))
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
         return loops.run(_run(config, base, queries, failures, folder, progress))

@@ -51,18 +51,17 @@ class Learner:
             for rows in self._minibatches(len(experience.batch.ended), step, epoch):
                 part = experience.take(rows)
                 if not alone:
-                    self._policy.zero()
                     away = self._policy_pass(part, step, temperature, beta, watched)
                     if experience.unseen:
                         experience.see(rows, part)
                         experience = experience._replace(unseen=False)
                     if config.target_kl is not None and away > config.target_kl:
+                        self._policy.zero()
                         return {**watched.means(), "minibatches": done}
                     if self._ptx:
                         self._ptx_pass(self._ptx(step * config.epochs * config.minibatches + done), watched)
                     watched.add(gradient_norm=self._policy.step(scale))
                 if self._value:
-                    self._value.zero()
                     self._value_pass(part, watched)
                     watched.add(value_gradient_norm=self._value.step(scale))
                 done += 1
@@ -166,13 +165,14 @@ class _Optimiser:
         self.adam.zero_grad(set_to_none=True)
 
     def step(self, scale: float) -> float:
-        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, return the norm."""
+        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, let go of it, and return its norm."""
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._limit).item()
         if not math.isfinite(norm):
             raise RunFailed(f"the gradient of the {self._name} is not finite; try a lower learning rate")
         for group in self.adam.param_groups:
             group["lr"] = self._rate * scale
         self.adam.step()
+        self.zero()
         return norm
 
 

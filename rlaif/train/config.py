@@ -10,7 +10,7 @@ from typing import Literal
 from rlaif.critic.config import CriticConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import Precision, Quantize
+from rlaif.models.config import PRECISION, Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
 from rlaif.tracking import TrackConfig
@@ -62,7 +62,7 @@ class TrainConfig:
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     quantize: Quantize = setting("none", "4bit: hold the weights under --lora in 4 bits.", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE)
-    precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
+    precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     eval_fraction: float = setting(0.0, "Share of the prompts to hold out.", panel=DATA, least=0, below=1)
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
