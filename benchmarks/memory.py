@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -77,7 +77,7 @@ def measure(size: str, kind: str) -> dict[str, Any]:
         views: list[Any] = []
 
         def draw() -> None:
-            sampler = TransformersSampler(networks.policy, _Words(), [], NEW, config.sample_tokens or 0, False)
+            sampler = TransformersSampler(networks.policy, cast(Any, _Words()), [], NEW, config.sample_tokens or 0, False)
             sampler._sample(queries, 1, 1.0, (0, 0))  # in this thread, which is the one that is watched
 
         peaks["sampling"] = peak_of(draw)
@@ -107,6 +107,8 @@ def measure(size: str, kind: str) -> dict[str, Any]:
 
 
 class _Words:
+    """All that a sampler wants of a tokenizer."""
+
     def decode(self, ids: list[int], **_: Any) -> str:
         return " ".join(map(str, ids))
 

@@ -19,14 +19,14 @@ class FusedLinear(Linear):
         usual = type(base) is nn.Linear and base.weight.dtype == dtype and not base.weight.requires_grad
         plain = not (args or kwargs or self.disable_adapters or self.merged or self.lora_variant)
         if len(names) != 1 or not usual or not plain or not isinstance(self.lora_dropout[names[0]], nn.Identity):
-            return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
+            return super().forward(x, *args, **kwargs)
         down, up = self.lora_A[names[0]], self.lora_B[names[0]]
         if down.bias is not None or up.bias is not None:
-            return super().forward(x)  # type: ignore[no-any-return]
+            return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             weights = (down.weight.to(dtype), up.weight.to(dtype))
             rows = x.reshape(-1, x.shape[-1]).to(dtype)
-            result: Tensor = _Product.apply(rows, base.weight, base.bias, *weights, self.scaling[names[0]])  # type: ignore[no-untyped-call]
+            result: Tensor = _Product.apply(rows, base.weight, base.bias, *weights, self.scaling[names[0]])
         return result.view(*x.shape[:-1], -1)
 
 

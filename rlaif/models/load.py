@@ -79,9 +79,10 @@ def _gains_by_bf16(config: Any) -> bool:
     """Whether the device has products in bfloat16 and the model is wide enough for casts to cost less than they save: on a CPU
     a pass of 512 tokens takes .8 of float32's time at a width of 128, .6 at 512."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     has_products = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return has_products and (getattr(config.get_text_config(), "hidden_size", None) or 0) >= WIDE
+    width: int = getattr(config.get_text_config(), "hidden_size", None) or 0
+    return bool(has_products) and width >= WIDE
 
 
 def _pad(model: str, tokenizer: Any, config: Any, kind: ModelKind) -> int:

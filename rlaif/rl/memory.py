@@ -204,20 +204,22 @@ def nearest(config: RlConfig, setting: Setting, limit: int) -> RlConfig | None:
 
 
 def _nearby(config: RlConfig, setting: Setting) -> Iterator[RlConfig]:
+    """Ever smaller passes and batches of samples, then those with gradient checkpointing, with an adapter, with both."""
     longest = setting.prompt + config.max_tokens
     config = fitted(config, setting)
     assert config.micro_tokens and config.sample_tokens
     yield config
-    for checkpointing in sorted({config.gradient_checkpointing, True}):
-        for lora in (config.lora, *([] if config.lora else [16])):
-            sizes = {"micro_tokens": config.micro_tokens, "sample_tokens": config.sample_tokens}
-            least = {"micro_tokens": longest, "sample_tokens": longest * config.samples}
+    for lora in (config.lora, *([] if config.lora else [16])):
+        for checkpointing in sorted({config.gradient_checkpointing, True}):
+            micro, sampled = config.micro_tokens, config.sample_tokens
             while True:
-                yield replace(config, gradient_checkpointing=checkpointing, lora=lora, **sizes)
-                smaller = {name: max(least[name], size // 2) for name, size in sizes.items()}
-                if smaller == sizes or smaller["micro_tokens"] > sizes["micro_tokens"]:
+                yield replace(
+                    config, gradient_checkpointing=checkpointing, lora=lora, micro_tokens=micro, sample_tokens=sampled
+                )
+                smaller = max(min(micro, longest), micro // 2), max(min(sampled, longest * config.samples), sampled // 2)
+                if smaller == (micro, sampled):
                     break
-                sizes = smaller
+                micro, sampled = smaller
 
 
 def _sampling(config: RlConfig, setting: Setting, longest: int) -> dict[str, int]:

@@ -101,8 +101,8 @@ def test_automatic_passes_follow_the_model_on_a_cpu_and_what_is_free_elsewhere(c
     assert (fitted(config, small).micro_tokens, fitted(config, small).sample_tokens) == (2048, 32_768)
     assert fitted(config, small, free=1) == fitted(config, small)  # another CPU draws the same
     large = Setting(LARGE, True, 60, "cuda")
-    sizes = [fitted(config, large, free).micro_tokens for free in (2**30, 2**33, 2**36)]
-    assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[2]
+    sizes = [fitted(config, large, free).micro_tokens or 0 for free in (2**30, 2**33, 2**36)]
+    assert sizes[0] < sizes[1] < sizes[2]
     assert fitted(config, large, free=1).micro_tokens == 160  # the longest prompt and its response
     assert fitted(replace(config, micro_tokens=7), large).micro_tokens == 7
 
