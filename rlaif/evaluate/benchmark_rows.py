@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,8 +12,11 @@ from rlaif.data.formats import records
 from rlaif.data.rows import BadRow
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import UsageError
+from rlaif.evaluate.rewardbench import TIES
 
 Columns = Mapping[str, Any]
+Reader = Callable[[Columns], Iterable[dict[str, Any]]]
+"""From a record of the file to its rows; they may bring an ``id`` of their own."""
 
 
 class Benchmark(NamedTuple):
@@ -22,12 +26,16 @@ class Benchmark(NamedTuple):
     by: str | None
 
 
-def benchmark_rows(path: Path) -> Benchmark | None:
+def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
     """The rows of a benchmark's file; None where it is none of those that are known.
 
     JudgeBench (Tan et al. 2024): ``question``, ``response_A``, ``response_B``, ``label``, in sections by ``source``. The
     Constitutional AI paper's evaluations (Bai et al. 2022): ``text_correct`` and ``text_incorrect`` as whole conversations,
-    or a multiple-choice ``prompt`` with ``corrects`` and ``incorrects``, whose options become the responses.
+    or a multiple-choice ``prompt`` with ``corrects`` and ``incorrects``, whose options become the responses. RewardBench
+    (Lambert et al. 2024): ``chosen`` and ``rejected`` by ``subset``. RewardBench 2 (Malik et al. 2025): lists of both; pairwise,
+    its rows are the correct response with each wrong one, and without the prompts of ``Ties``, which only scores of single
+    responses can be held against. MT-Bench's judgments (Zheng et al. 2023): ``conversation_a``, ``conversation_b`` and
+    ``winner``, by the question's category; of a judgment on the first turn, the first turn alone.
 
     Raises UsageError where the file cannot be read, and on reaching a row that has not what the others have.
     """
@@ -36,6 +44,8 @@ def benchmark_rows(path: Path) -> Benchmark | None:
         return None
     for needed, read, by in _KNOWN:
         if needed <= first[1].keys():
+            if read is _rewardbench2 and not pairwise:
+                read = _listed
             return Benchmark(_rows(path, needed, read), by)
     return None
 
@@ -50,7 +60,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
         file.write(text)
 
 
-def _rows(path: Path, needed: frozenset[str], read: Callable[[Columns], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, needed: frozenset[str], read: Reader) -> Iterator[dict[str, Any]]:
     for record in records(path):
         if isinstance(record, BadRow):
             raise UsageError(f"{path}: row {record.number}: {record.detail}")
@@ -58,21 +68,22 @@ def _rows(path: Path, needed: frozenset[str], read: Callable[[Columns], dict[str
         try:
             if not isinstance(columns, Mapping) or not needed <= columns.keys():
                 raise ValueError(f"expected the columns {', '.join(sorted(needed))}, as in row 1")
-            yield {"id": str(columns.get("pair_id", number)), **read(columns)}
+            name = str(columns.get("pair_id", columns.get("id", number)))
+            yield from ({"id": name, **row} for row in read(columns))
         except (ValueError, TypeError) as error:
             raise UsageError(f"{path}: row {number}: {error}") from None
 
 
-def _judgebench(columns: Columns) -> dict[str, Any]:
+def _judgebench(columns: Columns) -> Iterator[dict[str, Any]]:
     sides = {"A>B": ("response_A", "response_B"), "B>A": ("response_B", "response_A")}
     if columns["label"] not in sides:
         raise ValueError(f"label is {columns['label']!r}; expected A>B or B>A")
     better, worse = (columns[side] for side in sides[columns["label"]])
-    return {"prompt": columns["question"], "chosen": better, "rejected": worse, "source": columns.get("source")}
+    yield {"prompt": columns["question"], "chosen": better, "rejected": worse, "source": columns.get("source")}
 
 
-def _conversations(columns: Columns) -> dict[str, Any]:
-    return {"chosen": columns["text_correct"], "rejected": columns["text_incorrect"]}
+def _conversations(columns: Columns) -> Iterator[dict[str, Any]]:
+    yield {"chosen": columns["text_correct"], "rejected": columns["text_incorrect"]}
 
 
 _OPTION = re.compile(r"^ ?(\([A-Z]\)) (.*)$", re.MULTILINE)
@@ -80,17 +91,60 @@ _OPTIONS = re.compile(r"(?:^ ?\([A-Z]\) .*(?:\n|\Z))+(?=\s*(?:The answer is:)?\s
 """The list that a prompt ends in: a conversation before it may hold lists of its own."""
 
 
-def _choice(columns: Columns) -> dict[str, Any]:
+def _choice(columns: Columns) -> Iterator[dict[str, Any]]:
     listed = _OPTIONS.search(columns["prompt"])
     options = {f" {option[1]}": option[2] for option in _OPTION.finditer(listed[0])} if listed else {}
     right, wrong = (str(columns[side][0]) if columns[side] else "" for side in ("corrects", "incorrects"))
     if not listed or not {right, wrong} <= options.keys():
         raise ValueError(f"the prompt does not end in options with the labels {right!r} and {wrong!r}")
-    return {"prompt": listed.string[: listed.start()].strip(), "chosen": options[right], "rejected": options[wrong]}
+    yield {"prompt": listed.string[: listed.start()].strip(), "chosen": options[right], "rejected": options[wrong]}
 
 
-_KNOWN: tuple[tuple[frozenset[str], Callable[[Columns], dict[str, Any]], str | None], ...] = (
+def _rewardbench(columns: Columns) -> Iterator[dict[str, Any]]:
+    yield {name: columns[name] for name in ("prompt", "chosen", "rejected", "subset", "chosen_model", "rejected_model")}
+
+
+def _rewardbench2(columns: Columns) -> Iterator[dict[str, Any]]:
+    right, wrong, kept = _lists(columns)
+    if kept["subset"] != TIES:
+        for number, (chosen, rejected) in enumerate(itertools.product(right, wrong)):
+            name = str(columns["id"])
+            own = {"prompt_id": name, "chosen": chosen, "rejected": rejected}
+            yield {"id": f"{name}#{number}", "prompt": columns["prompt"], **own, **kept}
+
+
+def _listed(columns: Columns) -> Iterator[dict[str, Any]]:
+    right, wrong, kept = _lists(columns)
+    responses = [{"text": text, "gold": {"overall": gold}} for texts, gold in ((right, 1), (wrong, 0)) for text in texts]
+    yield {"id": str(columns["id"]), "prompt": columns["prompt"], "responses": responses, **kept}
+
+
+def _lists(columns: Columns) -> tuple[list[str], list[str], dict[str, Any]]:
+    """The correct responses, the wrong ones, and what else the rows of RewardBench 2 keep."""
+    right, wrong = list(columns["chosen"]), list(columns["rejected"])
+    if not right or not wrong or not all(isinstance(text, str) for text in right + wrong):
+        raise ValueError("chosen and rejected: expected lists of texts")
+    return right, wrong, {"subset": columns["subset"], "num_correct": len(right), "num_incorrect": len(wrong)}
+
+
+CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
+"""MT-Bench's, ten questions each, from number 81 on."""
+
+
+def _mt_bench(columns: Columns) -> Iterator[dict[str, Any]]:
+    number = columns["question_id"]
+    known = isinstance(number, int) and 81 <= number <= 160
+    turns = 2 * int(columns.get("turn") or 2)
+    kept = {name: columns.get(name) for name in ("winner", "model_a", "model_b", "judge", "turn")}
+    talks = {name: list(columns[name])[:turns] for name in ("conversation_a", "conversation_b")}
+    yield {"id": str(number), **talks, **kept, "category": CATEGORIES[(number - 81) // 10] if known else "others"}
+
+
+_KNOWN: tuple[tuple[frozenset[str], Reader, str | None], ...] = (
     (frozenset(("question", "response_A", "response_B", "label")), _judgebench, "source"),
     (frozenset(("text_correct", "text_incorrect")), _conversations, None),
     (frozenset(("prompt", "corrects", "incorrects")), _choice, None),
+    (frozenset(("id", "prompt", "chosen", "rejected", "subset", "num_correct")), _rewardbench2, "subset"),
+    (frozenset(("prompt", "chosen", "rejected", "subset", "chosen_model", "rejected_model")), _rewardbench, "subset"),
+    (frozenset(("question_id", "conversation_a", "conversation_b", "winner")), _mt_bench, "category"),
 )

@@ -27,8 +27,9 @@ from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed, without_secrets
-from rlaif.evaluate.findings import findings, requirement
+from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.quality import as_markdown, quality
+from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
@@ -79,11 +80,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
-        missed = [told for each in map(requirement, config.require) if (told := each.missed(watch.quality(counts)))]
-        run = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped)
-    if missed:
+        unmet = missed(config.require, MEASURES, figures(watch.quality(counts)))
+        run = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped)
+    if unmet:
         raise RunFailed(
-            f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(missed)}; "
+            f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(unmet)}; "
             "report.html shows more"
         )
     return run
