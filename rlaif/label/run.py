@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
@@ -21,6 +22,7 @@ from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, named_columns, read_rows
+from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.tools import TOOLS, remove_tool, write_tool
@@ -31,7 +33,7 @@ from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
-from rlaif.label.pipeline import Counts, Labeller, Sink
+from rlaif.label.pipeline import Counts, Labeller, Sink, Writer
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.label.watch import Watch
 from rlaif.progress import Progress
@@ -42,8 +44,23 @@ from rlaif.settings import resumable
 __all__ = ["LabelConfig", "run_label"]
 
 
-def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
+class Rounds(Protocol):
+    """Rows that come in rounds: each is judged before the next is taken, which may go by what was found.
+
+    total: how many rows there are at most. seen: told of each record that is written.
+    """
+
+    total: int
+
+    def __iter__(self) -> Iterator[Iterable[Row | BadRow]]: ...
+
+    def seen(self, record: PreferenceRecord) -> None: ...
+
+
+def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds | None = None) -> dict[str, Any]:
     """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
+
+    rounds: the rows in place of the source's own; the source is what they are made from.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
     then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues. RunFailed, too, when all is
@@ -51,7 +68,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     """
     progress = progress or Progress()
     constitution, _ = read_inputs(config)
-    rows = read_rows(config.source, config.limit, named_columns(config.columns))
+    rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
@@ -64,16 +81,16 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
-        total = _total(config.source, config.limit)
+        total = _total(config.source, config.limit) if rounds is None else rounds.total
         progress.stage("label", total, 0)
         counts, stopped, watch = Counts(), None, Watch({**what, **facts})
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
             failures = Noted(writer)
             try:
-                _stream(
-                    labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, watch, bool(canaries)
-                )
+                batches = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
+                told = rounds.seen if rounds else None
+                _stream(labeller, batches, config.out, failures, counts, progress, watch, bool(canaries), told)
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
@@ -144,18 +161,22 @@ def conclude(
 
 def _stream(
     labeller: Labeller,
-    rows: Iterator[Row | BadRow],
+    batches: Iterable[Iterable[Row | BadRow]],
     out: Path,
     failures: Noted,
     counts: Counts,
     progress: Progress,
     watch: Watch,
     mixed: bool,
+    told: Callable[[PreferenceRecord], None] | None,
 ) -> None:
-    """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
+    """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends. told: see
+    ``Rounds.seen``."""
     started = time.monotonic()
     with ExitStack() as stack:
         preferences = watch.preferences(stack.enter_context(JsonlWriter(out / "preferences.jsonl")))
+        if told:
+            preferences = _Told(preferences, told)
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
         scores = None
         if labeller.jury.mode.scores:
@@ -171,7 +192,8 @@ def _stream(
 
         async def work() -> None:
             try:
-                await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
+                for rows in batches:
+                    await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
             finally:
                 for critic in labeller.critics:
                     await critic.engine.close()
@@ -179,6 +201,17 @@ def _stream(
                     await labeller.policy.engine.close()
 
         loops.run(work())
+
+
+class _Told:
+    """A writer of preferences that also tells someone of each."""
+
+    def __init__(self, writer: Writer[PreferenceRecord], told: Callable[[PreferenceRecord], None]) -> None:
+        self._writer, self._told = writer, told
+
+    def write(self, record: PreferenceRecord) -> None:
+        self._writer.write(record)
+        self._told(record)
 
 
 def _derive(config: LabelConfig | ReviseConfig) -> None:
