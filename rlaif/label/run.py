@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, bool(canaries))
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,13 +32,14 @@ from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
-from rlaif.label.pipeline import Counts, Labeller, Sink, Writer
+from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.label.watch import Watch
 from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
+from rlaif.tracking import Tracker, chosen
 
 __all__ = ["LabelConfig", "run_label"]
 
@@ -67,6 +67,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
     done and written, and does not meet ``config.require``.
     """
     progress = progress or Progress()
+    chosen(config.track)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -83,14 +84,20 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit) if rounds is None else rounds.total
         progress.stage("label", total, 0)
-        counts, stopped, watch = Counts(), None, Watch({**what, **facts})
+        counts, stopped, watch = Counts(), None, Watch({**what, **facts}, rounds.seen if rounds else None)
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
             failures = Noted(writer)
+            tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
+            sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
+<<<<<<< HEAD
                 batches = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
                 told = rounds.seen if rounds else None
                 _stream(labeller, batches, config.out, failures, counts, progress, watch, bool(canaries), told)
+=======
+                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, bool(canaries))
+>>>>>>> main
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
@@ -167,16 +174,13 @@ def _stream(
     counts: Counts,
     progress: Progress,
     watch: Watch,
+    tracker: Tracker,
     mixed: bool,
-    told: Callable[[PreferenceRecord], None] | None,
 ) -> None:
-    """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends. told: see
-    ``Rounds.seen``."""
+    """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
     started = time.monotonic()
     with ExitStack() as stack:
         preferences = watch.preferences(stack.enter_context(JsonlWriter(out / "preferences.jsonl")))
-        if told:
-            preferences = _Told(preferences, told)
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
         scores = None
         if labeller.jury.mode.scores:
@@ -186,6 +190,7 @@ def _stream(
 
         def chunk_done(so_far: Counts) -> None:
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            tracker.log(so_far.rows_in, watch.figures(so_far))
             progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
             progress.update(so_far.rows_in, counted)
@@ -201,17 +206,6 @@ def _stream(
                     await labeller.policy.engine.close()
 
         loops.run(work())
-
-
-class _Told:
-    """A writer of preferences that also tells someone of each."""
-
-    def __init__(self, writer: Writer[PreferenceRecord], told: Callable[[PreferenceRecord], None]) -> None:
-        self._writer, self._told = writer, told
-
-    def write(self, record: PreferenceRecord) -> None:
-        self._writer.write(record)
-        self._told(record)
 
 
 def _derive(config: LabelConfig | ReviseConfig) -> None:

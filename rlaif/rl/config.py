@@ -13,7 +13,8 @@ from rlaif.models.config import Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
-from rlaif.train.config import LORA_RATE, Schedule, Tracker
+from rlaif.tracking import TrackConfig
+from rlaif.train.config import LORA_RATE, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,7 +200,7 @@ class RlConfig:
         None, "Minutes after which one is due in any case.", panel=OUTPUT, above=0, resumable=True
     )
     seed: int = redefault(CriticConfig, "seed", 0)
-    report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

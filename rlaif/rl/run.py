@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -40,6 +39,7 @@ from rlaif.rl.samplers.open import open_sampler
 from rlaif.rl.samplers.weights import LENGTH
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
+from rlaif.tracking import chosen
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -55,8 +55,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         raise UsageError(
             "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
         )
-    if config.report_to != "none" and find_spec(config.report_to) is None:
-        raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    chosen(config.track)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
@@ -149,15 +148,16 @@ async def _train(
         raise
     finally:
         sampler.close()
-    chosen = loop.best if loop.stopped and loop.best is not None else loop.step
-    if chosen != loop.step:
-        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", chosen))
+        record.close()
+    kept = loop.best if loop.stopped and loop.best is not None else loop.step
+    if kept != loop.step:
+        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", kept))
     with networks.policy.active():
         save(networks.policy.model, base, config.out / "model")
     outcome = {
         "steps": loop.step,
         "stopped": loop.stopped,
-        "model_of_step": chosen,
+        "model_of_step": kept,
         "warnings": record.warnings,
         "metrics": record.last,
         "timings": {"train_seconds": round(time.monotonic() - started, 3)},
