@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, bool(canaries))
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,13 +92,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
             tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
             sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
-<<<<<<< HEAD
-                batches = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
-                told = rounds.seen if rounds else None
-                _stream(labeller, batches, config.out, failures, counts, progress, watch, bool(canaries), told)
-=======
                 _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, bool(canaries))
->>>>>>> main
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
