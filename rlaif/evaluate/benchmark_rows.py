@@ -32,10 +32,12 @@ def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
     JudgeBench (Tan et al. 2024): ``question``, ``response_A``, ``response_B``, ``label``, in sections by ``source``. The
     Constitutional AI paper's evaluations (Bai et al. 2022): ``text_correct`` and ``text_incorrect`` as whole conversations,
     or a multiple-choice ``prompt`` with ``corrects`` and ``incorrects``, whose options become the responses. RewardBench
-    (Lambert et al. 2024): ``chosen`` and ``rejected`` by ``subset``. RewardBench 2 (Malik et al. 2025): lists of both; pairwise,
-    its rows are the correct response with each wrong one, and without the prompts of ``Ties``, which only scores of single
-    responses can be held against. MT-Bench's judgments (Zheng et al. 2023): ``conversation_a``, ``conversation_b`` and
-    ``winner``, by the question's category; of a judgment on the first turn, the first turn alone.
+    (Lambert et al. 2024): ``chosen`` and ``rejected`` by ``subset``. RewardBench 2 (Malik et al. 2025): lists of both. MT-Bench's
+    judgments (Zheng et al. 2023): ``conversation_a``, ``conversation_b`` and ``winner``, by the question's category; of a
+    judgment on the first turn, the first turn alone.
+
+    pairwise: of RewardBench 2, rows of the correct response with each wrong one, and none of ``Ties``, which only scores of
+    single responses can be held against; otherwise rows of all responses.
 
     Raises UsageError where the file cannot be read, and on reaching a row that has not what the others have.
     """

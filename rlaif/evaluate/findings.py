@@ -1,4 +1,4 @@
-"""Whether a run's labels are worth anything: findings in plain words, each with its remedy, and what can be required of them."""
+"""Whether a run's labels are worth anything: findings in plain words, each with its remedy, and what can be required."""
 
 from __future__ import annotations
 

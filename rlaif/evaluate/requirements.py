@@ -20,7 +20,9 @@ NUMBER: Range = (-math.inf, math.inf)
 HELP = "Exit with 1 unless this holds, such as '{}' (of an interval's end: NAME.low, NAME.high; repeat for more)."
 
 _OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_FORM = re.compile(r"\s*(?P<name>.+?)(?P<end>\.low|\.high)?\s*(?P<relation><=|>=|<|>)\s*(?P<number>-?(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)\s*")
+_FORM = re.compile(
+    r"\s*(?P<name>.+?)(?P<end>\.low|\.high)?\s*(?P<relation><=|>=|<|>)\s*(?P<number>-?(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)\s*"
+)
 
 
 class Requirement(NamedTuple):

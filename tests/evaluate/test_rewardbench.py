@@ -30,9 +30,7 @@ def test_ties_are_scored_as_published():
     tied += [([1.0, 1.0], [0.0]), ([1.0, 1.0], [2.0]), ([1.0, 1.0], [1.0])]  # the correct ones do not differ at all
     ref = [(rng.normal(1, 0.5, 1), rng.normal(0, 0.5, 3)) for _ in tied]
     scored = [
-        Scored(f"{kind}:{n}", "Ties", *one)
-        for kind, prompts in (("tied", tied), ("ref", ref))
-        for n, one in enumerate(prompts)
+        Scored(f"{kind}:{n}", "Ties", *one) for kind, prompts in (("tied", tied), ("ref", ref)) for n, one in enumerate(prompts)
     ]
     assert np.mean(ties(scored)) == pytest.approx(published_ties(tied, ref))
     assert len(ties(scored[1:])) == len(tied) - 1  # ref:0 alone says nothing

@@ -6,6 +6,7 @@ import pytest
 from rlaif.data.records import PreferenceRecord, PrincipleVerdict
 from rlaif.evaluate.win_rate import Games, games, length_controlled, win_rate
 
+
 def simulated(rng, prompts, each, share, spread):
     """Soft verdicts in clusters: a prompt's own share is drawn around ``share``, its verdicts around that."""
     own = np.clip(share + rng.normal(0, spread, prompts), 0, 1).repeat(each)

@@ -1,0 +1,44 @@
+"""What ``rlaif evaluate`` is asked to do. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlaif.critic.config import CriticConfig
+from rlaif.sample.config import COLUMNS
+from rlaif.settings import nested, setting
+
+INPUT, OUTPUT = "Input", "Output"
+BY = "A row for each value of this source column."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Where the figures go besides the terminal, and what they must be."""
+
+    json: Path | None = setting(None, "Also write the figures to this file.", panel=OUTPUT, resumable=True)
+    require: tuple[str, ...] = setting(
+        (),
+        "Exit with 1 unless this holds, such as 'agreement>0.6' (docs/evaluate.md has the names; NAME.low and NAME.high are an "
+        "interval's ends; repeat for more).",
+        panel=OUTPUT,
+        resumable=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementConfig:
+    """What ``rlaif evaluate agreement`` is asked to do. critic, out, columns and limit are for judging a file."""
+
+    source: Path = setting(
+        help="A label run's folder, or a file of known preferences (pairs, or a benchmark's).",
+        metavar="SOURCE",
+        argument=True,
+    )
+    by: str | None = setting(None, BY, panel=INPUT)
+    out: Path | None = setting(None, "For a file: the label run's folder.", panel=OUTPUT)
+    columns: str | None = setting(None, f"For a file: {COLUMNS[0].lower()}{COLUMNS[1:]}", panel=INPUT)
+    limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)
+    critic: CriticConfig = nested(CriticConfig)
+    outcome: Outcome = nested(Outcome)
