@@ -105,21 +105,21 @@ def section(source: str) -> str:
 
 
 def cells(judged: Sequence[Section]) -> list[list[str]]:
-    """Header and rows of text cells. Known ties have columns where there are some."""
+    """Header and rows of text cells. Where there are known ties, they stand in place of the contradictions."""
     ties = any(row.ties for row in judged)
     rows = [
         [
             row.name,
             f"{row.pairs:,}",
             interval(row.both),
-            percent(row.contradictions.value),
+            *([] if ties else [percent(row.contradictions.value)]),
             interval(row.mean),
             NONE if np.isnan(row.kappa) else f"{row.kappa:.3f}",
             *([f"{row.ties:,}", interval(row.with_ties)] if ties else []),
         ]
         for row in judged
     ]
-    header = ["section", "pairs", "in both orders", "contradict", "by the mean", "κ"]
+    header = ["section", "pairs", "in both orders", *([] if ties else ["contradict"]), "by the mean", "κ"]
     return [header + (["ties", "ties counted"] if ties else []), *rows]
 
 

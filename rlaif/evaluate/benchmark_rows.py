@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlaif.data.formats import records
-from rlaif.data.rows import BadRow
+from rlaif.data.read import named_columns, read_rows
+from rlaif.data.rows import BadRow, Row
+from rlaif.data.shapes import to_row
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import UsageError
 from rlaif.evaluate.rewardbench import TIES
 
+SPLITS = ("subset", "category", "section")
 Columns = Mapping[str, Any]
 Reader = Callable[[Columns], Iterable[dict[str, Any]]]
 """From a record of the file to its rows; they may bring an ``id`` of their own."""
@@ -32,9 +35,9 @@ def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
     JudgeBench (Tan et al. 2024): ``question``, ``response_A``, ``response_B``, ``label``, in sections by ``source``. The
     Constitutional AI paper's evaluations (Bai et al. 2022): ``text_correct`` and ``text_incorrect`` as whole conversations,
     or a multiple-choice ``prompt`` with ``corrects`` and ``incorrects``, whose options become the responses. RewardBench
-    (Lambert et al. 2024): ``chosen`` and ``rejected`` by ``subset``. RewardBench 2 (Malik et al. 2025): lists of both. MT-Bench's
-    judgments (Zheng et al. 2023): ``conversation_a``, ``conversation_b`` and ``winner``, by the question's category; of a
-    judgment on the first turn, the first turn alone.
+    (Lambert et al. 2024): ``chosen`` and ``rejected`` by ``subset``. RewardBench 2 (Malik et al. 2025): lists of both.
+    MT-Bench's judgments (Zheng et al. 2023): ``conversation_a``, ``conversation_b`` and ``winner``, by the question's category;
+    of a judgment on the first turn, the first turn alone.
 
     pairwise: of RewardBench 2, rows of the correct response with each wrong one, and none of ``Ties``, which only scores of
     single responses can be held against; otherwise rows of all responses.
@@ -50,6 +53,23 @@ def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
                 read = _listed
             return Benchmark(_rows(path, needed, read), by)
     return None
+
+
+def open_rows(source: str, by: str | None, columns: str | None, limit: int | None) -> tuple[Iterator[Row | BadRow], str | None]:
+    """The rows of a benchmark's file, of RewardBench 2 as lists, or of any other source, and the column to split them by.
+
+    columns: where the user names them, that is what they are. Raises UsageError where the source cannot be read.
+    """
+    found = None if columns or not Path(source).is_file() else benchmark_rows(Path(source), pairwise=False)
+    if found is None:
+        return read_rows(source, limit, named_columns(columns)), by or split_of(source, columns)
+    return itertools.islice((to_row(number, row) for number, row in enumerate(found.rows, 1)), limit), by or found.by
+
+
+def split_of(source: str, columns: str | None) -> str | None:
+    """The column that a file is split by where nothing else is said: one of ``SPLITS`` that holds texts."""
+    first = next((row for row in read_rows(source, 20, named_columns(columns)) if isinstance(row, Row)), None)
+    return next((name for name in SPLITS if first and isinstance(first.extra.get(name), str)), None)
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:

@@ -19,11 +19,13 @@ FILE = "figures.json"
 
 
 class Found(NamedTuple):
-    """rows: of the table, with all that is known. cells: its text. figures: what can be required, by name."""
+    """rows: of the table, with all that is known. cells: its text. figures: what can be required, by name. facts: lines below
+    the table."""
 
     rows: Sequence[Any]
     cells: list[list[str]]
     figures: Mapping[str, Interval]
+    facts: Sequence[str] = ()
 
 
 def check(outcome: Outcome, measures: Mapping[str, Range], inputs: object) -> None:

@@ -13,7 +13,7 @@ from rlaif.data.run_folder import read_run
 from rlaif.data.shapes import to_row
 from rlaif.errors import UsageError
 from rlaif.evaluate import benchmark
-from rlaif.evaluate.benchmark_rows import Benchmark, benchmark_rows, write_rows
+from rlaif.evaluate.benchmark_rows import Benchmark, benchmark_rows, split_of, write_rows
 from rlaif.evaluate.config import AgreementConfig
 from rlaif.evaluate.outcome import Found, named
 from rlaif.evaluate.requirements import CORRELATION, SHARE, Range
@@ -22,8 +22,6 @@ from rlaif.label.run import run_label
 from rlaif.progress import Progress
 from rlaif.settings import flag, flat, settings_of
 
-SPLITS = ("subset", "category", "section")
-"""Columns that a file is split by where nothing else is said."""
 MEASURES: dict[str, Range] = {
     **dict.fromkeys(("agreement", "both", "contradictions", "best-of", "ties-counted"), SHARE),
     "kappa": CORRELATION,
@@ -83,9 +81,8 @@ def _judged(config: AgreementConfig, progress: Progress) -> tuple[Path, str | No
         source = config.out.with_name(f"{config.out.name}-rows.jsonl")
         write_rows(found.rows, source)
         by = by or found.by
-    elif by is None:
-        first = next((row for row in read_rows(str(source), 20, named_columns(config.columns)) if isinstance(row, Row)), None)
-        by = next((name for name in SPLITS if first and isinstance(first.extra.get(name), str)), None)
+    else:
+        by = by or split_of(str(source), config.columns)
     critic = replace(config.critic, max_failure_rate=1.0)  # what has no verdict is told in the table
     run_label(
         LabelConfig(source=str(source), critic=critic, out=config.out, columns=config.columns, limit=config.limit), progress

@@ -36,11 +36,11 @@ def compare_models(config: WinRateConfig, progress: Progress | None = None) -> l
     Raises UsageError where there are no responses to compare, RunFailed where the critic cannot be asked.
     """
     progress = progress or Progress()
-    sides = (
+    first, second = (
         responses(given, config.out.with_name(f"{config.out.name}-{side}.jsonl"), config, progress)
         for side, given in (("a", config.model_a), ("b", config.model_b))
     )
-    pairs = list(pairs_of(*sides, config.limit))
+    pairs = list(pairs_of(first, second, config.limit))
     if not pairs:
         raise UsageError(f"{config.model_a} and {config.model_b}: no prompt has a response from both")
     source = config.out.with_name(f"{config.out.name}-pairs.jsonl")

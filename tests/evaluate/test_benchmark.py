@@ -92,7 +92,8 @@ def test_known_ties_are_right_where_the_orders_differ(tmp_path):
         record(5, "", 0.5, 0.8, -1.0),
     ]
     (every,) = sections(write_run(tmp_path, records))
-    assert (every.pairs, every.ties, every.with_ties.value, every.mean.value) == (3, 2, 0.4, pytest.approx(2 / 3))
+    assert (every.pairs, every.ties, every.with_ties.value) == (3, 2, 0.4)
+    assert every.mean.value == pytest.approx(2 / 3)
     assert cells([every])[0][-2:] == ["ties", "ties counted"]
 
 
