@@ -26,10 +26,12 @@ from rlaif.data.run_folder import RunFolder
 from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
+from rlaif.engines.spending import Budget, budget_of
 from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.findings import findings, requirement
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.label.watch import Watch
@@ -59,9 +61,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         store = stack.enter_context(VerdictStore(config.critic.store))
         critics = config.critic.critics(engines, store)
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
+        budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
         begin(folder, config, facts)
         write_config(config, config.out, "label")
+        continue_spending(budget, config.out)
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit)
         progress.stage("label", total, 0)
@@ -71,13 +75,22 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
             failures = Noted(writer)
             try:
                 _stream(
-                    labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, watch, bool(canaries)
+                    labeller,
+                    mixed_rows(rows, canaries, total),
+                    config.out,
+                    failures,
+                    counts,
+                    progress,
+                    watch,
+                    bool(canaries),
+                    budget,
                 )
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
+        facts |= keep_spending(budget, config.out)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
         missed = [told for each in map(requirement, config.require) if (told := each.missed(watch.quality(counts)))]
         run = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped)
@@ -150,6 +163,7 @@ def _stream(
     progress: Progress,
     watch: Watch,
     mixed: bool,
+    budget: Budget | None,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
     started = time.monotonic()
@@ -163,10 +177,12 @@ def _stream(
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
         def chunk_done(so_far: Counts) -> None:
-            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            cost = keep_spending(budget, out)
+            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
             progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
-            progress.update(so_far.rows_in, counted)
+            paid = {"dollars": budget.spent} if budget and budget.spent else {}
+            progress.update(so_far.rows_in, {**counted, **paid})
 
         async def work() -> None:
             try:
