@@ -9,6 +9,7 @@ from typing import Literal
 from rlaif.critic.config import CriticConfig
 from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
+from rlaif.tracking import TrackConfig
 
 INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
 Export = Literal[
@@ -54,6 +55,7 @@ class LabelConfig:
         panel=OUTPUT,
         resumable=True,
     )
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
 
 
@@ -119,4 +121,5 @@ class ReviseConfig:
     critique_shots: int = setting(0, "Show so many of a principle's examples that have a critique.", panel=REVISING, least=0)
     drawing: SamplingConfig = nested(Revisions)
     export: tuple[Export, ...] = setting(("sft",), "Forms to write besides the pairs.", panel=OUTPUT)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)

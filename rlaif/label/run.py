@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
+from rlaif.tracking import Tracker, chosen
 
 __all__ = ["LabelConfig", "run_label"]
 
@@ -51,6 +52,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     done and written, and does not meet ``config.require``.
     """
     progress = progress or Progress()
+    chosen(config.track)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -73,18 +75,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
             failures = Noted(writer)
+            tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
+            sources = mixed_rows(rows, canaries, total)
             try:
-                _stream(
-                    labeller,
-                    mixed_rows(rows, canaries, total),
-                    config.out,
-                    failures,
-                    counts,
-                    progress,
-                    watch,
-                    bool(canaries),
-                    budget,
-                )
+                mixed = bool(canaries)
+                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, budget, mixed=mixed)
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
@@ -162,8 +157,10 @@ def _stream(
     counts: Counts,
     progress: Progress,
     watch: Watch,
-    mixed: bool,
+    tracker: Tracker,
     budget: Budget | None,
+    *,
+    mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
     started = time.monotonic()
@@ -179,6 +176,7 @@ def _stream(
         def chunk_done(so_far: Counts) -> None:
             cost = keep_spending(budget, out)
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
+            tracker.log(so_far.rows_in, watch.figures(so_far))
             progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
             paid = {"dollars": budget.spent} if budget and budget.spent else {}

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from rlaif.data.columns import Record
 from rlaif.data.records import PreferenceRecord, ScoreRecord
+from rlaif.evaluate.agreement import accuracy
 from rlaif.evaluate.findings import Finding, findings
 from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import Tally
@@ -56,6 +57,16 @@ class Watch:
             self._tally.add_scores(self._scores.records)
             self._scores.records.clear()
         return self._tally.quality({**self._facts, "counts": asdict(counts)}, {})
+
+    def figures(self, counts: Counts) -> dict[str, float]:
+        """The figures so far by name, overall and (as ``ID/flips``) by principle; NaN for what is not known."""
+        quality = self.quality(counts)
+        figures: dict[str, float] = {"verdicts": counts.verdicts, "failed": counts.failed, "from_the_store": counts.cached}
+        figures |= {"flips": quality.position.flip_rate.value, "agreement": accuracy(quality.overall.table).value}
+        for principle in quality.principles:
+            figures[f"{principle.id}/agreement"] = accuracy(principle.table).value
+            figures[f"{principle.id}/flips"] = principle.position.flip_rate.value
+        return figures
 
     def findings(self, counts: Counts) -> list[Finding]:
         """What is wrong with the labels so far."""
