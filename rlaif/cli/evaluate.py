@@ -27,7 +27,7 @@ app = typer.Typer(help="Agreement with known preferences, win rates, and ranking
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementConfig:
-    """What ``rlaif evaluate agreement`` is asked to do. All but ``source`` and ``by`` are for judging a file."""
+    """What ``rlaif evaluate agreement`` is asked to do. All but ``source``, ``by`` and ``gold`` are for judging a file."""
 
     source: Path = setting(
         help="A label run's folder, or a file of known preferences (pairs, or a benchmark's).",
@@ -35,6 +35,9 @@ class AgreementConfig:
         argument=True,
     )
     by: str | None = setting(None, "A row for each value of this source column.", panel=INPUT)
+    gold: str | None = setting(
+        None, "Labels from these rows, such as rlaif annotate's, in place of the source's own.", panel=INPUT, path=True
+    )
     out: Path | None = setting(None, "For a file: the label run's folder.", panel=INPUT)
     columns: str | None = setting(None, f"For a file: {COLUMNS[0].lower()}{COLUMNS[1:]}", panel=INPUT)
     limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)
@@ -43,14 +46,20 @@ class AgreementConfig:
 
 def _agreement(config: AgreementConfig) -> None:
     from rlaif.data.run_folder import read_run
-    from rlaif.evaluate.benchmark import cells, sections
+    from rlaif.evaluate.benchmark import cells, over_all_pairs, sections
+    from rlaif.evaluate.gold import not_random
+    from rlaif.evaluate.table import NONE, interval
 
     folder, by = _judged(config) if config.source.is_file() else (config.source, config.by)
     own = settings_of(AgreementConfig)
     for name, value in flat(config).items():
-        if folder == config.source and name not in ("source", "by") and value != own[name].default:
+        if folder == config.source and name not in ("source", "by", "gold") and value != own[name].default:
             raise UsageError(f"{flag(name)} is for judging a file; {config.source} is a run's folder")
-    _print(cells(sections(folder, by)))
+    _print(cells(sections(folder, by, config.gold)))
+    if config.gold and (others := not_random(config.gold)):
+        echo(f"{others:,} pairs were not chosen at random (rlaif annotate --choose): this is their agreement, not that of all")
+    elif (estimated := interval(over_all_pairs(folder, config.gold))) != NONE:
+        echo(f"estimated over all pairs of the run: {estimated}")
     counts = read_run(folder).get("counts", {})
     if missing := counts.get("rows_failed", 0) + counts.get("unjudged", 0):
         echo(f"{missing:,} rows or pairs have no verdict and are left out; see {folder}/failures.jsonl")

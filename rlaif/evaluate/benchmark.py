@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlaif.critic.aggregate import Opinion, preference
-from rlaif.data.records import PreferenceRecord, PrincipleVerdict, read_records
+from rlaif.data.records import OVERALL, PrincipleVerdict
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate import agreement
 from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.gold import labelled_records
+from rlaif.evaluate.judgement import Judgement
+from rlaif.evaluate.prediction_powered import estimate
 from rlaif.evaluate.table import NONE, interval, percent
 
 SECTIONS = {"mmlu-pro": "Knowledge", "livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
@@ -43,17 +46,18 @@ class _Pair(NamedTuple):
     decided: tuple[int, int] | None
 
 
-def sections(run_folder: Path, column: str | None = None) -> list[Section]:
+def sections(run_folder: Path, column: str | None = None, gold: str | None = None) -> list[Section]:
     """A label run's agreement with its labels (gold ``overall``), by the values of a source column, and over all.
 
-    Raises UsageError where the folder holds no finished run, or none of its pairs has a label or the column.
+    gold: see ``labelled_records``. Raises UsageError where the folder holds no finished run, or none of its pairs has a label
+    or the column.
     """
     run = read_run(run_folder)
     constitution = run.get("constitution", {})
     gates = {principle["id"]: principle.get("gate") for principle in constitution.get("principles", [])}
     how = run.get("config", {}).get("aggregate") or constitution.get("aggregate", "weighted")
     named: dict[str, list[_Pair]] = {}
-    for record in read_records(run_folder / "preferences.jsonl", PreferenceRecord):
+    for record in labelled_records(run_folder, gold):
         value = record.extra.get(column) if column else ""
         if record.gold_margin and value is not None:
             name = section(str(value))
@@ -65,6 +69,17 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
     names = sorted(named, key=lambda name: (order.index(name) if name in order else len(order), name))
     by_section = [_section(name, named[name]) for name in names] if column else []
     return [*by_section, _section("all", [pair for pairs in named.values() for pair in pairs])]
+
+
+def over_all_pairs(run_folder: Path, gold: str | None = None) -> Interval:
+    """The agreement of all pairs of a run with labels that some of them have, where those were drawn at random
+    (``prediction_powered``); NaN where all have one, or too few."""
+    overall, preferences = Judgement(OVERALL), []
+    for record in labelled_records(run_folder, gold):
+        preferences.append((record.p_chosen, np.nan if record.gold_margin is None else record.gold_margin))
+    p, margin = np.array(preferences, dtype=np.float64).reshape(-1, 2).T
+    overall.add_pairs(p, np.full_like(p, np.nan), margin)
+    return estimate(overall.known, overall.unknown)
 
 
 def decisions(verdicts: Sequence[PrincipleVerdict], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:
