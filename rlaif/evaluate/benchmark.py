@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlaif.critic.aggregate import Opinion, preference
-from rlaif.data.records import PreferenceRecord, PrincipleVerdict, ScoreRecord, read_records
+from rlaif.data.records import OVERALL, PreferenceRecord, PrincipleVerdict, ScoreRecord, read_records
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate import agreement, rewardbench
 from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.gold import labelled_records
 from rlaif.evaluate.intervals import Floats, share
+from rlaif.evaluate.judgement import Judgement
+from rlaif.evaluate.prediction_powered import estimate
 from rlaif.evaluate.rewardbench import BestOf, Scored
 from rlaif.evaluate.table import NONE, interval, percent
 
@@ -53,10 +56,11 @@ class _Pair(NamedTuple):
     prompt: int
 
 
-def sections(run_folder: Path, column: str | None = None) -> list[Section]:
+def sections(run_folder: Path, column: str | None = None, gold: str | None = None) -> list[Section]:
     """A label run's agreement with its labels (gold ``overall``), by the values of a source column, and over all.
 
-    By RewardBench's ``subset``, the four sections come after the subsets, and ``all`` is their mean.
+    By RewardBench's ``subset``, the four sections come after the subsets, and ``all`` is their mean. gold: see
+    ``labelled_records``.
     Raises UsageError where the folder holds no finished run, or none of its pairs has a label or the column.
     """
     run = read_run(run_folder)
@@ -64,7 +68,7 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
     gates = {principle["id"]: principle.get("gate") for principle in constitution.get("principles", [])}
     how = run.get("config", {}).get("aggregate") or constitution.get("aggregate", "weighted")
     pairs, prompts = [], dict[str, int]()
-    for record in read_records(run_folder / "preferences.jsonl", PreferenceRecord):
+    for record in labelled_records(run_folder, gold):
         value = record.extra.get(column) if column else ""
         if record.gold_margin is not None and value is not None:
             prompt = prompts.setdefault(repr(record.prompt), len(prompts))
@@ -78,6 +82,17 @@ def sections(run_folder: Path, column: str | None = None) -> list[Section]:
     if subsets:
         lines += _by([rewardbench.OF_SUBSET[pair.source] for pair in pairs], pairs, [*rewardbench.SECTIONS], weighted=True)
     return [*lines, _section("all", pairs, subsets)]
+
+
+def over_all_pairs(run_folder: Path, gold: str | None = None) -> Interval:
+    """The agreement of all pairs of a run with labels that some of them have, where those were drawn at random
+    (``prediction_powered``); NaN where all have one, or too few."""
+    overall, preferences = Judgement(OVERALL), []
+    for record in labelled_records(run_folder, gold):
+        preferences.append((record.p_chosen, np.nan if record.gold_margin is None else record.gold_margin))
+    p, margin = np.array(preferences, dtype=np.float64).reshape(-1, 2).T
+    overall.add_pairs(p, np.full_like(p, np.nan), margin)
+    return estimate(overall.known, overall.unknown)
 
 
 def decisions(verdicts: Sequence[PrincipleVerdict], gates: Mapping[str, float | None], how: Any) -> tuple[int, int] | None:

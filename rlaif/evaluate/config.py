@@ -39,6 +39,9 @@ class AgreementConfig:
         argument=True,
     )
     by: str | None = setting(None, BY, panel=INPUT)
+    gold: str | None = setting(
+        None, "Labels from these rows, such as rlaif annotate's, in place of the source's own.", panel=INPUT, path=True
+    )
     out: Path | None = setting(None, "For a file: the label run's folder.", panel=OUTPUT)
     columns: str | None = setting(None, f"For a file: {COLUMNS[0].lower()}{COLUMNS[1:]}", panel=INPUT)
     limit: int | None = setting(None, "For a file: only the first so many rows.", panel=INPUT, least=1)

@@ -15,8 +15,10 @@ from rlaif.errors import UsageError
 from rlaif.evaluate import benchmark
 from rlaif.evaluate.benchmark_rows import Benchmark, benchmark_rows, split_of, write_rows
 from rlaif.evaluate.config import AgreementConfig
+from rlaif.evaluate.gold import not_random
 from rlaif.evaluate.outcome import Found, named
 from rlaif.evaluate.requirements import CORRELATION, SHARE, Range
+from rlaif.evaluate.table import NONE, interval
 from rlaif.label.config import LabelConfig
 from rlaif.label.run import run_label
 from rlaif.progress import Progress
@@ -27,7 +29,7 @@ MEASURES: dict[str, Range] = {
     "kappa": CORRELATION,
 }
 """What can be required: ``best-of`` of RewardBench 2, the others of pairs."""
-_FOR_RUNS = ("source", "by", "json", "require")
+_FOR_RUNS = ("source", "by", "gold", "json", "require")
 
 
 def agree(config: AgreementConfig, progress: Progress | None = None) -> tuple[Found, Path]:
@@ -36,13 +38,23 @@ def agree(config: AgreementConfig, progress: Progress | None = None) -> tuple[Fo
     Raises UsageError for settings that do not go with the source, and where it has no known preferences.
     """
     folder, by = (config.source, config.by) if is_run(config) else _judged(config, progress or Progress())
-    if lines := benchmark.best_of(folder):
+    if lines := None if config.gold else benchmark.best_of(folder):
         return Found(lines, benchmark.best_of_cells(lines), named(lines, "all", best_of="score")), folder
-    sections = benchmark.sections(folder, by)
+    sections = benchmark.sections(folder, by, config.gold)
     figures = named(
         sections, "all", agreement="mean", both="both", contradictions="contradictions", kappa="kappa", ties_counted="with_ties"
     )
-    return Found(sections, benchmark.cells(sections), figures), folder
+    return Found(sections, benchmark.cells(sections), figures, _of_all(folder, config.gold)), folder
+
+
+def _of_all(folder: Path, gold: str | None) -> list[str]:
+    """What labels of some of a run's pairs say of all of them."""
+    if gold and (others := not_random(gold)):
+        return [
+            f"{others:,} pairs were not chosen at random (rlaif annotate --choose): this is their agreement, not that of all"
+        ]
+    estimated = interval(benchmark.over_all_pairs(folder, gold))
+    return [] if estimated == NONE else [f"estimated over all pairs of the run: {estimated}"]
 
 
 def is_run(config: AgreementConfig) -> bool:

@@ -28,11 +28,13 @@ from rlaif.data.run_folder import RunFolder
 from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
+from rlaif.engines.spending import Budget, budget_of
 from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.label.watch import Watch
@@ -79,9 +81,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
         store = stack.enter_context(VerdictStore(config.critic.store))
         critics = config.critic.critics(engines, store)
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
+        budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
         begin(folder, config, facts)
         write_config(config, config.out, "label")
+        continue_spending(budget, config.out)
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit) if rounds is None else rounds.total
         progress.stage("label", total, 0)
@@ -92,12 +96,14 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
             tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
             sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
-                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, bool(canaries))
+                mixed = bool(canaries)
+                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, budget, mixed=mixed)
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
+        facts |= keep_spending(budget, config.out)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
         unmet = missed(config.require, MEASURES, figures(watch.quality(counts)))
         run = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped)
@@ -170,6 +176,8 @@ def _stream(
     progress: Progress,
     watch: Watch,
     tracker: Tracker,
+    budget: Budget | None,
+    *,
     mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
@@ -184,11 +192,13 @@ def _stream(
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
         def chunk_done(so_far: Counts) -> None:
-            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            cost = keep_spending(budget, out)
+            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
             tracker.log(so_far.rows_in, watch.figures(so_far))
             progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
-            progress.update(so_far.rows_in, counted)
+            paid = {"dollars": budget.spent} if budget and budget.spent else {}
+            progress.update(so_far.rows_in, {**counted, **paid})
 
         async def work() -> None:
             try:
