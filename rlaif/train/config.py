@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
@@ -68,6 +69,7 @@ class TrainConfig:
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
     seed: int = redefault(CriticConfig, "seed", 0)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 
