@@ -33,6 +33,7 @@ OUTPUTS = (
     "cost.json",
     "README.md",
     "report.html",
+    "figures.json",
     *(f"{name}{end}" for name in _ROWS.split() for end in (".jsonl", ".parquet")),
 )
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
