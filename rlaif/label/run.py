@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
 from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.findings import findings, requirement
+from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.pipeline import Counts, Labeller, Sink
@@ -38,11 +39,17 @@ from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 
-__all__ = ["LabelConfig", "run_label"]
+__all__ = ["LabelConfig", "label", "run_label"]
 
 
 def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
-    """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
+    """``label``, of which the content of ``run.json`` is returned."""
+    run: dict[str, Any] = dict(label(config, progress).run)
+    return run
+
+
+def label(config: LabelConfig, progress: Progress | None = None) -> Quality:
+    """Label ``config.source`` into ``config.out`` and return the labels' figures, with the content of ``run.json``.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
     then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues. RunFailed, too, when all is
@@ -68,7 +75,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         counts, stopped, watch = Counts(), None, Watch({**what, **facts})
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
-            failures = Noted(writer)
+            failures = Noted(watch.failures(writer))
             try:
                 _stream(
                     labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, watch, bool(canaries)
@@ -79,14 +86,15 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
-        missed = [told for each in map(requirement, config.require) if (told := each.missed(watch.quality(counts)))]
-        run = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped)
+        judged = watch.quality(counts)
+        missed = [told for each in map(requirement, config.require) if (told := each.missed(judged))]
+        judged = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped, judged)
     if missed:
         raise RunFailed(
             f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(missed)}; "
             "report.html shows more"
         )
-    return run
+    return judged
 
 
 CONTENT = frozenset(
@@ -129,16 +137,24 @@ def _entry(facts: dict[str, Any], name: str) -> Any:
 
 
 def conclude(
-    folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any], stopped: RunFailed | None
-) -> dict[str, Any]:
-    """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
+    folder: RunFolder,
+    config: LabelConfig | ReviseConfig,
+    facts: dict[str, Any],
+    stopped: RunFailed | None,
+    judged: Quality | None = None,
+) -> Quality:
+    """Write what follows from the records, and ``run.json``. Raises ``stopped`` if the run was.
+
+    judged: the records' figures, where they have been gathered. They are returned with the content of ``run.json``.
+    """
     if stopped:
         folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
         raise stopped
     _derive(config)
     run = folder.write("finished", facts)
-    _describe(config.out, run)
-    return run
+    judged = replace(judged, run=run) if judged else quality(config.out)
+    _describe(config.out, judged)
+    return judged
 
 
 def _stream(
@@ -198,13 +214,12 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
             remove_tool(name, config.out)
 
 
-def _describe(folder: Path, run: dict[str, Any]) -> None:
+def _describe(folder: Path, judged: Quality) -> None:
     """The dataset card and the report."""
-    judged = quality(folder)
     doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
-    write_report(folder)
+        file.write(card(judged.run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
+    write_report(folder, judged=judged)
 
 
 def run_facts(

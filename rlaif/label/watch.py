@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 from rlaif.data.columns import Record
-from rlaif.data.records import PreferenceRecord, ScoreRecord
+from rlaif.data.records import FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.evaluate.findings import Finding, findings
 from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import Tally
@@ -36,6 +37,8 @@ class Watch:
         self._tally = Tally(facts)
         self._preferences: _Seen[PreferenceRecord] | None = None
         self._scores: _Seen[ScoreRecord] | None = None
+        self._failures: _Seen[FailureRecord] | None = None
+        self._reasons: Counter[str] = Counter()
 
     def preferences(self, writer: Writer[PreferenceRecord]) -> Writer[PreferenceRecord]:
         """``writer``, watched."""
@@ -47,6 +50,11 @@ class Watch:
         self._scores = _Seen(writer)
         return self._scores
 
+    def failures(self, writer: Writer[FailureRecord]) -> Writer[FailureRecord]:
+        """``writer``, watched."""
+        self._failures = _Seen(writer)
+        return self._failures
+
     def quality(self, counts: Counts) -> Quality:
         """The figures so far. Rows must have been written in whole."""
         if self._preferences:
@@ -55,7 +63,11 @@ class Watch:
         if self._scores:
             self._tally.add_scores(self._scores.records)
             self._scores.records.clear()
-        return self._tally.quality({**self._facts, "counts": asdict(counts)}, {})
+        if self._failures:
+            self._reasons.update(failure.reason for failure in self._failures.records)
+            self._failures.records.clear()
+        run = {**self._facts, "counts": asdict(counts)}
+        return self._tally.quality(run, dict(self._reasons.most_common()))
 
     def findings(self, counts: Counts) -> list[Finding]:
         """What is wrong with the labels so far."""
