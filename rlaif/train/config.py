@@ -13,13 +13,13 @@ from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
+from rlaif.tracking import TrackConfig
 from rlaif.train.kinds import Labels
 from rlaif.train.methods import find_loss
 from rlaif.train.methods.base import Loss
 from rlaif.train.methods.sft import Sft
 
 Schedule = Literal["linear", "cosine", "constant"]
-Tracker = Literal["none", "tensorboard", "wandb"]
 Prediction = Literal["mean", "worst", "uncertainty"]
 """How an ensemble's members become one score (``predict.combine``)."""
 DATA, STEPS, DEVICE, OUTPUT = "Data and model", "Steps", "Memory and device", "Output"
@@ -67,7 +67,7 @@ class TrainConfig:
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
     seed: int = redefault(CriticConfig, "seed", 0)
-    report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

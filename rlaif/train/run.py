@@ -24,6 +24,7 @@ from rlaif.models.load import Base, find_base, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
 from rlaif.settings import resumable
+from rlaif.tracking import chosen
 from rlaif.train.arguments import arguments, callbacks
 from rlaif.train.card import model_card
 from rlaif.train.config import TrainConfig
@@ -147,8 +148,7 @@ def _add_reference(config: TrainConfig, base: Base, data: Data, model: Any, prog
 
 
 def _check_installed(config: TrainConfig) -> None:
-    if config.report_to != "none" and importlib.util.find_spec(config.report_to) is None:
-        raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    chosen(config.track)
     if config.quantize != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError(f"--quantize {config.quantize}: bitsandbytes is not installed; pip install 'rlaif[quantize]'")
     spread = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]
