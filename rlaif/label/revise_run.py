@@ -137,7 +137,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         answers = tally.responses + counts.failed + counts.verdicts
         unusable = failures.rows.counts.total()
         facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
-        return conclude(folder, config, facts, stopped)
+        return dict(conclude(folder, config, facts, stopped).run)
 
 
 def _is_lab(critic: str) -> bool:

@@ -95,6 +95,7 @@ class RlConfig:
     eval_prompts: int = setting(64, "Prompts to hold out, for evaluations and sample tables.", panel=DATA, least=0)
     eval_every: int | None = setting(None, "Steps between evaluations; ten in a run by default.", panel=WATCH, least=1)
     ptx: str | None = setting(None, "Rows whose completions are learnt beside: the PTX mix.", panel=DATA, path=True)
+    ptx_columns: str | None = setting(None, "The same as --columns, for the rows of --ptx.", panel=DATA)
     ptx_weight: float = setting(1.0, "Weight of their likelihood.", panel=DATA, least=0)
     ptx_batch: int = setting(16, "Rows of them per step.", panel=DATA, least=1)
     steps: int = setting(100, "Iterations of sample, reward, update.", panel=STEPS, least=1)

@@ -111,7 +111,9 @@ async def _train(
     networks = build(config, base)
     sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
-    ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, networks.policy.model.device) if config.ptx else None
+    device = networks.policy.model.device
+    names = named_columns(config.ptx_columns)
+    ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, device, names) if config.ptx else None
     parts = Parts(
         networks,
         sampler,
@@ -119,8 +121,8 @@ async def _train(
         second.source if second else None,
         Prompts(training, opened.task_weights, config.seed),
         held_out,
-        Learner(config, networks, ptx),
-        Monitor(load_limits(config.monitor, networks.policy.model.device.type != "cpu")),
+        Learner(config, networks, ptx.draw if ptx else None),
+        Monitor(load_limits(config.monitor, device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),
@@ -130,12 +132,18 @@ async def _train(
     with JsonlWriter(config.out / "failures.jsonl") as file:
         for failure in failures:
             file.write(failure)
+    if ptx:
+        with JsonlWriter(config.out / "ptx-failures.jsonl") as file:
+            for failure in ptx.failures:
+                file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
     record = RunLog(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
         )
+    if state is None and ptx and ptx.failures:
+        record.warn(0, f"--ptx {config.ptx}: {len(ptx.failures)} rows cannot be used; ptx-failures.jsonl lists them")
     loop = Loop(config, parts, record)
     if state:
         loop.load_state_dict(state, {query.row.number: query for query in queries})
