@@ -139,7 +139,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         answers = tally.responses + counts.failed + counts.verdicts
         unusable = failures.rows.counts.total()
         facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
-        run = conclude(folder, config, facts, stopped)
+        run = dict(conclude(folder, config, facts, stopped).run)
     push(config.push_to_hub, config.out, "dataset", DATASET)
     return run
 

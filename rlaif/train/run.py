@@ -21,7 +21,7 @@ from rlaif.data.push import check_hub, push
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
-from rlaif.models.load import Base, find_base, load, save, with_adapter
+from rlaif.models.load import Base, find_base, last_layers, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
 from rlaif.settings import resumable
@@ -120,7 +120,8 @@ def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> t
 
 
 def _adapted(model: Any, config: TrainConfig) -> Any:
-    return with_adapter(model, config.loss.model, config.lora) if config.lora else model
+    others = last_layers(model, config.layers) if config.layers else None
+    return with_adapter(model, config.loss.model, config.lora, others) if config.lora else model
 
 
 def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
