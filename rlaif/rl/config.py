@@ -10,7 +10,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import PRECISION, Precision
+from rlaif.models.config import PRECISION, Attention, Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
@@ -202,6 +202,15 @@ class RlConfig:
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", PRECISION, panel=DEVICE)
+    attention: Attention = setting(
+        "auto", "auto: flash attention where a GPU has it, else sdpa; or eager.", panel=DEVICE, resumable=True
+    )
+    compile: bool = setting(
+        False,
+        "Compile the networks' layers (torch.compile): minutes at first, faster steps on a GPU.",
+        panel=DEVICE,
+        resumable=True,
+    )
     save_every: int | None = setting(
         None, "Steps between checkpoints; ten in a run by default.", panel=OUTPUT, least=1, resumable=True
     )
