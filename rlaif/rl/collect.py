@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlaif.rl import ranks
 from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 
@@ -55,9 +56,21 @@ class Collected:
 
 
 async def collect(
-    sampler: Sampler, source: RewardSource, queries: Sequence[Query], n: int, temperature: float, seed: int, cut: Cut | None
+    sampler: Sampler,
+    source: RewardSource,
+    queries: Sequence[Query],
+    n: int,
+    temperature: float,
+    seed: int,
+    cut: Cut | None,
+    central: bool = False,
 ) -> Collected:
-    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it."""
+    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it.
+
+    Of several processes each samples its share (central: the main one samples all), and the main one judges when all have."""
+    if ranks.several():
+        mine = sampler.sample(ranks.share_of(queries, central), n, temperature, seed)
+        return await _collect_together(mine, source, cut)
     began = time.monotonic()
     batches: list[list[Rollout]] = []
     judging: list[asyncio.Task[Rewards]] = []
@@ -74,6 +87,18 @@ async def collect(
     order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
     sampling, waiting = sampled - began, time.monotonic() - sampled
     return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
+
+
+async def _collect_together(mine: AsyncIterator[list[Rollout]], source: RewardSource, cut: Cut | None) -> Collected:
+    async def drawn() -> list[Rollout]:
+        return [cut(rollout) if cut else rollout async for batch in mine for rollout in batch]
+
+    began = time.monotonic()
+    rollouts = ranks.everyones(await ranks.together(drawn()))
+    rollouts.sort(key=lambda rollout: rollout.query.group)
+    sampled = time.monotonic()
+    rewards = await ranks.on_main(lambda: _ask(source, rollouts))
+    return Collected(rollouts, rewards, sampled - began, time.monotonic() - sampled)
 
 
 def refilled(first: Collected, groups: Collection[int], more: Collected) -> Collected:

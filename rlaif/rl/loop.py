@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from rlaif.errors import RunFailed
+from rlaif.processes import on_main
 from rlaif.rl import figures as of
+from rlaif.rl import ranks
 from rlaif.rl.batch import collate
 from rlaif.rl.collect import Collected, Cut, collect, refilled
 from rlaif.rl.config import RlConfig
@@ -48,7 +50,8 @@ class Log(Protocol):
 @dataclass(frozen=True)
 class Parts:
     """What the loop works with. source: gives the rewards that are trained on; second: others, of held-out prompts alone.
-    cut: what becomes of a response before it is judged. pad: the id that fills batches."""
+    cut: what becomes of a response before it is judged. pad: the id that fills batches. central: of several processes the main
+    one samples for all."""
 
     networks: Networks
     sampler: Sampler
@@ -61,6 +64,7 @@ class Parts:
     coefficient: kl.FixedKL
     pad: int
     cut: Cut | None = None
+    central: bool = False
 
 
 @dataclass
@@ -110,7 +114,10 @@ class Loop:
         phases = {"sampling": collected.sampling, "waiting": collected.waiting, "learning": learned}
         figures |= {"seconds": seconds, "waiting": waiting, **{f"seconds_{name}": taken for name, taken in phases.items()}}
         self.step += 1
-        figures |= self._heed(parts.monitor.iteration(self.step, collected.rollouts, collected.rewards, figures["kl"], waiting))
+        report = on_main(
+            lambda: parts.monitor.iteration(self.step, collected.rollouts, collected.rewards, figures["kl"], waiting)
+        )
+        figures |= self._heed(report)
         if self.step % config.evaluates_every == 0 or self.step == config.steps:
             figures |= await self._evaluate()
         self.log.metrics(self.step, figures)
@@ -142,7 +149,14 @@ class Loop:
     async def _sampled(self, queries: Sequence[Query], step: int, seed: int) -> Collected:
         parts = self.parts
         return await collect(
-            parts.sampler, parts.source, queries, self.config.samples, self._temperature(step), seed, parts.cut
+            parts.sampler,
+            parts.source,
+            queries,
+            self.config.samples,
+            self._temperature(step),
+            seed,
+            parts.cut,
+            parts.central,
         )
 
     def _learn(self, collected: Collected) -> dict[str, float]:
@@ -195,8 +209,10 @@ class Loop:
         if config.ahead:
             parts.sampler.update(parts.networks.policy.model)
         many, temperature = min(2, config.samples), config.temperature
-        collected = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
-        second = await parts.second(collected.rollouts) if parts.second else None
+        collected = await collect(
+            parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut, parts.central
+        )
+        second = await self._second(collected.rollouts)
         for judge, rewards in (("the reward's source", collected.rewards), ("the second judge", second)):
             if rewards and failure_rate(rewards) > config.max_failure_rate:
                 raise RunFailed(_too_many(judge, "about the held-out prompts", failure_rate(rewards), config, rewards))
@@ -211,8 +227,16 @@ class Loop:
                 if name.startswith("reward")
             }
         self.log.samples(self.step, collected.rollouts, collected.rewards, second)
-        report = self._heed(parts.monitor.heldout(self.step, figures["kl"], collected.rollouts, collected.rewards, second))
-        return {f"heldout_{name}": value for name, value in figures.items()} | report
+        report = on_main(lambda: parts.monitor.heldout(self.step, figures["kl"], collected.rollouts, collected.rewards, second))
+        return {f"heldout_{name}": value for name, value in figures.items()} | self._heed(report)
+
+    async def _second(self, rollouts: Sequence[Rollout]) -> Rewards | None:
+        judge = self.parts.second
+
+        async def ask(judge: RewardSource) -> Rewards:
+            return await judge(rollouts)
+
+        return await ranks.on_main(lambda: ask(judge)) if judge else None
 
     def _heed(self, report: Report) -> dict[str, float]:
         """Do what the monitor says; return its figures."""

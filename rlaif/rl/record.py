@@ -110,6 +110,21 @@ class RunLog:
             os.fsync(file.fileno())
 
 
+class NoLog:
+    """A ``loop.Log`` that writes nothing: of all processes of a run but the main one."""
+
+    warnings, last = 0, dict[str, float]()
+
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
+    def warn(self, step: int, text: str) -> None: ...
+    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
+    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+    def saves(self, step: int) -> bool:
+        return False
+
+
 def _entries(path: Path) -> list[dict[str, Any]]:
     """A file's entries; what follows a line that a kill has cut short is from after the last checkpoint."""
     entries: list[dict[str, Any]] = []

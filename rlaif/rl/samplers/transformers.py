@@ -78,9 +78,7 @@ class TransformersSampler:
         text = self._tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
         return Rollout(query, tuple(ids), tuple(logprobs), str(text), ended)
 
-    def _draw(
-        self, prompts: Sequence[tuple[int, ...]], n: int, temperature: float, luck: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _draw(self, prompts: Sequence[tuple[int, ...]], n: int, temperature: float, luck: Tensor) -> tuple[Tensor, Tensor]:
         """(tokens, log-probabilities), [len(prompts) · n, T] each; a row's content after its end is of no meaning.
 
         luck: [len(prompts) · n, max_tokens], from 0 to 1.
