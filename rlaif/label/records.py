@@ -111,6 +111,7 @@ def _compared(principle: Principle, verdict: Comparison | Score | Failure) -> Pr
         mass=verdict.mass,
         cut=verdict.cut,
         jury=verdict.jury or None,
+        uncalibrated=verdict.uncalibrated,
     )
 
 

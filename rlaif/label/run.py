@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.critic.calibrated import read_calibration
 from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.reasons import Noted
@@ -51,6 +52,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
     """
     progress = progress or Progress()
     chosen(config.track)
+    calibration = read_calibration(config.calibration) if config.calibration else None
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns))
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -62,6 +64,10 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         critics = config.critic.critics(engines, store)
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
         facts = run_facts(config, critics[0].judge, engines, policy)
+        if calibration and config.calibration:
+            fitting, left_out = calibration.fitting(config.calibration, critics[0].judge, facts["critic"], facts["config"])
+            labeller = replace(labeller, calibration=fitting)
+            facts["calibration"] = {"digest": fitting.digest, **fitting.told(), "left_out": left_out}
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         rows = unchanged(rows, config.source, facts["source_digest"])
@@ -99,6 +105,7 @@ CONTENT = frozenset(
 _COMPARED = {
     "constitution.digest": "another constitution",
     "template.digest": "other prompts",
+    "calibration.digest": "another calibration",
     "revise_template.digest": "other prompts of revise",
     "critic": "another critic",
     "policy": "another policy",
