@@ -24,7 +24,7 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
     from rlaif.label.run import run_label
     from rlaif.progress import Progress
 
-    with ProgressBar(Console(stderr=True), "opening the critic", ("failed", "from the store", "verdicts")) as bar:
+    with ProgressBar(Console(stderr=True), "opening the critic", ("failed", "dollars", "from the store", "verdicts")) as bar:
         run = run_label(config, Progress(bar.stage, bar.update, bar.warn))
     _print_result(config.out, run)
 
@@ -50,6 +50,7 @@ def _print_dry_run(config: LabelConfig) -> None:
         f"{plan.rows} rows ({plan.bad_rows} unusable) · {plan.verdicts} verdicts · {plan.questions} calls, "
         f"{plan.cached} of them answered in the store, {plan.questions - plan.cached} to ask · "
         f"about {plan.tokens:,} prompt tokens"
+        + (f" · about ${plan.read:,.2f} to read them, at most ${plan.written:,.2f} for what is written" if plan.priced else "")
     )
     if plan.trouble:
         console.print(plan.trouble, markup=False)

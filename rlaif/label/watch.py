@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
@@ -18,29 +18,33 @@ R = TypeVar("R", bound=Record)
 
 
 class _Seen(Generic[R]):
-    """A writer that also keeps what was written since it was last emptied."""
+    """A writer that also keeps what was written since it was last emptied. told: who else hears of it."""
 
-    def __init__(self, writer: Writer[R]) -> None:
+    def __init__(self, writer: Writer[R], told: Callable[[R], None] | None = None) -> None:
         self._writer = writer
+        self._told = told
         self.records: list[R] = []
 
     def write(self, record: R) -> None:
         self._writer.write(record)
         self.records.append(record)
+        if self._told:
+            self._told(record)
 
 
 class Watch:
-    """facts: what ``run.json`` says of how the run was asked, ``mode`` included."""
+    """facts: what ``run.json`` says of how the run was asked, ``mode`` included. told: of each preference, as it is written."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Mapping[str, Any], told: Callable[[PreferenceRecord], None] | None = None) -> None:
         self._facts = facts
+        self._told = told
         self._tally = Tally(facts)
         self._preferences: _Seen[PreferenceRecord] | None = None
         self._scores: _Seen[ScoreRecord] | None = None
 
     def preferences(self, writer: Writer[PreferenceRecord]) -> Writer[PreferenceRecord]:
         """``writer``, watched."""
-        self._preferences = _Seen(writer)
+        self._preferences = _Seen(writer, self._told)
         return self._preferences
 
     def scores(self, writer: Writer[ScoreRecord]) -> Writer[ScoreRecord]:
