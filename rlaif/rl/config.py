@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.models.config import Precision
@@ -202,6 +203,7 @@ class RlConfig:
     )
     seed: int = redefault(CriticConfig, "seed", 0)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.data.push import check_hub, push
 from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
@@ -56,6 +57,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
             "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
         )
     chosen(config.track)
+    check_hub(config.push_to_hub)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
@@ -67,7 +69,9 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     )
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
-        return loops.run(_run(config, base, queries, failures, folder, progress))
+        run = loops.run(_run(config, base, queries, failures, folder, progress))
+    push(config.push_to_hub, config.out / "model", "model")
+    return run
 
 
 async def _run(

@@ -60,9 +60,7 @@ def test_the_card_lists_every_column_of_every_subset():
 
 def test_the_types_in_parquet_are_those_that_pyarrow_finds_in_a_full_record():
     """The oracle reads values; the records' types come from annotations."""
-    verdict = PrincipleVerdict(
-        id="a", p=0.5, gap=0.1, weight=1.0, mass=0.9, cut=1, failure="refused", jury=(0.5, None), uncalibrated=0.6
-    )
+    verdict = PrincipleVerdict(id="a", p=0.5, gap=0.1, weight=1.0, mass=0.9, cut=1, failure="refused", jury=(0.5, None))
     full = replace(
         PreferenceRecord.from_dict(preferences(1)[0]),
         principles=(verdict,),
