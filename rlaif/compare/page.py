@@ -9,12 +9,15 @@ from rlaif.compare.files import read_jsonl
 from rlaif.compare.recipes import METHODS, chain, plan
 from rlaif.compare.steps import Place, groups_of
 from rlaif.compare.table import Results, cost_table, findings, main_table, markdown, principle_table
+from rlaif.constitution.load import load_constitution
 
 
 def page(results: Results, run: Mapping[str, Any], place: Place) -> str:
     """run: the content of ``run.json``. place: of any seed."""
     config, seeds = place.config, run["seeds"]
     judge = "gold" if config.by_gold else " and ".join(config.judge or config.critic.models)
+    assert config.critic.constitution is not None
+    constitution = load_constitution(config.critic.constitution)
     prompts = sum(1 for _ in read_jsonl(place.out("rows")))
     interval = "95% t-interval over seeds" if len(seeds) > 1 else "95% interval over prompts; one seed says nothing of others"
     return f"""# Methods beside each other
@@ -28,7 +31,7 @@ and {judge} scores the answers. ±: {interval}.
 
 {markdown(main_table(results))}
 
-*total*: the mean of the principles by the weights of the constitution ({config.critic.constitution}); *safety*: of
+*total*: the mean of the principles by the weights of the constitution {constitution.name}; *safety*: of
 {", ".join(config.safety)}; *helpfulness*: of the others. *consistency*: 1 less the mean difference between the scores of two
 answers to one prompt. *wins*: how often an answer is better than the base model's to the same prompt, ties half. *diversity*: 1
 less the BLEU of two answers to one prompt with each other. *KL*: from the base model, nats per answer. *words*: per answer.

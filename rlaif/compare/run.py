@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from rlaif.data.inputs import stamp
 from rlaif.data.rows import Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
+from rlaif.engines.identity import resolve
+from rlaif.engines.open import model_path
 from rlaif.errors import RunFailed, UsageError, without_secrets
 from rlaif.progress import Progress
 from rlaif.settings import resumable
@@ -101,6 +104,7 @@ def run_compare(config: CompareConfig, progress: Progress | None = None, show: S
     methods that could not be finished.
     """
     progress, opened = progress or Progress(), open_comparison(config)
+    _check_models(config)
     what = {"kind": "compare", "source": config.source, "model": config.model}
     facts: dict[str, Any] = {"config": shown(config), "methods": list(opened.methods), "seeds": list(opened.seeds)}
     facts["source_digest"] = None if config.in_lab else stamp(config.source)
@@ -128,37 +132,38 @@ def run_compare(config: CompareConfig, progress: Progress | None = None, show: S
     return results
 
 
+def _check_models(config: CompareConfig) -> None:
+    """Raises UsageError where a model is not there, which would otherwise be found out after the first steps."""
+    for model in (config.model, *config.critic.models, *config.judge):
+        if model.startswith("script:"):
+            replace(config.critic.engine, model=model).open()
+        elif not model.startswith(("http://", "https://")):
+            resolve(model_path(model), config.drawing.engine.trust_remote_code)
+
+
 def _result(place: Place, method: str, progress: Progress) -> Result:
     """The method's result, from its file where it is there, else from its steps."""
-    path = place.folder / f"{method}.result.json"
-    spent = [run_or_error(place, name, progress) for name in chain(METHODS[method].step, place.steps)]
-    errors = [each for each in spent if isinstance(each, str)]
-    if errors:
-        return Result(method, place.seed, error=errors[0])
-    cost = took([each for each in spent if not isinstance(each, str)])
+    path, spent = place.folder / f"{method}.result.json", []
+    for name in chain(METHODS[method].step, place.steps):
+        try:
+            done, cost = run_step(place, name, progress), step_cost(place, name)
+        except RunFailed as error:  # other methods can be finished
+            return Result(method, place.seed, error=without_secrets(f"{name}: {error}"))
+        spent.append({**done, "texts": cost.texts, "calls": cost.calls})
+    together = took(spent)
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Result(method, place.seed, {name: _figure(**each) for name, each in kept.items()}, cost)
+        return Result(method, place.seed, {name: _figure(**each) for name, each in kept.items()}, together)
     step = METHODS[method].step
     model = place.config.model if step is None else str(place.out(step) / "model")
     try:
         figures = measure(place.config, model, method, place.folder, place.seed, progress)
     except RunFailed as error:
-        return Result(method, place.seed, took=cost, error=without_secrets(str(error)))
-    result = Result(method, place.seed, figures, cost)
+        return Result(method, place.seed, took=together, error=without_secrets(str(error)))
+    result = Result(method, place.seed, figures, together)
     with atomic_write(path) as file:
         json.dump(result.as_json()["figures"], file, indent=1)
     return result
-
-
-def run_or_error(place: Place, name: str, progress: Progress) -> dict[str, float] | str:
-    """What the step took, or why it could not be finished: other methods can be."""
-    try:
-        spent = run_step(place, name, progress)
-        cost = step_cost(place, name)
-        return {**spent, "texts": cost.texts, "calls": cost.calls}
-    except RunFailed as error:
-        return without_secrets(f"{name}: {error}")
 
 
 def _figure(mean: float, error: float | None) -> Figure:

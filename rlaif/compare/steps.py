@@ -19,7 +19,7 @@ from rlaif.compare.files import WRITERS, is_paired_file, read_jsonl
 from rlaif.compare.recipes import ROWS, Step
 from rlaif.config_file import shown
 from rlaif.data.write import atomic_write
-from rlaif.errors import UsageError
+from rlaif.errors import RunFailed, UsageError
 from rlaif.label.config import LabelConfig
 from rlaif.label.run import run_label
 from rlaif.progress import Progress
@@ -153,9 +153,11 @@ def run_step(place: Place, name: str, progress: Progress) -> dict[str, float]:
                 took |= WRITERS[step.command][1](place.config, place.settings(name), place.out(name), place.seed)
             else:
                 _run(place, name, progress)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             note(False)
+        if isinstance(error, UsageError):  # the settings were checked before; it is what an earlier step made
+            raise RunFailed(str(error)) from error
         raise
     note(True)
     return took
