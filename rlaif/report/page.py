@@ -31,19 +31,26 @@ _HERE = Path(__file__).parent
 R = TypeVar("R")
 
 
-def write_report(run_folder: Path, out: Path | None = None, max_pairs: int = MAX_PAIRS, overwrite: bool = False) -> Path:
+def write_report(
+    run_folder: Path,
+    out: Path | None = None,
+    max_pairs: int = MAX_PAIRS,
+    overwrite: bool = False,
+    judged: Quality | None = None,
+) -> Path:
     """Write a run's report, by default to ``report.html`` in its folder, and return where it is.
 
     max_pairs: with more pairs than that, the page holds a random sample (the same one every time) and says so.
-    overwrite: whether a file at ``out`` that is no report may be replaced. Raises UsageError where it may not, where it is one
+    overwrite: whether a file at ``out`` that is no report may be replaced. judged: the run's figures, where they are known;
+    else all of its records are read. Raises UsageError where it may not, where it is one
     of the run's own files, and where the folder holds no finished label run.
     """
     if out:
         refuse_inputs([run_folder / name for name in OUTPUTS if name != "report.html"], files=[out])
         if not overwrite:
             refuse_others_file(out, b'<meta name="generator" content="rlaif">', "report of rlaif's")
-    judged = quality(run_folder)
-    pairs = sample(read_records(run_folder / "preferences.jsonl", PreferenceRecord), max_pairs)
+    judged = judged or quality(run_folder)
+    pairs = list(read_records(run_folder / "preferences.jsonl", PreferenceRecord, lambda lines: sample(lines, max_pairs)))
     failures = list(islice(read_records(run_folder / "failures.jsonl", FailureRecord), _MAX_FAILURES))
     missed = [canary for canary in read_records(run_folder / "canaries.jsonl", CanaryRecord) if not canary.right]
     path = out or run_folder / "report.html"

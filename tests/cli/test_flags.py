@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rlaif.cli.constitution import TestConfig as ExamplesConfig
-from rlaif.cli.evaluate import AgreementConfig
 from rlaif.cli.flags import parameters
+from rlaif.compare.config import CompareConfig, LabCompareConfig
 from rlaif.critic.config import CriticConfig
+from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
 from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
@@ -27,6 +28,8 @@ ASKING = {
     "evaluate win-rate": WinRateConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
+    "compare": CompareConfig,
+    "lab compare": LabCompareConfig,
     "train best-of-n": best_of_n_configuration(),
     **{f"train {method}": rounds_configuration(method) for method in OFFLINE if find_loss(method).prefers()},
     **{f"train {method}": kind for method, kind in ONLINE.items()},
@@ -34,6 +37,7 @@ ASKING = {
 EVERY = {
     **ASKING,
     "sample": SampleConfig,
+    "evaluate reward": RewardModelConfig,
     **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
 }
 
