@@ -56,7 +56,7 @@ def train(
         settings["constitution"] = constitution_of(constitution, folder.parent, folder.name)
     kind = configuration_of(method, "rounds" in settings)
     config: Any = configure(kind, source=source_of(source, folder.parent, folder.name), model=model, out=folder, **settings)
-    return Trained(folder / "model", run_configured(config, progress))
+    return Trained(folder / "model", train_configured(config, progress))
 
 
 def configuration_of(method: str, in_rounds: bool = False) -> type:
@@ -72,7 +72,7 @@ def configuration_of(method: str, in_rounds: bool = False) -> type:
     raise UsageError(f"method {method!r}: expected one of {', '.join(known)}, or module:Name{nearest(method, known)}")
 
 
-def run_configured(config: Any, progress: Progress | None) -> dict[str, Any]:
+def train_configured(config: Any, progress: Progress | None) -> dict[str, Any]:
     """Run what a configuration of ``configuration_of`` asks for; returns the content of ``run.json``."""
     if isinstance(config, RlConfig):
         from rlaif.rl.run import run_rl

@@ -62,7 +62,7 @@ class CompareConfig:
     drawing: SamplingConfig = nested(Several)
     columns: str | None = setting(None, COLUMNS, panel=DATA)
     limit: int | None = setting(None, "Only the first so many rows.", panel=DATA, least=1)
-    eval_prompts: int = setting(200, "Prompts held out, which the trained models answer twice.", panel=JUDGING, least=2)
+    held_out: int = setting(200, "Prompts held out, which the trained models answer twice.", panel=JUDGING, least=2)
     judge: tuple[str, ...] = setting(
         (), "Who scores these answers, as --critic names a model; by default the critic.", panel=JUDGING, path=True
     )

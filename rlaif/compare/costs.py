@@ -44,7 +44,7 @@ def step_cost(place: Place, name: str) -> Cost:
 def evaluation_cost(place: Place, models: int) -> Cost:
     """Of measuring so many models, the one that all start from among them."""
     config, held_out = place.config, place.folder / "heldout.jsonl"
-    texts = models * ANSWERS * config.eval_prompts
+    texts = models * ANSWERS * config.held_out
     critic = {**flat(config), "critic": config.judge or config.critic.models, "samples": ANSWERS}
     scored = 0 if config.by_gold else _calls(best_of_n_configuration(), critic, config, held_out)
     compared = 0 if config.by_gold else ANSWERS * _compared({**critic, "pairs": "all"}, config, held_out)

@@ -34,9 +34,9 @@ def read_source(config: CompareConfig) -> list[Row]:
         return []
     read = read_rows(config.source, config.limit, named_columns(config.columns))
     by_prompt = {repr(row.conversation): row for row in read if isinstance(row, Row)}
-    if len(by_prompt) < config.eval_prompts + 2:
+    if len(by_prompt) < config.held_out + 2:
         raise UsageError(
-            f"{config.source}: {len(by_prompt)} prompts, of which --eval-prompts {config.eval_prompts} are held out; at least "
+            f"{config.source}: {len(by_prompt)} prompts, of which --held-out {config.held_out} are held out; at least "
             "2 more are needed, to train on"
         )
     return list(by_prompt.values())
@@ -57,7 +57,7 @@ def write_rows(config: CompareConfig, rows: Sequence[Row], folder: Path, seed: i
     paired = is_paired(rows)
     wanted = config.budget // (2 if paired else config.drawing.samples)
     if config.in_lab:
-        parts: tuple[tuple[int, Split], ...] = ((wanted, "train"), (config.eval_prompts, "heldout"))
+        parts: tuple[tuple[int, Split], ...] = ((wanted, "train"), (config.held_out, "heldout"))
         training, held_out = (
             [{"id": row["id"], "prompt": row["prompt"], "tags": row["tags"]} for row in lab_rows(n, seed, split, responses=0)]
             for n, split in parts
@@ -65,10 +65,8 @@ def write_rows(config: CompareConfig, rows: Sequence[Row], folder: Path, seed: i
     else:
         drawn = list(rows)
         random.Random(f"rows {seed}").shuffle(drawn)
-        held_out = [_bare(row) for row in drawn[: config.eval_prompts]]
-        training = [
-            _pair(row) if paired else _bare(row) for row in islice(drawn, config.eval_prompts, config.eval_prompts + wanted)
-        ]
+        held_out = [_bare(row) for row in drawn[: config.held_out]]
+        training = [_pair(row) if paired else _bare(row) for row in islice(drawn, config.held_out, config.held_out + wanted)]
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("heldout", held_out), ("rows", training)):
         _write(folder / f"{name}.jsonl", content)

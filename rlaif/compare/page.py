@@ -26,7 +26,7 @@ Written by `{run["command"]}`.
 
 Every method starts from `{config.model}` and learns from {place.responses():,} responses to the same {prompts:,} prompts:
 offline methods from {_each(place)} to each, drawn before; on-policy methods draw as many on the way. {len(seeds)} seeds, each
-with prompts, samples, labels and orders of its own. The trained models answer {config.eval_prompts:,} held-out prompts twice,
+with prompts, samples, labels and orders of its own. The trained models answer {config.held_out:,} held-out prompts twice,
 and {judge} scores the answers. ±: {interval}.
 
 {markdown(main_table(results))}

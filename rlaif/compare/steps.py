@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rlaif.api.training import configuration_of, run_configured
+from rlaif.api.training import configuration_of, train_configured
 from rlaif.compare.config import CompareConfig
 from rlaif.compare.files import WRITERS, is_paired_file, read_jsonl
 from rlaif.compare.recipes import ROWS, Step
@@ -32,7 +32,7 @@ from rlaif.train.feedback import RoundsConfig
 
 ROLLOUTS = 64
 """Responses in an iteration of an on-policy method."""
-OWN = ("source", "out", "columns", "limit", "overwrite", "seed", "settings", "eval_prompts")
+OWN = ("source", "out", "columns", "limit", "overwrite", "seed", "settings")
 """Settings of the comparison that mean something else in a step."""
 
 
@@ -171,7 +171,7 @@ def _run(place: Place, name: str, progress: Progress) -> None:
         run_label(config, progress)
     else:
         assert isinstance(config, TrainConfig | RlConfig | RoundsConfig)
-        run_configured(config, progress)
+        train_configured(config, progress)
         shutil.rmtree(place.out(name) / "checkpoints", ignore_errors=True)  # they are for going on, and are many
 
 

@@ -22,14 +22,14 @@ def test_a_dry_run_in_the_lab(rlaif):
 def test_rows_without_known_preferences_have_no_rlhf(rlaif, tmp_path):
     (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.8, B: 0.1}}]")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"prompt": f"p{n}"}) + "\n" for n in range(9)))
-    asked = ("--model", "m", "--critic", "script:s.yaml", "--constitution", "lab", "--out", "c", "--eval-prompts", "3")
+    asked = ("--model", "m", "--critic", "script:s.yaml", "--constitution", "lab", "--out", "c", "--held-out", "3")
     code, _, err = rlaif("compare", "rows.jsonl", *asked, "--methods", "rlhf")
     assert code == 2 and "--methods rlhf: rows.jsonl has no pairs with known preferences" in err
     code, out, err = rlaif("compare", "rows.jsonl", *asked, "--dry-run", "--samples", "2")
     assert code == 0, err
     assert "direct: 12 texts to draw" in out and "rlhf" not in out and "reft" not in out
-    code, _, err = rlaif("compare", "rows.jsonl", *asked, "--eval-prompts", "8")
-    assert code == 2 and "--eval-prompts 8" in err
+    code, _, err = rlaif("compare", "rows.jsonl", *asked, "--held-out", "8")
+    assert code == 2 and "--held-out 8" in err
 
 
 def test_the_table_grows_while_the_comparison_runs():

@@ -53,7 +53,7 @@ def lab(tmp_path, tiny_model):
             "budget": 8,
             "samples": 2,
             "max_tokens": 6,
-            "eval_prompts": 3,
+            "held_out": 3,
         }
         return configure(LabCompareConfig, **{**given, **settings})
 

@@ -96,7 +96,7 @@ def test_a_pair_that_is_turned_around_keeps_its_texts():
 
 def test_the_lab_draws_its_own_prompts(lab, tmp_path):
     for seed in (0, 0, 1):
-        write_rows(lab(budget=20, eval_prompts=5), [], tmp_path / str(seed), seed)
+        write_rows(lab(budget=20, held_out=5), [], tmp_path / str(seed), seed)
     rows, held_out = (list(read_jsonl(tmp_path / "0" / f"{name}.jsonl")) for name in ("rows", "heldout"))
     assert len(rows) == 10 and len(held_out) == 5
     assert not {row["prompt"] for row in rows} & {row["prompt"] for row in held_out}
@@ -126,7 +126,7 @@ def elsewhere(tmp_path):
             "out": tmp_path / "out",
             "constitution": tmp_path / "c.yaml",
         }
-        return configure(CompareConfig, **{**given, "critic": "script:s.yaml", "eval_prompts": 2, "budget": 8, **settings})
+        return configure(CompareConfig, **{**given, "critic": "script:s.yaml", "held_out": 2, "budget": 8, **settings})
 
     return call
 
@@ -153,7 +153,7 @@ def test_pairs_keep_their_preference(elsewhere, tmp_path):
 
 
 def test_too_few_rows_are_refused(elsewhere):
-    with pytest.raises(UsageError, match=r"3 prompts, of which --eval-prompts 2 are held out"):
+    with pytest.raises(UsageError, match=r"3 prompts, of which --held-out 2 are held out"):
         read_source(elsewhere([{"prompt": f"p{n}"} for n in range(3)]))
 
 
