@@ -51,6 +51,9 @@ class LabelConfig:
         "(repeat for more).",
         panel=OUTPUT,
     )
+    calibration: Path | None = setting(
+        None, "Put the critic's probabilities right by this file of rlaif critic calibrate.", panel=INPUT
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
