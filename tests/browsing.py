@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 BINARY, DRIVER = "chromium", "chromedriver"
 AXE = Path(__file__).parents[1] / "build" / "axe" / "axe.min.js"
+AXE_VERSION = "4.14.1"
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -72,6 +74,18 @@ def requests(driver: Any) -> list[str]:
     return [url for url in urls if not url.startswith(("blob:", "data:", "chrome:"))]
 
 
+def forget(driver: Any) -> None:
+    """Begin anew to note console messages and requests."""
+    for kind in ("browser", "performance"):
+        driver.get_log(kind)
+
+
+def reset(driver: Any) -> None:
+    """Undo ``phone`` and ``scheme``."""
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
 def phone(driver: Any, width: int = 375, height: int = 800) -> None:
     """Have the page think that it is on a phone."""
     driver.execute_cdp_cmd(
@@ -110,4 +124,19 @@ def fetch_axe() -> str | None:
     return None
 
 
-AXE_VERSION = "4.14.1"
+def install() -> None:
+    """Have what the browser tests need, as far as this machine allows; say what could not be had."""
+    if missing() is not None and hasattr(os, "geteuid") and os.geteuid() == 0 and (apt := shutil.which("apt-get")):
+        for command in ([apt, "update", "-qq"], [apt, "install", "-y", "-qq", "chromium", "chromium-driver"]):
+            done = subprocess.run(
+                command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True
+            )
+            if done.returncode:
+                print(f"{' '.join(command)}: {done.stderr.strip()[-200:]}")
+                break
+    for what, why in (("chromium", missing()), ("axe-core", fetch_axe())):
+        print(f"{what}: {why or 'there'}")
+
+
+if __name__ == "__main__":
+    install()

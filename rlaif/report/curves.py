@@ -20,8 +20,8 @@ _NO_CURVES = frozenset(
 
 
 class Series(NamedTuple):
-    """style: line, dots or dashed. silent: whether it has no value of its own to tell (a fitted curve). colour: its number; None
-    is a colour of its own."""
+    """style: line, dots or dashed. silent: whether it has no value of its own to tell (a fitted curve). colour: its number; by
+    default one of its own."""
 
     name: str
     x: Sequence[float]
@@ -196,10 +196,9 @@ def _matching(group: Group, metrics: Metrics) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, called in group.names.items():
         if name.endswith("/"):
+            no_reward = f"{name}failed" if not name.endswith("principles/") else None
             found |= {
-                each: each.removeprefix(name)
-                for each in metrics
-                if each.startswith(name) and each not in {*found, f"{name}failed"}
+                each: each.removeprefix(name) for each in metrics if each.startswith(name) and each not in (*found, no_reward)
             }
         elif name in metrics:
             found[name] = called

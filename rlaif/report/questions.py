@@ -124,7 +124,7 @@ class Questions:
 
     def _prompt(self, question: Question) -> int:
         """The number of the template that the question is, made when it is first met."""
-        name = (question.wording, question.shots, len(question.responses))
+        name = (question.wording, repr(question.shots), len(question.responses))
         if name not in self._numbers:
             self._numbers[name] = len(self.prompts)
             self.prompts.append(self._parts(question))

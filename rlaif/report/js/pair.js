@@ -92,7 +92,7 @@ class PairView {
       const wrote = pairs.ask_wrote[ask] ? (await pairs.texts.entry(pairs.ask_wrote[ask] - 1))[0][0][1] : "";
       const slots = [fenced(entries[0], false), ...[0, 1].map((place) => (place in order ? fenced(entries[1 + order[place]], true) : "")), wrote];
       const names = order.map((side) => (side ? "rejected" : "chosen"));
-      block.append(make("h4", "", `${names.join(" first, then ")}${pairs.about.critics > 1 ? `, critic ${pairs.ask_critic[ask] + 1}` : ""}`));
+      block.append(make("h4", "small", `${names.join(" first, then ")}${pairs.about.critics > 1 ? `, critic ${pairs.ask_critic[ask] + 1}` : ""}`));
       block.append(make("p", "answer", answer(pairs, ask)));
       for (const [role, parts] of pairs.about.prompts[pairs.ask_prompt[ask]]) {
         block.append(make("p", "role", role));
@@ -122,8 +122,8 @@ function fenced([turns, more], response) {
   return turns.map(([role, content]) => `<${role}>\n${content}\n</${role}>`).join("\n");
 }
 
-function said(title, name, [turns]) {
-  const block = make("div", `said ${name}`, make("h4", "", title));
+function said(title, name, [turns], level = "h4") {
+  const block = make("div", `said ${name}`, make(level, "small", title));
   for (const [role, content] of turns) {
     if (turns.length > 1 || !["assistant", "user", "critic"].includes(role)) block.append(make("p", "role", role));
     block.append(make("pre", "", content));

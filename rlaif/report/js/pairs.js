@@ -56,7 +56,8 @@ class Pairs {
     let size = 0;
     for (let pair = 0; pair < this.n; pair += 1) if (shown(pair)) found[size++] = pair;
     found = found.subarray(0, size);
-    for (const word of search.toLowerCase().split(/\s+/).filter(Boolean)) {
+    for (const quoted of search.toLowerCase().match(/"[^"]+"|\S+/g) ?? []) {
+      const word = /^".+"$/.test(quoted) ? quoted.slice(1, -1) : quoted; // a phrase stands in quotes
       const holds = await this.texts.holding(word, stale);
       if (stale()) return found;
       found = found.filter((pair) => holds[this.prompt[pair]] || holds[this.chosen[pair]] || holds[this.rejected[pair]]

@@ -27,7 +27,7 @@ class Samples {
       const scores = Object.entries(step.scores).map(([name, value]) => make("span", "score", `${name} `, make("b", "", short(value))));
       list.append(make("li", "", make("div", "step-head", make("b", "", `step ${count(step.step)}`), ...scores), text));
     });
-    this.body.replaceChildren(said("Prompt", "", [prompt]), list);
+    this.body.replaceChildren(said("Prompt", "", [prompt], "h3"), list);
   }
 }
 Samples.at = 0;
