@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm test-integrations test-real test-browser install-browser models coverage check hooks clean
+.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-real test-browser install-browser models coverage check hooks clean
 
 install: .venv/installed
 
@@ -62,6 +62,17 @@ coverage: install
 # The tests against other trainers' packages. Of these TRL is in the development environment.
 test-integrations: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations
+
+# The tests of critics behind litellm: its pins and those of the development environment do not meet, so it lies above that.
+test-api: build/api/installed
+	OMP_NUM_THREADS=1 build/api/bin/python -m pytest tests/engines/test_litellm.py
+
+build/api/installed: .venv/installed
+	$(PYTHON) -m venv build/api
+	build/api/bin/pip install -q 'litellm==1.110.2'
+	cd $(BIN)/../lib/python3*/site-packages && pwd > $(CURDIR)/build/api/below
+	cp build/api/below "$$(echo build/api/lib/python3*/site-packages)/below.pth"
+	touch $@
 
 check: install
 	$(BIN)/ruff check .

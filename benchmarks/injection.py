@@ -30,8 +30,8 @@ from rlaif.critic.templates import Template, load_template
 from rlaif.data.rows import Turn
 from rlaif.engines import EngineConfig
 from rlaif.engines.base import Choice, Failure, Message, Prompt, Segment
+from rlaif.engines.messages import as_messages
 from rlaif.engines.open import lab_model
-from rlaif.engines.server import _messages as as_messages
 from rlaif.engines.tokens import PromptEncoder
 from rlaif.evaluate.agreement import wilson
 from rlaif.evaluate.table import interval

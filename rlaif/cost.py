@@ -14,12 +14,17 @@ from typing import NamedTuple
 from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.judge import Judge, in_cache_order
+from rlaif.critic.modes import MODES
 from rlaif.critic.modes.base import Subject
 from rlaif.critic.pairs import ADAPTIVE, budget, check_pairs, pairs, ring
 from rlaif.data.read import named_columns, read_rows
-from rlaif.data.rows import Response, Row, Turn
+from rlaif.data.rows import BadRow, Response, Row, Turn
+from rlaif.data.shapes import to_row
 from rlaif.errors import UsageError
-from rlaif.label.config import ReviseConfig
+from rlaif.evaluate.config import AgreementConfig
+from rlaif.label.benchmark import is_run, planned
+from rlaif.label.config import ReviseConfig, WinRateConfig
+from rlaif.label.win_rate import pairs_of
 from rlaif.rl.config import RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix_file import load_mix
@@ -55,6 +60,30 @@ def revise_cost(config: ReviseConfig) -> Cost:
     responses = [row for row in rows.usable for _ in row.responses]
     texts = 2 * config.rounds * len(responses)
     calls = _calls(config.critic, ((_answered(row, 2), [(0, 1)]) for row in responses))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, math.ceil(calls))
+
+
+def agreement_cost(config: AgreementConfig) -> Cost:
+    """Of ``rlaif evaluate agreement``; nothing of a run that has been judged. Raises UsageError as the command does."""
+    if is_run(config):
+        return Cost(0, 0, 0, 0, 0)
+    rows = _sorted(planned(config))
+    mode = MODES[config.critic.mode]
+    asked = ((row, mode.subjects(len(row.responses), pairs("all", len(row.responses)))) for row in rows.usable)
+    return Cost(len(rows.usable), rows.unusable, 0, 0, math.ceil(_calls(config.critic, asked)))
+
+
+def win_rate_cost(config: WinRateConfig) -> Cost:
+    """Of ``rlaif evaluate win-rate``, all pairs judged. Raises UsageError where the rows cannot be read."""
+    critic, files = replace(config.critic, mode="compare"), [Path(side) for side in (config.model_a, config.model_b)]
+    models = [path for path in files if not path.is_file()]
+    if not models:
+        rows = _sorted(to_row(number, row) for number, row in enumerate(pairs_of(files[0], files[1], config.limit), 1))
+        calls = _calls(critic, ((row, [(0, 1)]) for row in rows.usable))
+        return Cost(len(rows.usable), rows.unusable, 0, 0, math.ceil(calls))
+    rows = _prompts(models[0], config.source, config.limit)
+    texts, each = len(models) * len(rows.usable) * config.drawing.samples, config.drawing.samples
+    calls = each * _calls(critic, ((_answered(row, 2), [(0, 1)]) for row in rows.usable))
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, math.ceil(calls))
 
 
@@ -150,6 +179,17 @@ class _Rows(NamedTuple):
 
 
 def _read(source: str, limit: int | None, columns: str | None) -> _Rows:
-    rows = list(read_rows(source, limit, named_columns(columns)))
-    usable = [row for row in rows if isinstance(row, Row)]
-    return _Rows(usable, len(rows) - len(usable))
+    return _sorted(read_rows(source, limit, named_columns(columns)))
+
+
+def _prompts(model: Path, source: str | None, limit: int | None) -> _Rows:
+    """Those that a model answers. Raises UsageError where there are none."""
+    if source is None:
+        raise UsageError(f"{model}: no such file; to sample from a model of that name, give --source")
+    return _read(source, limit, None)
+
+
+def _sorted(rows: Iterable[Row | BadRow]) -> _Rows:
+    every = list(rows)
+    usable = [row for row in every if isinstance(row, Row)]
+    return _Rows(usable, len(every) - len(usable))

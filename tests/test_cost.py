@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rlaif.cost import on_policy_cost, revise_cost, rounds_cost, sample_cost
+from rlaif.cost import on_policy_cost, revise_cost, rounds_cost, sample_cost, win_rate_cost
 from rlaif.errors import UsageError
-from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
 from rlaif.label.run import run_label
+from rlaif.label.win_rate import compare_models
 from rlaif.rl.methods.grpo import Grpo
 from rlaif.rl.run import run_rl
 from rlaif.sample.config import SampleConfig
@@ -66,6 +67,23 @@ def test_best_of_n_scores_each_response(project):
     assert cost.calls == labelled(project, 3, mode="score")
     free = rounds_cost(configure(best_of_n_configuration(), **given, reward_model="lab:reward"))
     assert (free.texts, free.calls) == (3 * PROMPTS, 0)
+
+
+def test_win_rates_ask_as_often_as_they_say(project):
+    for name in "ab":
+        rows = [json.loads(line) for line in (project / "p.jsonl").read_text().splitlines()[:PROMPTS]]
+        rows = [{**row, "responses": [f"{name} {row['prompt']} {k}" for k in range(2)]} for row in rows]
+        (project / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"model_a": str(project / "a.jsonl"), "out": project / "wins", "samples": 2, **asked(project)}
+    config = configure(WinRateConfig, **given, model_b=str(project / "b.jsonl"))
+    cost = win_rate_cost(config)
+    compare_models(config)
+    counts = json.loads((project / "wins" / "run.json").read_text())["counts"]
+    assert (cost.prompts, cost.texts, cost.calls) == (2 * PROMPTS, 0, counts["asked"])
+    with pytest.raises(UsageError, match="give --source"):
+        win_rate_cost(configure(WinRateConfig, **given, model_b="lab:policy"))
+    drawn = win_rate_cost(configure(WinRateConfig, **given, model_b="lab:policy", source=str(project / "p.jsonl")))
+    assert (drawn.prompts, drawn.unusable, drawn.texts, drawn.calls) == (PROMPTS, 1, 2 * PROMPTS, cost.calls)
 
 
 def test_sampling_and_revising(project):

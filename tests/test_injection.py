@@ -7,7 +7,7 @@ import pytest
 from benchmarks import injection
 from benchmarks.injection import PERSUASION, persuasion, report, structural
 from rlaif.critic.templates import Template
-from rlaif.engines import server
+from rlaif.engines import messages
 from rlaif.engines.tokens import PromptEncoder
 
 
@@ -21,14 +21,14 @@ def test_no_text_changes_the_structure_of_a_prompt(seed):
 @pytest.mark.parametrize(
     ("where", "name", "broken", "way"),
     [
-        (server, "neutralise", lambda text: text, "messages"),
+        (messages, "neutralise", lambda text: text, "messages"),
         (Template, "defuse", lambda self, text: text, "messages"),
         (PromptEncoder, "encode_untrusted", PromptEncoder.encode_trusted, "tokens"),
     ],
 )
 def test_without_the_hardening_the_same_attacks_do_succeed(monkeypatch, where, name, broken, way):
     monkeypatch.setattr(where, name, broken)
-    monkeypatch.setattr(injection, "as_messages", server._messages)
+    monkeypatch.setattr(injection, "as_messages", messages.as_messages)
     assert structural(60, families=["ChatML"])[way].successes.total() > 0
 
 

@@ -57,13 +57,27 @@ def _options(
 
 def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
-    from rlaif.cli import constitution, critic, evaluate, init_folder, lab, label, report, revise, sample, serve, train
+    from rlaif.cli import (
+        annotate,
+        constitution,
+        critic,
+        evaluate,
+        init_folder,
+        lab,
+        label,
+        report,
+        revise,
+        sample,
+        serve,
+        train,
+    )
 
     app.add_typer(constitution.app, name="constitution")
     app.add_typer(critic.app, name="critic")
     app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(lab.app, name="lab")
     app.add_typer(train.app, name="train")
+    app.command("annotate", cls=Command)(annotate.annotate)
     app.command("init", cls=Command)(init_folder.init)
     app.command("label", cls=Command)(label.label)
     app.command("report", cls=Command)(report.report)

@@ -213,6 +213,10 @@ def diff(
 def fit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The constitution (YAML) whose weights are set.")],
     run: Annotated[Path, typer.Option("--run", metavar="FOLDER", help="A label run over rows with known preferences.")],
+    gold: Annotated[
+        str | None,
+        typer.Option("--gold", metavar="ROWS", help="Labels from here (rlaif annotate), not the run's own."),
+    ] = None,
     held_out: Annotated[float, typer.Option("--held-out", min=0.05, max=0.95, help="Share of rows to measure on.")] = 0.3,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the weights would be; write nothing.")] = False,
@@ -234,7 +238,7 @@ def fit(
     if constitution.aggregate == "worst":
         raise UsageError(f"{file}: aggregate is worst, in which weights play no part")
     before = {principle.id: principle.weight for principle in constitution.principles}
-    fitted = fit_run(run, constitution, held_out, seed)
+    fitted = fit_run(run, constitution, held_out, seed, gold)
     after = dict(zip(before, fitted.weights, strict=True))
     for name, weight in after.items():
         echo(f"{name}: {before[name]:g} -> {weight:g}")

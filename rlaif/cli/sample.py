@@ -19,12 +19,14 @@ def _sample(config: SampleConfig, dry_run: bool) -> None:
     from rlaif.progress import Progress
     from rlaif.sample.run import run_sample
 
-    with ProgressBar(Console(stderr=True), "opening the model", ("failed",)) as bar:
+    with ProgressBar(Console(stderr=True), "opening the model", ("failed", "cut")) as bar:
         counts = run_sample(config, Progress(bar.stage, bar.update))
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{counts['rows_out']} prompts answered, {config.drawing.samples} responses each; {counts['rows_failed']} failed"
     )
+    if counts["responses_cut"]:
+        console.print(f"{counts['responses_cut']} responses were cut off at --max-tokens {config.drawing.max_tokens}")
     print_paths(("samples", config.out), ("failures", config.failures))
     suggest(f"rlaif label {config.out} --constitution FILE.yaml --critic MODEL --out runs/NAME")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
 
 from rlaif.critic.store import Answer, VerdictStore
 from rlaif.critic.stored import checked
 from rlaif.engines.base import Engine
+from rlaif.engines.spending import Budget, budget_of
 
 Wanted = TypeVar("Wanted")
 Draw = Callable[[Sequence[Wanted]], Awaitable[Sequence[Answer]]]
@@ -33,7 +35,8 @@ async def answered(engine: Engine, wanted: Mapping[bytes, Wanted], draw: Draw[Wa
     while missing := [name for name in wanted if name not in answers]:
         elsewhere = {name: store.under_way[name] for name in missing if name in store.under_way}
         own = {name: wanted[name] for name in missing if name not in elsewhere}
-        answers |= await _drawn(own, draw, store, getattr(engine, "piece", None) or max(1, len(own)))
+        size = getattr(engine, "piece", None) or max(1, len(own))
+        answers |= await _drawn(own, draw, store, size, budget_of([engine]))
         asked += len(own)
         for name, other in elsewhere.items():
             answer = await asyncio.shield(other)
@@ -42,16 +45,18 @@ async def answered(engine: Engine, wanted: Mapping[bytes, Wanted], draw: Draw[Wa
     return Answers(answers, asked)
 
 
-async def _drawn(wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: VerdictStore, size: int) -> dict[bytes, Answer]:
+async def _drawn(
+    wanted: Mapping[bytes, Wanted], draw: Draw[Wanted], store: VerdictStore, size: int, budget: Budget | None
+) -> dict[bytes, Answer]:
     """The answers as they are kept, drawn ``size`` at a time."""
     names, kept = list(wanted), dict[bytes, Answer]()
     under_way = {name: asyncio.get_running_loop().create_future() for name in names}
     store.under_way |= under_way
 
     async def piece(part: list[bytes]) -> None:
-        fresh = dict(zip(part, map(checked, await draw([wanted[name] for name in part])), strict=True))
-        store.put(fresh.items())
-        kept.update(fresh | store.get(part))  # where another process was faster, its answer is the one that stays
+        async with budget.piece() if budget else nullcontext():
+            fresh = dict(zip(part, map(checked, await draw([wanted[name] for name in part])), strict=True))
+            kept.update(fresh | store.put(fresh.items()))  # where another process was faster, its answer stays
 
     tasks = [asyncio.create_task(piece(names[start : start + size])) for start in range(0, len(names), size)]
     try:

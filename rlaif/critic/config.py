@@ -11,6 +11,7 @@ from rlaif.constitution.types import Aggregate
 from rlaif.critic.modes import MODES
 from rlaif.critic.modes.base import Mode, Orders
 from rlaif.engines.config import EngineConfig
+from rlaif.engines.spending import share
 from rlaif.errors import UsageError
 from rlaif.settings import flag, nested, setting
 
@@ -38,11 +39,13 @@ class CriticConfig:
     labels: where they are read from. ``sampled`` is for critics that give no log-probabilities: of ``votes`` texts, each is a
         label or nothing, and the share of each label stands in for its probability.
     min_mass: least probability on the labels; below it there is no verdict.
+    price, max_cost: see ``engines.spending``; the limit holds for all critics together, and for all starts of a run.
     """
 
     models: tuple[str, ...] = setting(
         (),
-        "A model's path or hub id, http://… base URLs (comma-separated, #model to name one), lab, or script:FILE. "
+        "A model's path or hub id, http://… base URLs (comma-separated, #model to name one), litellm:PROVIDER/MODEL, lab, or "
+        "script:FILE. "
         "Repeat for a jury: the mean of its critics judges.",
         name="critic",
         panel=PANEL,
@@ -74,6 +77,15 @@ class CriticConfig:
     min_mass: float = setting(0.1, "Least probability on the labels; below, no verdict.", panel=PANEL, least=0, most=1)
     max_failure_rate: float = setting(
         0.2, "Past this share of failed verdicts, stop.", panel=PANEL, least=0, most=1, resumable=True
+    )
+    price: str | None = setting(
+        None,
+        "IN,OUT: dollars for a million tokens that the critic reads and writes; by default litellm's table.",
+        panel=PANEL,
+        resumable=True,
+    )
+    max_cost: float | None = setting(
+        None, "Dollars at which the run stops; the same command with more continues.", panel=PANEL, above=0, resumable=True
     )
     store: Path = setting(STORE, "Where answers are kept, so that none is asked twice.", panel=PANEL, resumable=True)
     seed: int = setting(0, "Of everything that is drawn at random.", panel=PANEL, least=0, most=2**32 - 1)
@@ -123,6 +135,7 @@ class CriticConfig:
         shared = self.engine.sharing(len(models) + others)
         engines = [replace(shared, model=model).open() for model in models]
         fitted(load_template(self.form, self.prompts), engines)
+        share(engines, self.price, self.max_cost)
         return engines
 
     def judge(self, constitution: Constitution, template: Template, identity: str) -> Judge:

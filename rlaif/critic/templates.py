@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -25,6 +25,8 @@ from rlaif.errors import UsageError
 from rlaif.files import read_text
 from rlaif.shipped import shipped_folder
 
+TEXTS = 64
+"""Defused texts that are kept at hand."""
 ENDS = frozenset({"worst", "best"})
 """Slots that the ends of a scale stand in, so that the question can be asked on several."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
@@ -110,9 +112,12 @@ class Template:
         tags |= {r"response_\d+"} if self.form.numbered else set()
         return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(tags))})\b)", re.IGNORECASE)
 
-    def defuse(self, text: str) -> str:
-        """``text`` with the ``<`` of anything that looks like one of this template's tags written as ``&lt;``."""
-        return self._fence.sub("&lt;", text)
+    @cached_property
+    def defuse(self) -> Callable[[str], str]:
+        """A text with the ``<`` of anything that looks like one of this template's tags written as ``&lt;``.
+
+        The questions about a row follow one another and hold the same texts: the last ``TEXTS`` are at hand."""
+        return lru_cache(maxsize=TEXTS)(partial(self._fence.sub, "&lt;"))
 
     def wording(self, text: str, own: str | None) -> str:
         """What stands in the principle slot: the principle's own wording for this mode, or the template's around its text."""

@@ -17,6 +17,8 @@ _OURS = ("out", "store")
 """Settings that name what is written."""
 _READ = ("*.jsonl", "*.parquet", "*.arrow", "dataset_info.json", "state.json")
 """Of a folder of rows: the files that hold them."""
+_BESIDE = ("metrics.jsonl", "annotations.jsonl", "annotations-gold.jsonl")
+"""Of a run's folder: what is added without a change to its rows."""
 
 
 def refuse_inputs(inputs: object, folder: Path | None = None, files: Sequence[Path] = ()) -> None:
@@ -48,7 +50,8 @@ def stamp(source: str) -> str | None:
     """What tells one content of a source from another: a hash of its bytes; None for a dataset's name on the hub."""
     path = Path(source)
     if path.is_dir():
-        files = sorted({file for pattern in _READ for file in path.glob(pattern) if file.is_file()} - {path / "metrics.jsonl"})
+        there = {file for pattern in _READ for file in path.glob(pattern) if file.is_file()}
+        files = sorted(there - {path / name for name in _BESIDE})
     elif path.is_file():
         files = [path]
     else:

@@ -30,14 +30,16 @@ _ROWS = "preferences scores canaries unpaired sft rankings revisions rejected fa
 OUTPUTS = (
     "run.json",
     "config.yaml",
+    "cost.json",
     "README.md",
     "report.html",
+    "figures.json",
     *(f"{name}{end}" for name in _ROWS.split() for end in (".jsonl", ".parquet")),
 )
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
-RESULTS = ("preferences.jsonl", "checkpoints/*", "model", "label", "train", "round-*")
+RESULTS = ("preferences.jsonl", "cost.json", "checkpoints/*", "model", "label", "train", "round-*")
 """What a run that failed may have come to."""
 
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from rlaif.engines import replies
-from rlaif.engines.base import Failure, FailureReason
+from rlaif.engines.problem import FINAL, Problem, read_reply
 from rlaif.engines.replicas import Replica, Replicas
 from rlaif.engines.replies import BadReply
+from rlaif.engines.spending import Meter
 from rlaif.errors import RunFailed, UsageError, one_line, remember_secrets, warn
 
 T = TypeVar("T")
@@ -53,78 +50,6 @@ OF_A_BATCH = 3
 SLOWEST = 8
 """A request is given so many times what the slowest of the last requests of its kind took."""
 
-Kind = Literal["unreachable", "busy", "broken", "bad", "denied", "refused", "too_long"]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a request has no answer. unreachable: no reply, or not a whole one. busy: the server says so. broken: it says
-    that it failed (500). bad: a reply that is not what was asked for. denied: 401, 403, 404. refused, too_long: it does not
-    take this request.
-
-    words: what happened, on one line. wait: seconds that the server asks for. remedy: see ``BadReply``.
-    """
-
-    kind: Kind
-    words: str
-    wait: float | None = None
-    remedy: str = ""
-
-    @property
-    def failure(self) -> Failure:
-        return Failure(FailureReason.TOO_LONG if self.kind == "too_long" else FailureReason.ENGINE_ERROR, self.words)
-
-
-def read_reply(status: int, headers: Mapping[str, str], body: bytes, read: Callable[[dict[str, Any]], T]) -> T | Problem:
-    """What ``read`` makes of the content of a reply, or what is wrong with it. An error in a reply of status 200 counts as
-    what its code says."""
-    try:
-        if status // 100 != 2:
-            return _refused(status, headers, replies.words(body))
-        content = replies.parsed(body)
-        stated = replies.stated_error(content)
-        if stated:
-            return _refused(stated.status or 200, headers, stated.words)
-        return read(content)
-    except BadReply as error:
-        return Problem("bad", str(error), remedy=error.remedy)
-
-
-def refusal(response: httpx.Response) -> Problem | None:
-    """What is wrong with a reply of which nothing but its status matters."""
-    if response.status_code // 100 == 2:
-        return None
-    return _refused(response.status_code, response.headers, replies.words(response.content))
-
-
-def _refused(status: int, headers: Mapping[str, str], words: str) -> Problem:
-    message = f"HTTP {status}: {words}".rstrip(": ")
-    if status in (401, 403, 404):
-        return Problem("denied", message)
-    if status == 500:
-        return Problem("broken", message)
-    if status in (408, 409, 425, 429) or status > 500:
-        return Problem("busy", message, retry_after(headers))
-    if status >= 400:
-        long = any(hint in words.lower() for hint in ("context", "too long", "maximum length", "max_model_len"))
-        return Problem("too_long" if long else "refused", message)
-    return Problem("bad", message)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, from a number or a date; None where it asks for nothing, or for no time at all."""
-    stated = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(stated)
-    except ValueError:
-        try:
-            then = parsedate_to_datetime(stated)
-            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-            seconds = (then - now).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return seconds if 0 < seconds < math.inf else None
-
 
 @dataclass(frozen=True)
 class Address:
@@ -143,11 +68,16 @@ class Address:
         return cls(tuple(urls), {"Authorization": f"Bearer {key}"} if key else {})
 
 
+Send = Callable[[httpx.AsyncClient, str, bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]]
+"""Sends a body to a URL; the reply's status, headers and body. Raises httpx.RequestError where none comes."""
+
+
 class Client:
     """Sends requests to all of ``servers``, which serve ``model``. at_first: requests at once and per server, to begin with.
 
-    look: see ``Replicas``; it is given the client to ask with. renew: gives a server what it must hold before it is asked,
-    such as weights, and returns what kept it from doing so; set where servers hold something, and called whenever one was away.
+    send: how; by HTTP unless something else speaks to the provider. look: see ``Replicas``; it is given the client to ask with.
+    renew: gives a server what it must hold before it is asked, such as weights, and returns what kept it from doing so; set
+    where servers hold something, and called whenever one was away.
     """
 
     def __init__(
@@ -157,8 +87,11 @@ class Client:
         model: str,
         at_first: int,
         look: Callable[[httpx.AsyncClient, Replica], Any],
+        send: Send | None = None,
     ) -> None:
         self.address, self.servers, self._model, self._at_first, self._look = address, servers, model, at_first, look
+        self._send = send or _send
+        self.meter = Meter()
         self.renew: Callable[[Replica], Problem | None] | None = None
         self._patience = PATIENCE
         self._random = random.Random()
@@ -197,7 +130,7 @@ class Client:
                     return result
                 problem = Problem(result.kind, one_line(f"{replica.name}: {result.words}", LONGEST), result.wait, result.remedy)
                 seen.add(problem.kind)
-                if problem.kind in ("refused", "too_long"):
+                if problem.kind in FINAL:
                     self._good["refused"], self._barren = self._good.get("refused", 0) + 1, False
                     return problem
                 stated = None if problem.wait is None else min(problem.wait, self._patience.stated)
@@ -244,7 +177,7 @@ class Client:
         self, http: httpx.AsyncClient, url: str, content: bytes, read: Callable[[dict[str, Any]], T], kind: str
     ) -> T | Problem:
         """One request, within its deadline."""
-        sending = asyncio.create_task(_send(http, url, content))
+        sending = asyncio.ensure_future(self._send(http, url, content))
         started = time.monotonic()
         try:
             while not sending.done():
@@ -264,7 +197,12 @@ class Client:
             if not sending.done():
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-        return read_reply(status, headers, body, read)
+
+        def counted(content: dict[str, Any]) -> T:
+            self.meter.count(content)
+            return read(content)
+
+        return read_reply(status, headers, body, counted)
 
     def _deadline(self, kind: str) -> float:
         times = self._times.get(kind, ())

@@ -30,6 +30,7 @@ ENGINES = Registry(
         "transformers": "rlaif.engines.open:transformers",
         "vllm": "rlaif.engines.open:vllm",
         "server": "rlaif.engines.open:server",
+        "litellm": "rlaif.engines.open:litellm",
         "scripted": "rlaif.engines.open:scripted",
     },
 )
@@ -45,10 +46,10 @@ def names() -> list[str]:
 class EngineConfig:
     """A model and what it runs on.
 
-    model: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``lab``, ``lab:fallible``,
-        ``lab:policy`` or ``lab:reviser``; the folder of a training run; otherwise a local path or hub id.
-    engine: ``auto`` is the server's or the script's for those models, else vLLM where it is installed and a GPU is present,
-        else transformers. dtype: ``auto`` is float32 on a CPU and the checkpoint's own on a GPU.
+    model: ``script:FILE``; one or several comma-separated ``http://…[#model]`` base URLs; ``litellm:PROVIDER/MODEL``; ``lab``,
+        ``lab:fallible``, ``lab:policy`` or ``lab:reviser``; the folder of a training run; otherwise a local path or hub id.
+    engine: ``auto`` is the server's, litellm's or the script's for those models, else vLLM where it is installed and a GPU is
+        present, else transformers. dtype: ``auto`` is float32 on a CPU and the checkpoint's own on a GPU.
     context: tokens of prompt and answer together; None is the model's own limit.
     tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none`` to send
         messages whatever the server is.
@@ -58,7 +59,7 @@ class EngineConfig:
 
     model: str = setting("", hidden=True)
     generation_config: Source = setting("neutral", hidden=True)
-    engine: str = setting("auto", "auto, transformers, vllm, or module:Name.", panel=PANEL, known=names)
+    engine: str = setting("auto", "auto, transformers, vllm, litellm, or module:Name.", panel=PANEL, known=names)
     dtype: Dtype = setting("auto", "auto: float32 on a CPU, the checkpoint's own on a GPU.", panel=PANEL)
     context: int | None = setting(None, "Tokens of prompt and answer, less than the model's.", panel=PANEL, least=16)
     tokenizer: str | None = setting(None, "A server's tokenizer (path or hub id); none: send messages.", panel=PANEL, path=True)
@@ -91,6 +92,8 @@ class EngineConfig:
             return "scripted"
         if self.model.startswith(("http://", "https://")):
             return "server"
+        if self.model.startswith("litellm:"):
+            return "litellm"
         kind = self.engine
         if kind == "auto":
             kind = "vllm" if find_spec("vllm") is not None and _gpu() else "transformers"

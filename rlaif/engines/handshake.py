@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import httpx
 
 from rlaif.engines import client, replies
-from rlaif.engines.client import Address, Problem, read_reply
+from rlaif.engines.client import Address
+from rlaif.engines.problem import FINAL, Problem, read_reply
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import Card
 from rlaif.errors import RunFailed, UsageError, one_line, warn
@@ -160,7 +161,7 @@ def ask(
             if not isinstance(result, Problem):
                 return result
             result = Problem(result.kind, one_line(result.words, client.LONGEST))
-            if pause is None or result.kind in ("refused", "too_long") or (nobody and number >= NOBODY):
+            if pause is None or result.kind in FINAL or (nobody and number >= NOBODY):
                 return result
             time.sleep(min(pause, client.PATIENCE.brief))
     raise AssertionError("the last try returns")

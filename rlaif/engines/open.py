@@ -41,6 +41,12 @@ def server(config: EngineConfig) -> Engine:
     return ServerEngine(urls, tokenizer=config.tokenizer, context=config.context, generation_config=how)
 
 
+def litellm(config: EngineConfig) -> Engine:
+    from rlaif.engines.litellm import LitellmEngine
+
+    return LitellmEngine(config.model, context=config.context)
+
+
 def scripted(config: EngineConfig) -> Engine:
     from rlaif.engines.scripted import ScriptedEngine
 

@@ -34,10 +34,11 @@ class BadReply(Exception):
 
 
 class Stated(NamedTuple):
-    """An error that a reply states. status: as of HTTP, None where it gives none."""
+    """An error that a reply states. status: as of HTTP, None where it gives none. code: the provider's name of it, or ''."""
 
     status: int | None
     words: str
+    code: str = ""
 
 
 class Card(NamedTuple):
@@ -74,7 +75,8 @@ def stated_error(content: Any) -> Stated | None:
         return Stated(None, _shown(error))
     codes = (_shown(error.get(name)) for name in ("code", "status", "status_code"))
     status = next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
-    return Stated(status, _shown(error.get("message") or error))
+    code = next((code for code in (error.get("code"), error.get("type")) if isinstance(code, str)), "")
+    return Stated(status, _shown(error.get("message") or error), code)
 
 
 def words(body: bytes) -> str:
@@ -85,6 +87,15 @@ def words(body: bytes) -> str:
         return one_line(body[:4000].decode("utf-8", "replace"))
     stated = stated_error(content)
     return stated.words if stated else _shown(content.get("message") or content.get("detail") or content)
+
+
+def code(body: bytes) -> str:
+    """The provider's own name of the error that ``body`` states, '' where it has none."""
+    try:
+        stated = stated_error(parsed(body))
+    except BadReply:
+        return ""
+    return stated.code if stated else ""
 
 
 def choices_of(content: Mapping[str, Any], prompts: int, n: int) -> list[list[dict[str, Any]]]:

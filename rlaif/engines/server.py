@@ -8,30 +8,34 @@ log-probabilities are read from the most likely tokens that the protocol gives.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rlaif.engines import replies
-from rlaif.engines.base import Choice, Failure, FailureReason, Generation, Message, Prompt, Sampling
-from rlaif.engines.client import Client, Problem
-from rlaif.engines.dialect import Dialect
+from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling
+from rlaif.engines.client import Client
 from rlaif.engines.drawing import Source, drawing
 from rlaif.engines.handshake import find_encoder, generation_settings, identity, meet, serves
-from rlaif.engines.neutral import neutralise
-from rlaif.engines.rendering import THINK, as_text, begun
+from rlaif.engines.messages import (
+    OTHERS,
+    SPELLINGS,
+    TOP,
+    UNCUT,
+    Messages,
+    all_of,
+    check_first_letters,
+    estimated_fit,
+    estimated_tokens,
+)
+from rlaif.engines.problem import Problem
 from rlaif.engines.replies import BadReply
-from rlaif.errors import RunFailed, UsageError
+from rlaif.errors import UsageError
 
 T = TypeVar("T")
 PER_REQUEST = 32
 """Prompts in one request where the protocol takes several: one at a time costs the client twenty times the CPU."""
 AT_FIRST = {"tokens": 8, "messages": 64}
 """Requests under way at once, per server, to begin with."""
-
-
-OTHERS = "; what a template begins the answer with is left out, and the server may draw texts by settings of its own"
-"""What is to be known of servers other than vLLM."""
 
 
 class Sent(NamedTuple):
@@ -70,9 +74,7 @@ class ServerEngine:
             if self._encoder
             else (
                 *drawn,
-                "prompts were sent as messages: special-token spellings in untrusted text were broken up by a space, "
-                "label log-probabilities come from the top 20 (or as many as the server gives), and over-long prompts are "
-                "too_long instead of being cut" + ("" if self._vllm else OTHERS),
+                f"{SPELLINGS}, {TOP}, and {UNCUT}" + ("" if self._vllm else f"; {OTHERS}"),
             )
         )
         self.identity = f"{identity(card)} {way} context={self._context}{self._drawing.manner}"
@@ -80,33 +82,30 @@ class ServerEngine:
         for server in servers:
             server.limit = AT_FIRST[way]
         self.client = Client(address, servers, card.name, AT_FIRST[way], lambda http, server: serves(http, server, card))
-        self._dialect = Dialect()
+        self.meter = self.client.meter
+        self._messages = Messages(self.client, vllm=self._vllm)
 
     def check_choices(self, choices: Sequence[str]) -> None:
         if self._encoder:
             self._encoder.label_ids(choices)
             return
-        for choice in choices:
-            longer = [other for other in choices if other != choice and other.startswith(choice)]
-            if longer:
-                raise UsageError(f"the labels {choice!r} and {longer[0]!r} may begin with the same token; use other labels")
+        check_first_letters(choices)
 
     def count_tokens(self, prompt: Prompt) -> int:
         if self._encoder:
             return int(self._encoder.count(prompt))
-        return sum(len(message.text) for message in prompt) // 4  # the usual estimate for English
+        return estimated_tokens(prompt)
 
     def fit(self, prompt: Prompt, room: int) -> int | Failure:
         if self._context is None:
             return 0
         if self._encoder:
             return self._encoder.fit(prompt, self._context - room)  # type: ignore[no-any-return]
-        tokens, limit = self.count_tokens(prompt), self._context - room
-        return 0 if tokens <= limit else Failure(FailureReason.TOO_LONG, f"about {tokens} tokens, room for {limit}")
+        return estimated_fit(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         if not self._encoder:
-            return await asyncio.gather(*(self._choose_by_message(prompt, choices) for prompt in prompts))
+            return await asyncio.gather(*(self._messages.choose(prompt, choices) for prompt in prompts))
         labels = self._encoder.label_ids(choices)
         body = {
             "max_tokens": 1,
@@ -138,14 +137,14 @@ class ServerEngine:
                 "--thinking needs a server that takes token ids: a vLLM server whose tokenizer is here (give --tokenizer)"
             )
         if not self._encoder:
-            return await asyncio.gather(*(self._generate_by_message(prompt, sampling, body) for prompt in prompts))
+            return await asyncio.gather(*(self._messages.generate(prompt, sampling, body) for prompt in prompts))
 
         encoder = self._encoder
         if sampling.thinking:
             body |= {"stop": [encoder.thought_end], "stop_token_ids": encoder.thought_end_ids}
 
         def read(drawn: list[dict[str, Any]], sent: Sent) -> list[Generation] | Failure:
-            texts = _all([replies.completed(choice, len(sent.ids), sampling.max_tokens) for choice in drawn])
+            texts = all_of([replies.completed(choice, len(sent.ids), sampling.max_tokens) for choice in drawn])
             if isinstance(texts, Failure) or not sampling.thinking:
                 return texts
             return [encoder.thought(text) for text in texts]
@@ -211,77 +210,9 @@ class ServerEngine:
         await asyncio.gather(*(request(fitting[start : start + per_request]) for start in range(0, len(fitting), per_request)))
         return answers  # type: ignore[return-value]  # every None was replaced
 
-    async def _choose_by_message(self, prompt: Prompt, choices: Sequence[str]) -> Choice | Failure:
-        def read(content: dict[str, Any]) -> Choice | Failure:
-            ((choice,),) = replies.choices_of(content, 1, 1)
-            return replies.listed(choice, choices, replies.prompt_tokens(content))
-
-        async def ask(most: int) -> Choice | Failure:
-            body = {"max_tokens": most, "temperature": 0, "logprobs": True, "top_logprobs": Dialect.TOP}
-            return await self._chat(prompt, body, read, f"choose {most}")
-
-        most = self._dialect.label_tokens
-        answer = await ask(most)
-        if most == 1 and isinstance(answer, Choice) and not answer.raw.strip():
-            later = await ask(Dialect.WAY)  # the label may come after a line break or a space of its own
-            if isinstance(later, Choice) and later.mass > answer.mass:
-                self._dialect.label_tokens = Dialect.WAY
-                return later
-        return answer
-
-    async def _generate_by_message(
-        self, prompt: Prompt, sampling: Sampling, body: Mapping[str, Any]
-    ) -> list[Generation] | Failure:
-        def read(content: dict[str, Any]) -> list[Generation] | Failure:
-            (drawn,) = replies.choices_of(content, 1, sampling.n)
-            return _all([replies.written(choice, replies.prompt_tokens(content)) for choice in drawn])
-
-        seeded = {**body, "seed": sampling.seed_for(prompt)}
-        return await self._chat(prompt, seeded, read, f"generate {sampling.max_tokens} {sampling.n}")
-
-    async def _chat(
-        self, prompt: Prompt, body: Mapping[str, Any], read: Callable[[dict[str, Any]], T | Failure], kind: str
-    ) -> T | Failure:
-        """The answer to one prompt, in the way of speaking that the server turns out to understand."""
-        asked, _, beginning = begun(prompt)
-        extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if self._vllm else {}
-        messages = _messages(asked)
-        if beginning and self._vllm:
-            messages.append({"role": "assistant", "content": beginning})
-            extra |= {"add_generation_prompt": False, "continue_final_message": True}
-        request = {"messages": messages, **extra, **body}
-        unexplained = 0
-        while True:
-            spoken = self._dialect.spoken(request)
-            answer = await self.client.post("chat/completions", spoken, read, kind=kind)
-            if not isinstance(answer, Problem):
-                return answer
-            self._dialect.learn(answer.words, spoken)
-            unexplained += self._dialect.spoken(request) == spoken
-            if answer.kind != "refused" or unexplained == 2:  # a refusal that teaches nothing is heard twice
-                if "logprobs" in body and "logprobs" in answer.words and not self.client.ever(kind):
-                    raise RunFailed(f"{answer.words}; {replies.NO_LOGPROBS}")
-                return answer.failure
-
 
 def _attempt(read: Callable[[list[dict[str, Any]], Sent], T], drawn: list[dict[str, Any]], sent: Sent) -> T | BadReply:
     try:
         return read(drawn, sent)
     except BadReply as error:
         return error
-
-
-def _all(drawn: Sequence[Generation | Failure]) -> list[Generation] | Failure:
-    """All draws from one prompt, or why one of them is missing."""
-    failed = next((text for text in drawn if isinstance(text, Failure)), None)
-    return failed or [text for text in drawn if isinstance(text, Generation)]
-
-
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": _content(message)} for message in as_text(prompt)]
-
-
-def _content(message: Message) -> str:
-    text = "".join(part.text if part.trusted else neutralise(part.text) for part in message.segments)
-    reasoning = json.loads(message.more)["reasoning_content"] if message.more else None
-    return text if reasoning is None else neutralise(f"{THINK[0]}{reasoning}{THINK[1]}") + text

@@ -63,7 +63,7 @@ def kappa(table: Table) -> float:
     return (observed - by_chance) / (1 - by_chance)
 
 
-def wilson(successes: float, n: int, z: float = 1.959963984540054) -> Interval:
+def wilson(successes: float, n: float, z: float = 1.959963984540054) -> Interval:
     """A proportion with its Wilson score interval: (k + z²/2 ± z √(k(n−k)/n + z²/4)) / (n + z²).
 
     Source: Wilson 1927; recommended for small n by Brown, Cai and DasGupta 2001.

@@ -1,18 +1,16 @@
-"""Whether a run's labels are worth anything: findings in plain words, each with its remedy, and what the user requires."""
+"""Whether a run's labels are worth anything: findings in plain words, each with its remedy, and what can be required."""
 
 from __future__ import annotations
 
 import math
-import operator
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rlaif.data.records import beside_overall
-from rlaif.errors import UsageError
 from rlaif.evaluate import agreement
 from rlaif.evaluate.agreement import Interval, wilson
 from rlaif.evaluate.judgement import Judgement, Quality
+from rlaif.evaluate.requirements import SHARE, Range
 from rlaif.evaluate.table import interval, percent
 
 LEAST_VERDICTS = 100
@@ -166,52 +164,21 @@ def _point(value: float) -> Interval:
     return Interval(value, value, value)
 
 
-MEASURES: Mapping[str, Callable[[Quality], Interval]] = {
-    "agreement": lambda quality: agreement.accuracy(quality.overall.table),
-    "canaries": lambda quality: wilson(*quality.canaries),
-    "failures": lambda quality: _point(quality.failure_rate),
-    "first": lambda quality: quality.position.first_wins,
-    "flips": lambda quality: quality.position.flip_rate,
-    "longer": lambda quality: wilson(*quality.longer),
-    "mass": lambda quality: _point(_mean_mass(quality)),
-}
-"""What can be required: shares in [0, 1], NaN where a run has no data for it."""
-_OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+MEASURES: Mapping[str, Range] = dict.fromkeys(("agreement", "canaries", "failures", "first", "flips", "longer", "mass"), SHARE)
+"""What can be required of a label run."""
 
 
-class Requirement(NamedTuple):
-    """``measure`` of a run must stand in this relation to ``bound``."""
-
-    measure: str
-    relation: str
-    bound: float
-
-    @property
-    def text(self) -> str:
-        return f"{self.measure}{self.relation}{self.bound:g}"
-
-    def missed(self, quality: Quality) -> str | None:
-        """How the run does not meet it; None where it does. What is not known is not met."""
-        share = MEASURES[self.measure](quality)
-        if math.isnan(share.value):
-            return f"{self.text} cannot be told: the run has no data for {self.measure}"
-        if _OPERATORS[self.relation](share.value, self.bound):
-            return None
-        return f"{self.text} is not met: {percent(share.value) if share.low == share.high else interval(share)}"
-
-
-def requirement(text: str) -> Requirement:
-    """Read ``NAME<NUMBER`` (or ``>``, ``<=``, ``>=``), the number a share such as ``0.3`` or ``30%``.
-
-    Raises UsageError where it is not that.
-    """
-    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
-    if parts is None or parts[1] not in MEASURES:
-        raise UsageError(f"--require {text!r}: expected one of {', '.join(MEASURES)}, then < or >, then a share: 'flips<0.3'")
-    bound = float(parts[3]) / (100 if parts[4] else 1)
-    if bound > 1:
-        raise UsageError(f"--require {text!r}: {parts[1]} is a share, from 0 to 1")
-    return Requirement(parts[1], parts[2], bound)
+def figures(quality: Quality) -> dict[str, Interval]:
+    """``MEASURES`` of a run, NaN where it has no data for one."""
+    return {
+        "agreement": agreement.accuracy(quality.overall.table),
+        "canaries": wilson(*quality.canaries),
+        "failures": _point(quality.failure_rate),
+        "first": quality.position.first_wins,
+        "flips": quality.position.flip_rate,
+        "longer": wilson(*quality.longer),
+        "mass": _point(_mean_mass(quality)),
+    }
 
 
 def _at_chance(judgement: Judgement) -> bool:

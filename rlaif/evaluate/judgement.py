@@ -132,6 +132,12 @@ class Quality:
         return counted / self.counts["verdicts"] if counted and self.counts.get("verdicts") else float("nan")
 
     @property
+    def dollars(self) -> float | None:
+        """What the critics cost; None where nothing was paid, or no price is known."""
+        dollars: float | None = (self.run.get("cost") or {}).get("dollars")
+        return dollars or None
+
+    @property
     def most_alike(self) -> tuple[str, str, float] | None:
         """The two principles whose verdicts are most correlated, and how much; None where there are no two."""
         return max(self.alike, key=lambda pair: pair[2], default=None)

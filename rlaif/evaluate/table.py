@@ -64,6 +64,7 @@ def summary(quality: Quality) -> list[tuple[str, str]]:
         ("most correlated", "{} and {}, r {:+.2f}".format(*quality.most_alike) if quality.most_alike else NONE),
         ("verdicts per second", NONE if math.isnan(quality.speed) else f"{quality.speed:,.0f}"),
         ("tokens per verdict", NONE if math.isnan(quality.tokens) else f"{quality.tokens:,.0f}"),
+        ("paid for the critic", NONE if quality.dollars is None else f"${quality.dollars:,.4f}"),
     ]
     return [(name, value) for name, value in facts if value != NONE]
 

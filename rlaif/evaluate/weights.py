@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from rlaif.constitution import Constitution
 from rlaif.critic.aggregate import Opinion, decisive, preference
-from rlaif.data.records import PreferenceRecord, read_records
+from rlaif.data.records import PreferenceRecord
 from rlaif.data.run_folder import read_run
 from rlaif.errors import UsageError
 from rlaif.evaluate.agreement import Interval, wilson
+from rlaif.evaluate.gold import labelled_records
 
 Floats = NDArray[np.float64]
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -55,8 +56,10 @@ class Fitted(NamedTuple):
     penalty: float
 
 
-def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3, seed: int = 0) -> Fitted:
-    """``fit`` on what a label run's folder holds, for the principles of ``constitution``.
+def fit_run(
+    run_folder: Path, constitution: Constitution, held_out: float = 0.3, seed: int = 0, gold: str | None = None
+) -> Fitted:
+    """``fit`` on what a label run's folder holds, for the principles of ``constitution``. gold: see ``labelled_records``.
 
     Raises UsageError where it holds too little: no finished run, no verdicts by a principle, too few rows with a label, or
     one drawn principle per pair (``sampled``), which does not show how principles weigh against each other.
@@ -65,7 +68,7 @@ def fit_run(run_folder: Path, constitution: Constitution, held_out: float = 0.3,
     if (run.get("config", {}).get("aggregate") or run.get("constitution", {}).get("aggregate")) == "sampled":
         raise UsageError(f"{run_folder}: judged each pair by one drawn principle; label with --aggregate weighted")
     names = [principle.id for principle in constitution.principles]
-    data = labelled(read_records(run_folder / "preferences.jsonl", PreferenceRecord), names)
+    data = labelled(labelled_records(run_folder, gold), names)
     silent = [name for name, column in zip(names, data.p.T, strict=True) if np.isnan(column).all()]
     if len(data.label) and silent:
         raise UsageError(f"{run_folder}: no verdict by {', '.join(silent)} on a labelled pair; label with this constitution")

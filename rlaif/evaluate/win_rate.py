@@ -12,6 +12,7 @@ from rlaif.critic.strengths import sigmoid
 from rlaif.data.records import OVERALL, PreferenceRecord
 from rlaif.data.rows import Turn
 from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.intervals import NOTHING, expanded, mean_interval, resampled
 
 DRAWS = 2000
 """Resamplings of the prompts for an interval."""
@@ -69,25 +70,19 @@ def win_rate(name: str, played: Games, seed: int = 0, draws: int = DRAWS) -> Win
     one prompt are not independent. Without any game all is NaN."""
     number = len(np.unique(played.prompt))
     if not number:
-        nothing = Interval(*[float("nan")] * 3)
-        return WinRate(name, nothing, nothing, 0, 0, 0, 0)
+        return WinRate(name, NOTHING, NOTHING, 0, 0, 0, 0)
     weights = resampled(played.prompt, draws, seed)
     once = np.ones((1, len(played.p)))
     controlled = length_controlled(played, once), length_controlled(played, weights)
     return WinRate(
         name,
         mean_interval(played.p, weights, number),
-        _interval(float(controlled[0][0]), controlled[1], number),
+        expanded(float(controlled[0][0]), controlled[1], number),
         int((played.p > 0.5).sum()),
         int((played.p == 0.5).sum()),
         int((played.p < 0.5).sum()),
         number,
     )
-
-
-def mean_interval(p: Floats, weights: Floats, prompts: int) -> Interval:
-    """The mean of p [N] with its interval, from its means under the rows of ``weights`` [D, N]."""
-    return _interval(float(p.mean()), (weights @ p) / weights.sum(1), prompts)
 
 
 def length_controlled(played: Games, weights: Floats) -> Floats:
@@ -111,26 +106,6 @@ def length_controlled(played: Games, weights: Floats) -> Floats:
             break
     rates: Floats = sigmoid(theta)
     return rates
-
-
-def resampled(prompt: NDArray[np.int64], draws: int, seed: int) -> Floats:
-    """[D, N]: how often each comparison's prompt is in each resampling."""
-    _, index = np.unique(prompt, return_inverse=True)
-    number = int(index.max()) + 1
-    counts = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=draws)
-    return counts[:, index].astype(np.float64)
-
-
-def _interval(value: float, draws: Floats, prompts: int) -> Interval:
-    """The middle of the draws, somewhat more than 95% of them: with n prompts a resampling varies less than a new sample does,
-    by √((n − 1) / n), and Student's t is wider than the normal. Source: Hesterberg 2015, The American Statistician 69(4),
-    section 4.4 (expanded percentiles)."""
-    from scipy.special import ndtr, stdtrit
-
-    free = max(1, prompts - 1)
-    tail = 100 * ndtr(stdtrit(free, 0.025) * (1 + 1 / free) ** 0.5)
-    low, high = np.percentile(draws, [tail, 100 - tail])
-    return Interval(value, float(low), float(high))
 
 
 def _length(turns: Iterable[Turn]) -> int:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
+from rlaif.evaluate.config import Outcome
 from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
+from rlaif.tracking import TrackConfig
 
 INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
 Export = Literal[
@@ -54,6 +56,7 @@ class LabelConfig:
         panel=OUTPUT,
         resumable=True,
     )
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
 
 
@@ -68,8 +71,7 @@ class Alone(SamplingConfig):
 class WinRateConfig:
     """What ``rlaif evaluate win-rate`` is asked to do. model_a, model_b: a file of samples, or a model that is sampled.
 
-    width: of the overall interval, at which no further pairs are judged; None judges them all. Looking at an interval of fixed
-    width again and again leaves its coverage as it is in the limit (Chow & Robbins 1965).
+    width: of the overall interval, at which no further pairs are judged; None judges them all.
     """
 
     model_a: str = setting(help="A: a file of rlaif sample, or a model or a training run's folder.", metavar="A", argument=True)
@@ -82,10 +84,7 @@ class WinRateConfig:
     )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     drawing: SamplingConfig = nested(Alone)
-    json: Path | None = setting(None, "Also write the figures to this file.", panel=OUTPUT)
-    above: float | None = setting(
-        None, "Exit with 1 unless A's overall win rate is surely above this share.", panel=OUTPUT, least=0, below=1
-    )
+    outcome: Outcome = nested(Outcome)
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT)
 
 
@@ -119,4 +118,5 @@ class ReviseConfig:
     critique_shots: int = setting(0, "Show so many of a principle's examples that have a critique.", panel=REVISING, least=0)
     drawing: SamplingConfig = nested(Revisions)
     export: tuple[Export, ...] = setting(("sft",), "Forms to write besides the pairs.", panel=OUTPUT)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)

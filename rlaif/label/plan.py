@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 from rlaif import loops
 from rlaif.critic.ask import Critic
+from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import Known
 from rlaif.critic.judge import in_cache_order
 from rlaif.critic.jury import Plan
 from rlaif.critic.pairs import budget
 from rlaif.critic.reasons import Reasons
+from rlaif.critic.sampled import MOST_TOKENS
 from rlaif.critic.store import VerdictStore
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Failure, FailureReason, Message, Prompt
+from rlaif.engines.spending import Meter, metered
 from rlaif.errors import UsageError
 from rlaif.label.config import LabelConfig
 from rlaif.label.pipeline import Labeller
@@ -31,7 +34,7 @@ class DryRun:
     reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
     tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
     them; '' where all can. too_long: numbers of the rows that do not fit the critic's context, even shortened; shortened: of
-    those whose text is cut to fit it."""
+    those whose text is cut to fit it. read, written: dollars for the prompts, and at most for the answers, where priced."""
 
     rows: int
     bad_rows: int
@@ -44,6 +47,9 @@ class DryRun:
     trouble: str = ""
     too_long: tuple[int, ...] = ()
     shortened: tuple[int, ...] = ()
+    read: float = 0.0
+    written: float = 0.0
+    priced: bool = False
 
 
 @dataclass
@@ -130,7 +136,26 @@ def dry_run(config: LabelConfig) -> DryRun:
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
     counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
     named = {"too_long": tuple(fits.too_long), "shortened": tuple(fits.shortened)}
-    return DryRun(**{**totals, **counted, **named, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
+    paid = _dollars(metered(engines), len(engines), tokens, calls - totals["cached"], config.critic)
+    return DryRun(**{**totals, **counted, **named, **paid, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
+
+
+def _dollars(
+    meters: Sequence[Meter], critics: int, tokens: float, calls: float, config: CriticConfig
+) -> dict[str, float | bool]:
+    """What ``calls`` that read ``tokens`` cost; each critic has the same share of them."""
+    if not meters or not all(meter.price for meter in meters):
+        return {}
+    draws = config.votes if config.labels == "sampled" and not config.reasons else 1
+    label = draws * (MOST_TOKENS if config.labels == "sampled" else 1)
+    written = config.thinking or (config.reasons_tokens if config.reasons else 0)
+    longest = calls * ((written + label) / 2 if written else label)  # with reasons, every other call is for them
+    prices = [(meter.price, 1 if meter.once else draws) for meter in meters]
+    return {
+        "read": sum(price.of(tokens * times, 0) for price, times in prices if price) / critics,
+        "written": sum(price.of(0, longest) for price, _ in prices if price) / critics,
+        "priced": True,
+    }
 
 
 def _trusted(message: Message) -> Message:

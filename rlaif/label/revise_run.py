@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rlaif import loops
-from rlaif.config_file import write_config
+from rlaif.config_file import shown, write_config
 from rlaif.critic.reasons import Noted
 from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
@@ -29,6 +29,7 @@ from rlaif.label.revise import revised, revision_failure, revision_record
 from rlaif.label.run import begin, conclude, run_facts
 from rlaif.label.setup import open_engines
 from rlaif.progress import Progress
+from rlaif.tracking import Tracker, chosen
 
 
 @dataclass
@@ -94,6 +95,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     critic confirms no revision; then the same command continues.
     """
     progress = progress or Progress()
+    chosen(config.track)
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     config = replace(config, reviser=who)
     constitution, _ = config.critic.inputs()
@@ -135,7 +137,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         answers = tally.responses + counts.failed + counts.verdicts
         unusable = failures.rows.counts.total()
         facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
-        return conclude(folder, config, facts, stopped)
+        return dict(conclude(folder, config, facts, stopped).run)
 
 
 def _is_lab(critic: str) -> bool:
@@ -163,8 +165,12 @@ async def _work(
                 stack.enter_context(JsonlWriter(out / f"{name}.jsonl")) for name in ("preferences", "rejected", "metrics")
             )
 
+            tracker = stack.enter_context(closing(Tracker(config.track, out, shown(config))))
+
             def chunk_done(so_far: Counts) -> None:
                 metrics.write(asdict(so_far))
+                figures = {"verdicts": so_far.verdicts, "failed": so_far.failed, "from_the_store": so_far.cached}
+                tracker.log(so_far.rows_in, {**figures, "confirmed": tally.confirmed, "rejected": tally.rejected})
                 progress.update(so_far.rows_in, {"confirmed": tally.confirmed, "rejected": tally.rejected})
 
             sink = Sink(_Split(confirmed, rejected, tally), failures, None, chunk_done)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
@@ -21,15 +22,20 @@ from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
 from rlaif.data.read import count_rows, named_columns, read_rows
+from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.tools import TOOLS, remove_tool, write_tool
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.engines.base import Engine
+from rlaif.engines.spending import Budget, budget_of
 from rlaif.errors import RunFailed, without_secrets
-from rlaif.evaluate.findings import findings, requirement
+from rlaif.evaluate.findings import MEASURES, figures, findings
+from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import as_markdown, quality
+from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
+from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
 from rlaif.label.watch import Watch
@@ -37,20 +43,42 @@ from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
+from rlaif.tracking import Tracker, chosen
 
-__all__ = ["LabelConfig", "run_label"]
+__all__ = ["LabelConfig", "label", "run_label"]
 
 
-def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str, Any]:
-    """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
+class Rounds(Protocol):
+    """Rows that come in rounds: each is judged before the next is taken, which may go by what was found.
+
+    total: how many rows there are at most. seen: told of each record that is written.
+    """
+
+    total: int
+
+    def __iter__(self) -> Iterator[Iterable[Row | BadRow]]: ...
+
+    def seen(self, record: PreferenceRecord) -> None: ...
+
+
+def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds | None = None) -> dict[str, Any]:
+    """``label``, of which the content of ``run.json`` is returned."""
+    return dict(label(config, progress, rounds).run)
+
+
+def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds | None = None) -> Quality:
+    """Label ``config.source`` into ``config.out`` and return the labels' figures, with the content of ``run.json``.
+
+    rounds: the rows in place of the source's own; the source is what they are made from.
 
     Raises UsageError before anything is asked when the input cannot be used, RunFailed when the run cannot be finished;
     then ``failures.jsonl`` and ``run.json`` say how far it came, and the same command continues. RunFailed, too, when all is
     done and written, and does not meet ``config.require``.
     """
     progress = progress or Progress()
+    chosen(config.track)
     constitution, _ = read_inputs(config)
-    rows = read_rows(config.source, config.limit, named_columns(config.columns))
+    rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
@@ -59,34 +87,39 @@ def run_label(config: LabelConfig, progress: Progress | None = None) -> dict[str
         store = stack.enter_context(VerdictStore(config.critic.store))
         critics = config.critic.critics(engines, store)
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
+        budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
         begin(folder, config, facts)
         write_config(config, config.out, "label")
+        continue_spending(budget, config.out)
         rows = unchanged(rows, config.source, facts["source_digest"])
-        total = _total(config.source, config.limit)
+        total = _total(config.source, config.limit) if rounds is None else rounds.total
         progress.stage("label", total, 0)
-        counts, stopped, watch = Counts(), None, Watch({**what, **facts})
+        counts, stopped, watch = Counts(), None, Watch({**what, **facts}, rounds.seen if rounds else None)
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
-            failures = Noted(writer)
+            failures = Noted(watch.failures(writer))
+            tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
+            sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
-                _stream(
-                    labeller, mixed_rows(rows, canaries, total), config.out, failures, counts, progress, watch, bool(canaries)
-                )
+                mixed = bool(canaries)
+                _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, budget, mixed=mixed)
             except RunFailed as error:
                 stopped = error
         timings = {"label_seconds": round(time.monotonic() - started, 3)}
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
+        facts |= keep_spending(budget, config.out)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
-        missed = [told for each in map(requirement, config.require) if (told := each.missed(watch.quality(counts)))]
-        run = conclude(folder, config, {**facts, "requirements_missed": missed}, stopped)
-    if missed:
+        judged = watch.quality(counts)
+        unmet = missed(config.require, MEASURES, figures(judged))
+        judged = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped, judged)
+    if unmet:
         raise RunFailed(
-            f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(missed)}; "
+            f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(unmet)}; "
             "report.html shows more"
         )
-    return run
+    return judged
 
 
 CONTENT = frozenset(
@@ -129,26 +162,37 @@ def _entry(facts: dict[str, Any], name: str) -> Any:
 
 
 def conclude(
-    folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any], stopped: RunFailed | None
-) -> dict[str, Any]:
-    """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
+    folder: RunFolder,
+    config: LabelConfig | ReviseConfig,
+    facts: dict[str, Any],
+    stopped: RunFailed | None,
+    judged: Quality | None = None,
+) -> Quality:
+    """Write what follows from the records, and ``run.json``. Raises ``stopped`` if the run was.
+
+    judged: the records' figures, where they have been gathered. They are returned with the content of ``run.json``.
+    """
     if stopped:
         folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
         raise stopped
     _derive(config)
     run = folder.write("finished", facts)
-    _describe(config.out, run)
-    return run
+    judged = replace(judged, run=run) if judged else quality(config.out)
+    _describe(config.out, judged)
+    return judged
 
 
 def _stream(
     labeller: Labeller,
-    rows: Iterator[Row | BadRow],
+    batches: Iterable[Iterable[Row | BadRow]],
     out: Path,
     failures: Noted,
     counts: Counts,
     progress: Progress,
     watch: Watch,
+    tracker: Tracker,
+    budget: Budget | None,
+    *,
     mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
@@ -163,14 +207,18 @@ def _stream(
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
         def chunk_done(so_far: Counts) -> None:
-            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far)})
+            cost = keep_spending(budget, out)
+            metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
+            tracker.log(so_far.rows_in, watch.figures(so_far))
             progress.warn([finding.about for finding in watch.findings(so_far)])
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
-            progress.update(so_far.rows_in, counted)
+            paid = {"dollars": budget.spent} if budget and budget.spent else {}
+            progress.update(so_far.rows_in, {**counted, **paid})
 
         async def work() -> None:
             try:
-                await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
+                for rows in batches:
+                    await labeller.run(rows, Sink(preferences, failures, scores, chunk_done, canaries), counts)
             finally:
                 for critic in labeller.critics:
                     await critic.engine.close()
@@ -198,13 +246,12 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
             remove_tool(name, config.out)
 
 
-def _describe(folder: Path, run: dict[str, Any]) -> None:
+def _describe(folder: Path, judged: Quality) -> None:
     """The dataset card and the report."""
-    judged = quality(folder)
     doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
-    write_report(folder)
+        file.write(card(judged.run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
+    write_report(folder, judged=judged)
 
 
 def run_facts(

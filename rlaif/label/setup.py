@@ -33,7 +33,8 @@ def _check_requirements(config: LabelConfig) -> None:
     """Raises UsageError for a requirement that cannot be read, or of which this run could say nothing."""
     if not config.require:
         return
-    from rlaif.evaluate.findings import requirement
+    from rlaif.evaluate.findings import MEASURES
+    from rlaif.evaluate.requirements import requirement
 
     mode, orders = MODES[config.critic.mode], config.critic.orders
     needed = {
@@ -43,7 +44,7 @@ def _check_requirements(config: LabelConfig) -> None:
         "canaries": ("--canaries N", config.canaries > 0),
     }
     for text in config.require:
-        what, there = needed.get(requirement(text).measure, ("", True))
+        what, there = needed.get(requirement(text, MEASURES).name, ("", True))
         if not there:
             raise UsageError(f"--require {text!r} needs {what}")
 

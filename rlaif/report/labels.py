@@ -22,9 +22,12 @@ from rlaif.report.render import html
 _MAX_FAILURES = 500
 
 
-def report(folder: Path, max_pairs: int) -> str:
-    """The page. Raises UsageError where the folder holds no finished run with preferences."""
-    judged = quality(folder)
+def report(folder: Path, max_pairs: int, judged: Quality | None = None) -> str:
+    """The page. judged: the run's figures, where they are known.
+
+    Raises UsageError where the folder holds no finished run with preferences.
+    """
+    judged = judged or quality(folder)
     run, total = judged.run, judged.overall.verdicts
     questions = questions_of(folder, run)
     pairs = Pairs(questions)
@@ -60,10 +63,9 @@ def report(folder: Path, max_pairs: int) -> str:
 
 def records(folder: Path, total: int, most: int) -> Iterator[PreferenceRecord]:
     """At most ``most`` of the run's ``total`` pairs, each as likely as the next, in their order (fixed seed)."""
-    chosen = None if total <= most else set(random.Random(0).sample(range(total), most))
-    for number, record in enumerate(read_records(folder / "preferences.jsonl", PreferenceRecord)):
-        if chosen is None or number in chosen:
-            yield record
+    chosen = range(total) if total <= most else set(random.Random(0).sample(range(total), most))
+    picked = lambda lines: (line for number, line in enumerate(lines) if number in chosen)  # noqa: E731
+    return read_records(folder / "preferences.jsonl", PreferenceRecord, picked)
 
 
 def judged_by(judged: Quality) -> dict[str, bool]:

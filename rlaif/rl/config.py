@@ -13,7 +13,8 @@ from rlaif.models.config import Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
-from rlaif.train.config import LORA_RATE, Schedule, Tracker
+from rlaif.tracking import TrackConfig
+from rlaif.train.config import LORA_RATE, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +95,7 @@ class RlConfig:
     eval_prompts: int = setting(64, "Prompts to hold out, for evaluations and sample tables.", panel=DATA, least=0)
     eval_every: int | None = setting(None, "Steps between evaluations; ten in a run by default.", panel=WATCH, least=1)
     ptx: str | None = setting(None, "Rows whose completions are learnt beside: the PTX mix.", panel=DATA, path=True)
+    ptx_columns: str | None = setting(None, "The same as --columns, for the rows of --ptx.", panel=DATA)
     ptx_weight: float = setting(1.0, "Weight of their likelihood.", panel=DATA, least=0)
     ptx_batch: int = setting(16, "Rows of them per step.", panel=DATA, least=1)
     steps: int = setting(100, "Iterations of sample, reward, update.", panel=STEPS, least=1)
@@ -199,7 +201,7 @@ class RlConfig:
         None, "Minutes after which one is due in any case.", panel=OUTPUT, above=0, resumable=True
     )
     seed: int = redefault(CriticConfig, "seed", 0)
-    report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

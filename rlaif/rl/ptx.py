@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rlaif.data.rows import BadRow, Row
-from rlaif.engines.base import Failure
+from rlaif.data.records import FailureRecord
+from rlaif.data.rows import Row
 from rlaif.errors import UsageError
 from rlaif.models.load import Base
 from rlaif.rl.batch import Batch, collate
 from rlaif.rl.rollout import Query, Rollout
+from rlaif.train.data import encoded
 from rlaif.train.items import Encoder, Tokens
 from rlaif.train.rows import read_examples
 
 
-def open_ptx(source: str, rows: int, base: Base, seed: int, device: Any) -> Callable[[int], Batch]:
-    """A function that draws ``rows`` rows of ``source`` by number, the same for the same number.
+@dataclass(frozen=True)
+class Ptx:
+    """draw: gives a batch of rows by number, the same for the same number. used: rows to draw from. failures: the others."""
 
-    Rows are read as ``rlaif train sft`` reads them. Raises UsageError where none can be used.
+    draw: Callable[[int], Batch]
+    used: int
+    failures: Sequence[FailureRecord]
+
+
+def open_ptx(source: str, rows: int, base: Base, seed: int, device: Any, columns: Mapping[str, str] | None = None) -> Ptx:
+    """Batches of ``rows`` rows of ``source``, which are read as ``rlaif train sft`` reads them.
+
+    Raises UsageError where none can be used.
     """
-    encoder, rollouts = Encoder(base.tokenizer, base.context), []
-    for example in read_examples(source, "completions", "soft"):
-        if not isinstance(example, BadRow):
-            items = encoder.items(example)
-            rollouts += [] if isinstance(items, Failure) else [_as_rollout(item.sequences[0]) for item in items]
+    encoder, rollouts, failures = Encoder(base.tokenizer, base.context), list[Rollout](), list[FailureRecord]()
+    for read in encoded(read_examples(source, "completions", "soft", columns=columns), encoder.items):
+        if isinstance(read, FailureRecord):
+            failures.append(read)
+        else:
+            rollouts += [_as_rollout(item.sequences[0]) for item in read[1]]
     if not rollouts:
-        raise UsageError(f"--ptx {source}: no row with a completion, a preference or a text")
+        why = f"; the first that cannot be used: row {failures[0].row}, {failures[0].detail}" if failures else ""
+        raise UsageError(f"--ptx {source}: no row with a completion, a preference or a text (--ptx-columns names columns){why}")
 
     def draw(number: int) -> Batch:
         chosen = random.Random(f"{seed}/ptx/{number}").choices(rollouts, k=rows)
         return collate(chosen, base.pad, device)
 
-    return draw
+    return Ptx(draw, len(rollouts), failures)
 
 
 def _as_rollout(tokens: Tokens) -> Rollout:

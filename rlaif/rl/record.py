@@ -12,39 +12,15 @@ from typing import Any
 
 from torch import Tensor
 
+from rlaif.config_file import shown
 from rlaif.data.write import atomic_write, dumps
 from rlaif.rl import state as checkpoints
 from rlaif.rl.config import RlConfig
 from rlaif.rl.rollout import Rewards, Rollout
+from rlaif.tracking import Tracker
 
 SHOWN = 16
 """Responses in each sample table: to the same prompts every time."""
-
-
-class Tracker:
-    """TensorBoard or Weights & Biases, beside ``metrics.jsonl``."""
-
-    def __init__(self, config: RlConfig, begun_at: int) -> None:
-        self._write: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None
-        if config.report_to == "tensorboard":
-            from torch.utils.tensorboard import SummaryWriter
-
-            writer = SummaryWriter(str(config.out / "tensorboard"), purge_step=begun_at + 1 if begun_at else None)
-
-            def write(step: int, figures: Mapping[str, float]) -> None:
-                for name, value in figures.items():
-                    writer.add_scalar(name, value, step)
-                writer.flush()
-
-            self._write = write
-        elif config.report_to == "wandb":
-            import wandb
-
-            run = wandb.init(name=config.out.name, dir=str(config.out))
-            self._write = lambda step, figures: run.log(dict(figures), step=step)
-
-    def __call__(self, step: int, figures: Mapping[str, float]) -> None:
-        self._write(step, figures)
 
 
 @dataclass
@@ -62,7 +38,8 @@ class RunLog:
     warnings: int = 0
 
     def __post_init__(self) -> None:
-        self._tracker, self._saved = Tracker(self.config, self.begun_at), time.monotonic()
+        self._tracker = Tracker(self.config.track, self.config.out, shown(self.config), self.begun_at)
+        self._saved = time.monotonic()
         self._keep: Collection[int] = ()
         kept = {name: self._go_on(self.config.out / f"{name}.jsonl") for name in ("metrics", "samples", "warnings")}
         for entry in kept["metrics"]:
@@ -80,7 +57,7 @@ class RunLog:
         finite = {name: value if value - value == 0 else None for name, value in figures.items()}
         self._append("metrics", [{"step": step, **finite}])
         self.last |= {name: value for name, value in finite.items() if value is not None}
-        self._tracker(step, {name: value for name, value in finite.items() if value is not None})
+        self._tracker.log(step, figures)
         self.progress(step, self.last)
 
     def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None:
@@ -118,6 +95,10 @@ class RunLog:
         if self._keep:
             checkpoints.prune_policies(self.config.out / "checkpoints", self._keep)
         self._saved = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing more is to be said."""
+        self._tracker.close()
 
     def _append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
         with (self.config.out / f"{name}.jsonl").open("a", encoding="utf-8", newline="\n") as file:

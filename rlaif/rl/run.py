@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -40,6 +39,7 @@ from rlaif.rl.samplers.open import open_sampler
 from rlaif.rl.samplers.weights import LENGTH
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
+from rlaif.tracking import chosen
 
 
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
@@ -55,8 +55,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         raise UsageError(
             "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
         )
-    if config.report_to != "none" and find_spec(config.report_to) is None:
-        raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    chosen(config.track)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
@@ -112,7 +111,9 @@ async def _train(
     networks = build(config, base)
     sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
-    ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, networks.policy.model.device) if config.ptx else None
+    device = networks.policy.model.device
+    names = named_columns(config.ptx_columns)
+    ptx = open_ptx(config.ptx, config.ptx_batch, base, config.seed, device, names) if config.ptx else None
     parts = Parts(
         networks,
         sampler,
@@ -120,8 +121,8 @@ async def _train(
         second.source if second else None,
         Prompts(training, opened.task_weights, config.seed),
         held_out,
-        Learner(config, networks, ptx),
-        Monitor(load_limits(config.monitor, networks.policy.model.device.type != "cpu")),
+        Learner(config, networks, ptx.draw if ptx else None),
+        Monitor(load_limits(config.monitor, device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),
@@ -131,12 +132,18 @@ async def _train(
     with JsonlWriter(config.out / "failures.jsonl") as file:
         for failure in failures:
             file.write(failure)
+    if ptx:
+        with JsonlWriter(config.out / "ptx-failures.jsonl") as file:
+            for failure in ptx.failures:
+                file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
     record = RunLog(config, state["step"] if state else 0, progress.update)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
         )
+    if state is None and ptx and ptx.failures:
+        record.warn(0, f"--ptx {config.ptx}: {len(ptx.failures)} rows cannot be used; ptx-failures.jsonl lists them")
     loop = Loop(config, parts, record)
     if state:
         loop.load_state_dict(state, {query.row.number: query for query in queries})
@@ -149,15 +156,16 @@ async def _train(
         raise
     finally:
         sampler.close()
-    chosen = loop.best if loop.stopped and loop.best is not None else loop.step
-    if chosen != loop.step:
-        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", chosen))
+        record.close()
+    kept = loop.best if loop.stopped and loop.best is not None else loop.step
+    if kept != loop.step:
+        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", kept))
     with networks.policy.active():
         save(networks.policy.model, base, config.out / "model")
     outcome = {
         "steps": loop.step,
         "stopped": loop.stopped,
-        "model_of_step": chosen,
+        "model_of_step": kept,
         "warnings": record.warnings,
         "metrics": record.last,
         "timings": {"train_seconds": round(time.monotonic() - started, 3)},

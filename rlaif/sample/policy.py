@@ -75,7 +75,9 @@ async def _sample(group: list[Row | BadRow], policy: PolicySampler, store: Verdi
 
 def _sampled(row: Row, answer: Answer) -> Row | BadRow:
     if isinstance(answer, list):
-        drawn = [Response((Turn(role="assistant", content=generation.text),)) for generation in answer]
+        drawn = [
+            Response((Turn(role="assistant", content=generation.text),), {"finish": generation.finish}) for generation in answer
+        ]
         return replace(row, responses=tuple(drawn))
     assert isinstance(answer, Failure)
     return BadRow(row.number, f"the policy gave no response: {answer.reason} {answer.detail}".rstrip())

@@ -29,11 +29,13 @@ ENGINE = frozenset(("model", "engine", "dtype", "context", "gpu_memory", "tokeni
 
 @dataclass
 class SampleCounts:
-    """rows_in: rows read. rows_out: rows written with their responses. rows_failed: the others, listed as failures."""
+    """rows_in: rows read. rows_out: rows written with their responses. rows_failed: the others, listed as failures.
+    responses_cut: responses that ``--max-tokens`` cut off, of all that were written."""
 
     rows_in: int = 0
     rows_out: int = 0
     rows_failed: int = 0
+    responses_cut: int = 0
 
 
 def run_sample(config: SampleConfig, progress: Progress | None = None) -> dict[str, int]:
@@ -121,7 +123,10 @@ async def _stream(
             else:
                 counts.rows_out += 1
                 texts = [response.turns[0]["content"] for response in row.responses]
-                samples.write({"id": row.id, "prompt": list(row.conversation), **row.extra, "responses": texts})
-            progress.update(counts.rows_in, {"failed": counts.rows_failed})
+                finish = [response.extra["finish"] for response in row.responses]
+                counts.responses_cut += finish.count("length")
+                asked = {"id": row.id, "prompt": list(row.conversation), **row.extra}
+                samples.write({**asked, "responses": texts, "finish": finish})
+            progress.update(counts.rows_in, {"failed": counts.rows_failed, "cut": counts.responses_cut})
     finally:
         await policy.engine.close()

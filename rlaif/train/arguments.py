@@ -51,7 +51,7 @@ def arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> Tr
         restore_callback_states_from_checkpoint=config.patience > 0,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="wandb" if config.report_to == "wandb" else "none",
+        report_to="none",
         run_name=config.out.name,
         seed=config.seed,
         disable_tqdm=True,
@@ -62,12 +62,7 @@ def arguments(config: TrainConfig, base: Base, rows: int, evaluates: bool) -> Tr
 
 def callbacks(config: TrainConfig, progress: Progress) -> list[TrainerCallback]:
     """What watches over a run, and writes its metrics."""
-    watchers: list[TrainerCallback] = [Guard(), MetricsCallback(config.out / "metrics.jsonl", progress)]
+    watchers: list[TrainerCallback] = [Guard(), MetricsCallback(config, progress)]
     if config.patience:
         watchers.append(EarlyStoppingCallback(config.patience))
-    if config.report_to == "tensorboard" and processes().is_main_process:
-        from torch.utils.tensorboard import SummaryWriter
-        from transformers.integrations.integration_utils import TensorBoardCallback
-
-        watchers.append(TensorBoardCallback(SummaryWriter(str(config.out / "tensorboard"))))
     return watchers

@@ -13,13 +13,13 @@ from rlaif.errors import UsageError
 from rlaif.models.config import Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
+from rlaif.tracking import TrackConfig
 from rlaif.train.kinds import Labels
 from rlaif.train.methods import find_loss
 from rlaif.train.methods.base import Loss
 from rlaif.train.methods.sft import Sft
 
 Schedule = Literal["linear", "cosine", "constant"]
-Tracker = Literal["none", "tensorboard", "wandb"]
 Prediction = Literal["mean", "worst", "uncertainty"]
 """How an ensemble's members become one score (``predict.combine``)."""
 DATA, STEPS, DEVICE, OUTPUT = "Data and model", "Steps", "Memory and device", "Output"
@@ -35,7 +35,8 @@ class TrainConfig:
 
     batch_size: rows per optimiser step, over all processes. micro_batch: rows per forward pass, a divisor of it; it changes
     memory, not results. context: the most tokens of prompt and response; None is the model's own limit. lora: rank of the
-    adapter, 0 for none. quantize: how the weights under the adapter are held.
+    adapter, 0 for none. layers: how many of the last layers learn, 0 for all. quantize: how the weights under the adapter are
+    held.
     eval_fraction: share of the prompts held out. patience: evaluations without a better loss before stopping, 0 for never.
     save_every: steps between checkpoints (and evaluations); None is ten times a run.
     """
@@ -60,6 +61,7 @@ class TrainConfig:
     max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
     context: int | None = setting(None, "Tokens of prompt and response, less than the model's.", panel=DATA, least=16)
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
+    layers: int = setting(0, "Train the last so many layers alone; 0: all.", panel=DEVICE, least=0)
     quantize: Quantize = setting("none", "4bit: hold the weights under --lora in 4 bits.", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE)
     precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
@@ -67,7 +69,7 @@ class TrainConfig:
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
     seed: int = redefault(CriticConfig, "seed", 0)
-    report_to: Tracker = setting("none", "Also log to tensorboard or wandb.", panel=OUTPUT, resumable=True)
+    track: str = redefault(TrackConfig, "track", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

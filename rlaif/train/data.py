@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,21 +42,29 @@ def read_data(config: TrainConfig, base: Base) -> Data:
     """
     data, encode = Data(), config.loss.encoder(base)
     columns = named_columns(config.columns)
-    for example in read_examples(config.source, config.loss.rows, config.labels, config.limit, columns):
+    for read in encoded(read_examples(config.source, config.loss.rows, config.labels, config.limit, columns), encode):
+        if isinstance(read, FailureRecord):
+            data.failures.append(read)
+        else:
+            data.examples.append(read[0])
+            data.items += read[1]
+    data.digest = digest(data.items)
+    return data
+
+
+def encoded(
+    examples: Iterable[Example | BadRow], encode: Callable[[Example], list[Item] | Failure]
+) -> Iterator[tuple[Example, list[Item]] | FailureRecord]:
+    """Each example with its items, or why it cannot be used."""
+    for example in examples:
         if isinstance(example, BadRow):
-            data.failures.append(_failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail)))
+            yield _failure(example.number, None, Failure(FailureReason.BAD_ROW, example.detail))
             continue
         try:
             items = encode(example)
         except UsageError as error:  # of the chat template: one conversation that it refuses is no reason to stop
             items = Failure(FailureReason.BAD_ROW, str(error))
-        if isinstance(items, Failure):
-            data.failures.append(_failure(example.number, example.id, items))
-            continue
-        data.examples.append(example)
-        data.items += items
-    data.digest = digest(data.items)
-    return data
+        yield _failure(example.number, example.id, items) if isinstance(items, Failure) else (example, items)
 
 
 def split(data: Data, config: TrainConfig, base: Base) -> None:

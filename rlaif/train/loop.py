@@ -15,11 +15,14 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+from rlaif.config_file import shown
 from rlaif.data.write import atomic_write, disk_trouble, dumps
 from rlaif.errors import RunFailed
 from rlaif.models.load import whole
 from rlaif.progress import Progress
+from rlaif.tracking import Tracker
 from rlaif.train.batches import Batch, LengthGrouped, MicroBatches, deal
+from rlaif.train.config import TrainConfig
 from rlaif.train.items import Item
 from rlaif.train.losses import kto_baseline
 from rlaif.train.methods.base import Loss
@@ -199,14 +202,22 @@ class Guard(TrainerCallback):
 
 
 class MetricsCallback(TrainerCallback):
-    """Keeps ``metrics.jsonl`` as long as the run's history, and tells the progress bar."""
+    """Keeps ``metrics.jsonl`` as long as the run's history, and tells the progress bar and what tracks the run."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self._path, self._progress = path, progress
+    def __init__(self, config: TrainConfig, progress: Progress) -> None:
+        self._config, self._progress = config, progress
         self._last: dict[str, float] = {}
+        self._tracker: Tracker | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._progress.stage("train", state.max_steps, state.global_step)
+        if state.is_world_process_zero:
+            config = self._config
+            self._tracker = Tracker(config.track, config.out, shown(config), state.global_step)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._tracker:
+            self._tracker.close()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._progress.update(state.global_step, self._last)
@@ -214,8 +225,11 @@ class MetricsCallback(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
-        self._last |= {name: value for name, value in state.log_history[-1].items() if isinstance(value, float)}
-        with atomic_write(self._path) as file:
+        figures = {name: value for name, value in state.log_history[-1].items() if isinstance(value, float)}
+        self._last |= figures
+        if self._tracker:
+            self._tracker.log(state.global_step, figures)
+        with atomic_write(self._config.out / "metrics.jsonl") as file:
             file.writelines(dumps(_finite(entry)) + "\n" for entry in state.log_history)
 
 

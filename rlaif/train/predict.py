@@ -74,6 +74,11 @@ class RewardModel:
         self._mean = torch.tensor(said.get("mean", [0.0] * config.num_labels))
         self._std = torch.tensor(said.get("std", [1.0] * config.num_labels))
 
+    @property
+    def scale(self) -> Tensor:
+        """[M]: what the differences of each member's normalised scores are multiplied by to be log-odds, as in training."""
+        return self._std
+
     def members(self, conversations: Sequence[tuple[Turn, ...]], responses: Sequence[str]) -> Tensor:
         """Normalised scores [B, M] of each response to its conversation, on the CPU in float32.
 

@@ -20,10 +20,11 @@ from rlaif.config_file import shown, write_config
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
-from rlaif.models.load import Base, find_base, load, save, with_adapter
+from rlaif.models.load import Base, find_base, last_layers, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
 from rlaif.settings import resumable
+from rlaif.tracking import chosen
 from rlaif.train.arguments import arguments, callbacks
 from rlaif.train.card import model_card
 from rlaif.train.config import TrainConfig
@@ -116,7 +117,8 @@ def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> t
 
 
 def _adapted(model: Any, config: TrainConfig) -> Any:
-    return with_adapter(model, config.loss.model, config.lora) if config.lora else model
+    others = last_layers(model, config.layers) if config.layers else None
+    return with_adapter(model, config.loss.model, config.lora, others) if config.lora else model
 
 
 def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -147,8 +149,7 @@ def _add_reference(config: TrainConfig, base: Base, data: Data, model: Any, prog
 
 
 def _check_installed(config: TrainConfig) -> None:
-    if config.report_to != "none" and importlib.util.find_spec(config.report_to) is None:
-        raise UsageError(f"--report-to {config.report_to}: not installed; pip install {config.report_to}")
+    chosen(config.track)
     if config.quantize != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError(f"--quantize {config.quantize}: bitsandbytes is not installed; pip install 'rlaif[quantize]'")
     spread = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]

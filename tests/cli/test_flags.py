@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rlaif.cli.constitution import TestConfig as ExamplesConfig
-from rlaif.cli.evaluate import AgreementConfig
 from rlaif.cli.flags import parameters
 from rlaif.critic.config import CriticConfig
+from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
 from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
@@ -34,6 +34,7 @@ ASKING = {
 EVERY = {
     **ASKING,
     "sample": SampleConfig,
+    "evaluate reward": RewardModelConfig,
     **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
 }
 

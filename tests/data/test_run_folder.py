@@ -12,14 +12,14 @@ from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import RunFailed, UsageError, remember_secrets
 
-CONFIG = {"steps": 4, "report_to": "none"}
+CONFIG = {"steps": 4, "track": ""}
 
 
 def begun(path, config=CONFIG, overwrite=False, digest="a"):
     """As a training run asks; what a run of ``config`` then leaves is left."""
     with RunFolder(path, {"kind": "train"}, overwrite) as folder:
         then = folder.read().get("digest", digest)
-        before = folder.continued(config, {"report_to"}, ("model", "round-*"), [("other rows", then, digest)])
+        before = folder.continued(config, {"track"}, ("model", "round-*"), [("other rows", then, digest)])
         folder.write("running", {"config": config, "digest": digest})
         (path / "model").mkdir(exist_ok=True)
         (path / "round-1").touch()
@@ -28,7 +28,7 @@ def begun(path, config=CONFIG, overwrite=False, digest="a"):
 
 def test_a_run_goes_on_with_the_same_configuration_and_free_entries_do_not_count(tmp_path):
     assert begun(tmp_path / "run") == {}
-    before = begun(tmp_path / "run", {**CONFIG, "report_to": "wandb"})
+    before = begun(tmp_path / "run", {**CONFIG, "track": "wandb"})
     assert (before["status"], before["config"]) == ("running", CONFIG)
 
 
@@ -60,9 +60,9 @@ def test_what_no_run_left_is_not_touched(tmp_path):
 
 
 def test_all_that_differs_is_named(tmp_path):
-    begun(tmp_path / "run", {"steps": 4, "nested": {"rate": 0.1, "report_to": "none"}})
+    begun(tmp_path / "run", {"steps": 4, "nested": {"rate": 0.1, "track": ""}})
     with pytest.raises(UsageError, match=r"steps 4, not 5, and rate 0\.1, not 0\.2, and other rows; give another --out"):
-        begun(tmp_path / "run", {"steps": 5, "nested": {"rate": 0.2, "report_to": "wandb"}}, digest="b")
+        begun(tmp_path / "run", {"steps": 5, "nested": {"rate": 0.2, "track": "wandb"}}, digest="b")
 
 
 def files(folder):

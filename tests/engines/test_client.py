@@ -4,15 +4,14 @@ import asyncio
 import json
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import httpx
 import pytest
 
 from rlaif.engines import client
 from rlaif.engines.base import FailureReason
-from rlaif.engines.client import Address, Client, Patience, Problem, read_reply, retry_after
+from rlaif.engines.client import Address, Client, Patience
+from rlaif.engines.problem import Problem
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import BadReply
 from rlaif.errors import RunFailed, UsageError
@@ -217,32 +216,6 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(ask):
     assert times[1] - times[0] >= 0.2
 
 
-@pytest.mark.parametrize(
-    ("stated", "seconds"),
-    [
-        ("3", 3),
-        ("0.25", 0.25),
-        ("0", None),
-        ("", None),
-        ("-2", None),
-        ("nan", None),
-        ("inf", None),
-        ("1e999", None),
-        ("soon", None),
-    ],
-)
-def test_how_long_a_server_asks_to_wait(stated, seconds):
-    assert retry_after({"retry-after": stated}) == seconds
-
-
-def test_a_time_to_come_back_at():
-    now = datetime.now(UTC).replace(microsecond=0)
-    then = format_datetime(now + timedelta(seconds=30), usegmt=True)
-    assert retry_after({"retry-after": then, "date": format_datetime(now, usegmt=True)}) == 30
-    assert 20 < retry_after({"retry-after": then}) <= 30
-    assert retry_after({"retry-after": format_datetime(now - timedelta(seconds=30), usegmt=True)}) is None
-
-
 def test_no_secret_leaves_with_the_words_of_a_server(ask, monkeypatch):
     monkeypatch.setenv("RLAIF_API_KEY", " sk-very-secret\n")
     address = Address.of(["http://me:p%40ss@word@one/v1"])
@@ -254,8 +227,3 @@ def test_no_secret_leaves_with_the_words_of_a_server(ask, monkeypatch):
     monkeypatch.setenv("RLAIF_API_KEY", "naïve\nkey")
     with pytest.raises(UsageError, match="RLAIF_API_KEY"):
         Address.of([])
-
-
-def test_other_statuses_are_no_replies():
-    for status in (204, 302, 418, 599):
-        assert isinstance(read_reply(status, {}, b"", lambda content: content), Problem)

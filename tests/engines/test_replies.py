@@ -9,7 +9,7 @@ import pytest
 
 from rlaif.engines import replies
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation
-from rlaif.engines.client import Problem, read_reply
+from rlaif.engines.problem import Problem, read_reply
 from rlaif.engines.replies import BadReply, Card
 
 LISTED = [

@@ -32,6 +32,40 @@ CHOICE = [
 ]
 
 
+REWARDBENCH = {
+    "id": 7,
+    "prompt": "q",
+    "chosen": "a",
+    "chosen_model": "m",
+    "rejected": "b",
+    "rejected_model": "n",
+    "subset": "math-prm",
+}
+REWARDBENCH_2 = [
+    {"id": "4", "prompt": "q", "chosen": ["a"], "rejected": ["b", "c", "d"], "num_correct": 1, "subset": "Math"},
+    {"id": "tied:0", "prompt": "q", "chosen": ["a", "b"], "rejected": ["c"], "num_correct": 2, "subset": "Ties"},
+]
+MT_BENCH = [
+    {
+        "question_id": 95,
+        "model_a": "m",
+        "model_b": "n",
+        "winner": winner,
+        "judge": "expert_1",
+        **{
+            f"conversation_{side}": [
+                {"role": role, "content": f"{side}{number}" if role == "assistant" else f"q{number}"}
+                for number in (1, 2)
+                for role in ("user", "assistant")
+            ]
+            for side in "ab"
+        },
+        "turn": turn,
+    }
+    for winner, turn in (("model_b", 1), ("tie", 2))
+]
+
+
 @pytest.fixture
 def made(tmp_path):
     def make(rows):
@@ -64,6 +98,37 @@ def test_the_options_of_a_choice_become_the_responses(made):
     assert (second["chosen"], second["rejected"]) == ("It was rude.", "It was kind.")
 
 
+def test_rewardbench_keeps_its_subsets(made):
+    found = benchmark_rows(made([REWARDBENCH]))
+    assert found.by == "subset" and list(found.rows) == [REWARDBENCH | {"id": "7"}]
+
+
+def test_rewardbench_2_as_pairs_and_as_lists(made, tmp_path):
+    path = made(REWARDBENCH_2)
+    pairs = list(benchmark_rows(path).rows)
+    assert [(row["id"], row["prompt_id"], row["chosen"], row["rejected"]) for row in pairs] == [
+        (f"4#{number}", "4", "a", wrong) for number, wrong in enumerate("bcd")
+    ]
+    write_rows(benchmark_rows(path, pairwise=False).rows, tmp_path / "rows.jsonl")
+    lists = list(read_rows(str(tmp_path / "rows.jsonl")))
+    assert [[response.gold["overall"] for response in row.responses] for row in lists] == [[1, 0, 0, 0], [1, 1, 0]]
+    assert (lists[1].id, lists[1].extra["num_correct"], lists[1].extra["num_incorrect"]) == ("tied:0", 2, 1)
+
+
+def test_judgments_of_mt_bench_are_of_one_turn_or_both(made, tmp_path):
+    found = benchmark_rows(made(MT_BENCH))
+    assert found.by == "category"
+    write_rows(found.rows, tmp_path / "rows.jsonl")
+    first, both = read_rows(str(tmp_path / "rows.jsonl"))
+    assert [[turn["content"] for turn in response.turns] for response in first.responses] == [["a1"], ["b1"]]
+    assert [[turn["content"] for turn in response.turns] for response in both.responses] == [
+        ["a1", "q2", "a2"], ["b1", "q2", "b2"],
+    ]  # fmt: skip
+    assert first.preferred == 1 and both.preferred is None
+    assert [response.gold["overall"] for response in both.responses] == [0.5, 0.5]
+    assert first.extra["category"] == "roleplay"
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -76,6 +141,8 @@ def test_the_options_of_a_choice_become_the_responses(made):
         ([CHOICE[0] | {"prompt": "no options"}], "row 1: the prompt does not end in options"),
         ([CHOICE[0] | {"corrects": []}], "row 1: the prompt does not end in options"),
         ([CHOICE[0] | {"corrects": 7}], "row 1: "),
+        ([REWARDBENCH_2[0] | {"rejected": []}], "row 1: chosen and rejected: expected lists of texts"),
+        ([REWARDBENCH_2[0], REWARDBENCH], "row 2: expected the columns"),
     ],
 )
 def test_a_row_unlike_the_others_is_named(made, rows, said):

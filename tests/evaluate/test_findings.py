@@ -6,8 +6,9 @@ import pytest
 
 from rlaif.data.records import PreferenceRecord
 from rlaif.errors import UsageError
-from rlaif.evaluate.findings import MEASURES, findings, requirement
+from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.quality import Tally
+from rlaif.evaluate.requirements import requirement
 
 
 def judged(n=200, mode="compare", orders="both", canaries=(0, 0), **faults):
@@ -104,7 +105,7 @@ def test_scores_have_no_position():
     [("flips<0.3", True), ("flips < .0", False), ("agreement>60%", True), ("agreement>=.99", False), ("mass<=0.91", True)],
 )
 def test_what_is_required(text, met):
-    missed = requirement(text).missed(judged())
+    missed = requirement(text, MEASURES).missed(figures(judged()))
     assert (missed is None) == met
     assert met or ("is not met" in missed and "%" in missed)
 
@@ -113,7 +114,7 @@ def test_what_is_required(text, met):
 def test_what_a_run_does_not_tell_is_not_met(name):
     empty = Tally({"mode": "compare"}).quality({"mode": "compare", "counts": {}}, {})
     if name != "failures":  # of nothing asked, nothing failed
-        assert "cannot be told" in (requirement(f"{name}>0").missed(empty) or "")
+        assert "cannot be told" in (requirement(f"{name}>0", MEASURES).missed(figures(empty)) or "")
 
 
 @pytest.mark.parametrize(
@@ -121,4 +122,4 @@ def test_what_a_run_does_not_tell_is_not_met(name):
 )
 def test_requirements_that_say_nothing_are_refused(text):
     with pytest.raises(UsageError, match="--require"):
-        requirement(text)
+        requirement(text, MEASURES)

@@ -1,12 +1,10 @@
-"""Win rates: intervals that hold what they say, and length taken out, on simulated judges whose rates are known."""
+"""Win rates: clustered by prompt, and length taken out, on simulated judges whose rates are known."""
 
 import numpy as np
 import pytest
 
 from rlaif.data.records import PreferenceRecord, PrincipleVerdict
-from rlaif.evaluate.win_rate import Games, games, length_controlled, mean_interval, resampled, win_rate
-
-SIMULATIONS = 2000
+from rlaif.evaluate.win_rate import Games, games, length_controlled, win_rate
 
 
 def simulated(rng, prompts, each, share, spread):
@@ -14,17 +12,6 @@ def simulated(rng, prompts, each, share, spread):
     own = np.clip(share + rng.normal(0, spread, prompts), 0, 1).repeat(each)
     p = np.clip(own + rng.normal(0, 0.1, prompts * each), 0, 1)
     return Games(p, np.zeros(prompts * each), np.arange(prompts).repeat(each))
-
-
-@pytest.mark.parametrize(("share", "each"), [(0.5, 1), (0.62, 3)])
-def test_intervals_of_95_percent_cover_95_percent(share, each):
-    rng = np.random.default_rng(0)
-    covered = 0
-    for seed in range(SIMULATIONS):
-        played = simulated(rng, 60, each, share, 0.12)
-        interval = mean_interval(played.p, resampled(played.prompt, 400, seed), 60)
-        covered += interval.low <= share <= interval.high
-    assert 0.93 <= covered / SIMULATIONS <= 0.97
 
 
 def test_verdicts_on_one_prompt_do_not_count_as_many_prompts():

@@ -11,8 +11,7 @@ from tests.reference.report_page import Page
 
 @given(st.integers(0, 60), st.integers(0, 20))
 def test_a_sample_keeps_order_and_repeats_nothing(n, most):
-    every = range(n)
-    with_numbers = lambda path, kind: iter(every)  # noqa: E731
+    with_numbers = lambda path, kind, of: of(range(n))  # noqa: E731
     read, labels.read_records = labels.read_records, with_numbers
     try:
         drawn, again = list(records(labels.Path(), n, most)), list(records(labels.Path(), n, most))

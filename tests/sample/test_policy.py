@@ -50,10 +50,10 @@ def sample(tmp_path):
 def test_each_prompt_has_its_responses_and_its_columns(sample, prompts):
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     counts, records, failures = sample(prompts({"prompt": "Hi", "id": "a", "tags": ["x"]}, {"prompt": turns}), samples=3)
-    assert counts == {"rows_in": 2, "rows_out": 2, "rows_failed": 0}
+    assert counts == {"rows_in": 2, "rows_out": 2, "rows_failed": 0, "responses_cut": 0}
     assert failures == []
     asked = [{"role": "user", "content": "Hi"}]
-    assert records[0] == {"id": "a", "prompt": asked, "tags": ["x"], "responses": ["Sure."] * 3}
+    assert records[0] == {"id": "a", "prompt": asked, "tags": ["x"], "responses": ["Sure."] * 3, "finish": ["stop"] * 3}
     assert records[1]["prompt"] == turns
 
 
@@ -68,7 +68,7 @@ def test_what_has_no_answer_is_listed_and_never_made_up(sample, prompts):
     source = prompts({"prompt": "Hi"}, "{broken\n", {"prompt": "poison"}, {"prompt": ""}, {"prompt": "Ho"})
     counts, records, failures = sample(source)
     assert [record["id"] for record in records] == ["1", "5"]
-    assert counts == {"rows_in": 5, "rows_out": 2, "rows_failed": 3}
+    assert counts == {"rows_in": 5, "rows_out": 2, "rows_failed": 3, "responses_cut": 0}
     assert [failure["row"] for failure in failures] == [2, 3, 4]
     assert "refused" in failures[1]["detail"]
 
@@ -125,6 +125,9 @@ def test_the_seed_and_the_shape_of_the_draw_matter(sample, prompts):
     assert len({response for responses in first for response in responses}) > 1
     greedy = texts(temperature=0.0, samples=1)
     assert texts(top_p=0.01) == [responses * 2 for responses in greedy]
+    counts, records, _ = sample(source, model="lab:policy", max_tokens=2, overwrite=True)
+    assert [record["finish"] for record in records] == [["length"] * 2] * 2
+    assert counts["responses_cut"] == 4
     with pytest.raises(UsageError, match="all 2 responses to a prompt would be the same"):
         texts(temperature=0.0)
 

@@ -6,7 +6,7 @@ class Browser {
     byId("principle").append(...pairs.about.principles.map((name) => new Option(name, name)));
     const browser = new Browser(pairs);
     await browser.follow();
-    pairs.texts.prepare();
+    pairs.texts.prepare().then(() => { byId("pairs").dataset.searchable = "yes"; });
     for (const name of ["search", "principle", "show", "sort"]) {
       byId(name).addEventListener(name === "search" ? "input" : "change", () => browser.filterSoon(name === "search" ? 120 : 0));
     }

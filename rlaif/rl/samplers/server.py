@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from rlaif.engines import handshake, replies
 from rlaif.engines.base import Failure, Generation, Sampling
-from rlaif.engines.client import Problem, refusal
+from rlaif.engines.problem import Problem, refusal
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import BadReply
 from rlaif.engines.server import ServerEngine

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
 
 from tests.cli.test_startup import test_help_imports_nothing_heavy as check_help
+from tests.events import events
 
 GOOD = [{"prompt": f"What is {n}?", "chosen": "A number, friend.", "rejected": "Go away.", "p_chosen": 0.9} for n in range(4)]
 
@@ -64,7 +64,7 @@ def test_rounds_and_best_of_n_say_where_everything_is(rlaif, tmp_path):
 
 
 def test_a_good_run_says_where_everything_is(run, tmp_path):
-    code, out, _ = run("--max-steps", "2", "--eval-fraction", "0.25", "--report-to", "tensorboard")
+    code, out, _ = run("--max-steps", "2", "--eval-fraction", "0.25", "--track", "tensorboard")
     assert code == 0
     for name in ("run/model", "run/metrics.jsonl", "run/failures.jsonl", "eval_loss"):
         assert name in out
@@ -72,7 +72,7 @@ def test_a_good_run_says_where_everything_is(run, tmp_path):
     assert found["kind"] == "train"
     assert found["command"].startswith("rlaif train dpo rows.jsonl --model lab:policy")
     assert found["command"] in (tmp_path / "run" / "model" / "README.md").read_text()
-    assert any((tmp_path / "run" / "tensorboard").iterdir())
+    assert events(tmp_path / "run")["eval_loss"].keys() == {1, 2}
 
 
 def test_an_ensemble_and_its_normalisation_are_flags(run, tmp_path):
@@ -103,7 +103,7 @@ def test_doing_it_again_changes_nothing(run, tmp_path):
         ({}, ["--context", "4096"], "has 1024 positions"),
         ({}, ["--eval-fraction", "1.5"], "--eval-fraction"),
         ({}, ["--micro-batch", "3"], "multiple"),
-        ({}, ["--report-to", "wandb"], "not installed"),
+        ({}, ["--track", "wandb"], "not installed"),
         ({"method": "dpoo"}, [], "No such command 'dpoo'"),
         ({}, ["--critic", "lab"], "--critic: it is for training on the model's own samples; give --rounds too"),
         ({}, ["--samples", "2"], "--samples: it is for training on the model's own samples"),
@@ -118,8 +118,7 @@ def test_doing_it_again_changes_nothing(run, tmp_path):
     ],
 )
 def test_bad_input_is_one_message(run, monkeypatch, options, arguments, said):
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "wandb" else find_spec(name, *more))
+    monkeypatch.setattr("rlaif.tracking.find_spec", lambda name: None)
     code, out, err = run(*arguments, **options)
     assert code == 2
     assert said in err

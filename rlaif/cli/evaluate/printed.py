@@ -1,0 +1,48 @@
+"""What every command of ``rlaif evaluate`` prints, writes and requires when it has its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlaif.cli.echo import echo, suggest
+
+if TYPE_CHECKING:
+    from rlaif.evaluate.config import Outcome
+    from rlaif.evaluate.outcome import Found
+    from rlaif.evaluate.requirements import Range
+
+
+def print_found(found: Found, outcome: Outcome, measures: Mapping[str, Range], folder: Path | None, following: str) -> None:
+    """The table on the terminal, the figures in the run's folder and where the user wants them, and the next command.
+
+    Raises RunFailed where the figures are not what is required.
+    """
+    from rlaif.evaluate.outcome import hold, write
+
+    print_cells(found.cells)
+    for fact in found.facts:
+        echo(fact)
+    write(found, outcome, folder)
+    suggest(following)
+    hold(found, outcome, measures)
+
+
+def print_cells(cells: list[list[str]]) -> None:
+    """A table of texts, its first row the header. Where the terminal is too narrow, intervals go below their values."""
+    from rich import box
+    from rich.table import Table
+
+    from rlaif.cli.console import Console
+
+    console = Console()
+    wide = sum(max(map(len, column)) + 2 for column in zip(*cells, strict=True)) > console.width
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(cells[0]):
+        shown.add_column(
+            name.replace(" ", "\n") if wide else name, no_wrap=True, overflow="fold" if number == 0 else "ellipsis"
+        )
+    for line in cells[1:]:
+        shown.add_row(*(cell.replace(" [", "\n[") if wide else cell for cell in line))
+    console.print(shown)
