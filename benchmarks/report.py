@@ -162,10 +162,7 @@ def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str,
         "",
         "| filter | until the list stands, ms | longest task, ms | found |",
         "|---|---:|---:|---:|",
-        *(
-            f"| {name} | {took:,.0f} | {longest:,.0f} | {told.split(' ')[0]} |"
-            for name, (took, longest, told) in filters.items()
-        ),
+        *(f"| {name} | {took:,.0f} | {long:,.0f} | {told.split()[0]} |" for name, (took, long, told) in filters.items()),
         "",
         "Main-thread time is the browser's own count (TaskDuration). Texts are unpacked for the search in pieces while the page",
         "can be used; a search before that waits for them. The browser lists no task shorter than 50 ms: 0.",

@@ -133,7 +133,7 @@ class Questions:
     def _parts(self, question: Question) -> list[tuple[str, list[Part]]]:
         marks = [f"\ue000{number}\ue001" for number in range(len(SLOTS))]
         responses = tuple((Turn(role="assistant", content=mark),) for mark in marks[1 : 1 + len(question.responses)])
-        marked = replace(question, conversation=(Turn(role="user", content=marks[0]),), responses=responses)
+        marked = question._replace(conversation=(Turn(role="user", content=marks[0]),), responses=responses)
         judge = self._judges[0]
         prompt = judge.prompt(marked, marks[3] if judge.writes_first else None)
         return [(message.role, _split(message.text, marks)) for message in prompt]

@@ -14,7 +14,7 @@ def test_a_sample_keeps_order_and_repeats_nothing(n, most):
     with_numbers = lambda path, kind, of: of(range(n))  # noqa: E731
     read, labels.read_records = labels.read_records, with_numbers
     try:
-        drawn, again = list(records(labels.Path(), n, most)), list(records(labels.Path(), n, most))
+        drawn, again = [[*map(int, records(labels.Path(), n, most))] for _ in range(2)]
     finally:
         labels.read_records = read
     assert len(drawn) == min(n, most) and drawn == sorted(set(drawn)) == again
