@@ -151,6 +151,7 @@ def wait(driver: Any, script: str, seconds: float = 300) -> None:
 
 
 def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str, tuple[float, float, str]]) -> str:
+    rows = [(name, f"{took:,.0f}", f"{longest:,.0f}", told.split()[0]) for name, (took, longest, told) in filters.items()]
     lines = [
         "# The report of many pairs",
         "",
@@ -162,10 +163,10 @@ def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str,
         "",
         "| filter | until the list stands, ms | longest task, ms | found |",
         "|---|---:|---:|---:|",
-        *(f"| {name} | {took:,.0f} | {long:,.0f} | {told.split()[0]} |" for name, (took, long, told) in filters.items()),
+        *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        "Main-thread time is the browser's own count (TaskDuration). Texts are unpacked for the search in pieces while the page",
-        "can be used; a search before that waits for them. The browser lists no task shorter than 50 ms: 0.",
+        "Main-thread time is the browser's own count (TaskDuration). Texts are unpacked for the search in pieces while the",
+        "page can be used; a search before that waits for them. The browser lists no task shorter than 50 ms: 0.",
     ]
     return "\n".join(lines) + "\n"
 
