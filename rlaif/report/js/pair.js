@@ -9,6 +9,7 @@ class PairView {
     this.pair = pair;
     const entries = await Promise.all(["prompt", "chosen", "rejected"].map((name) => pairs.texts.entry(pairs[name][pair])));
     const rationale = pairs.rationale[pair] ? await pairs.texts.entry(pairs.rationale[pair] - 1) : null;
+    await pairs.asks();
     if (this.pair !== pair) return; // another one was asked for while this one was unpacked
     const link = make("a", "", pairs.ids[pair]);
     link.href = `#${new URLSearchParams({ pair: pairs.ids[pair] })}`;
