@@ -4,8 +4,8 @@
 
 A label run is made up: each pair has a prompt of about 30 words, two responses of 40 to 160 words, four principles' verdicts in
 both orders. Main-thread time is the browser's own count of the CPU time that its tasks took until the list and its first pair
-stood there. A filter's time is from when it begins until the list shows what it found; the longest task is how long the page did
-not answer.
+stood there. A filter's time is from when it begins until the list shows what it found; the longest task is how long the page
+does not answer.
 """
 
 from __future__ import annotations
