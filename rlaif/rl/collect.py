@@ -16,6 +16,8 @@ from rlaif.rl import ranks
 from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 
+GREEDY = "greedy"
+"""The column of a greedy response's reward."""
 Cut = Callable[[Rollout], Rollout]
 
 
@@ -122,6 +124,21 @@ def join(parts: Sequence[Rewards]) -> Rewards:
         for reason, many in part.failures.items():
             failures[reason] = failures.get(reason, 0) + many
     return Rewards(torch.cat([part.values for part in parts]), torch.cat([part.valid for part in parts]), columns, failures)
+
+
+def beside_greedy(collected: Collected, greedy: Collected) -> Collected:
+    """With the reward of the greedy response to each prompt as the column ``greedy``, NaN where it has none; a rollout without
+    it is without a reward. greedy: of the same prompts, a rollout each."""
+    values = {one.query.group: value for one, value in zip(greedy.rollouts, greedy.rewards.values.tolist(), strict=True)}
+    column = collected.rewards.values.new_tensor([values[rollout.query.group] for rollout in collected.rollouts])
+    missing = column.isnan()
+    rewards = collected.rewards._replace(
+        values=collected.rewards.values.masked_fill(missing, torch.nan),
+        valid=collected.rewards.valid & ~missing,
+        columns={**collected.rewards.columns, GREEDY: column},
+    )
+    sampling, waiting = collected.sampling + greedy.sampling, collected.waiting + greedy.waiting
+    return Collected(collected.rollouts, rewards, sampling, waiting)
 
 
 def take(rewards: Rewards, rows: Tensor) -> Rewards:

@@ -35,7 +35,8 @@ VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Out
 class Scored(NamedTuple):
     """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the
     reward; both 0 without a reference, and where the KL counts in the loss. values: [B, R], 0 without a value net. mask:
-    [B, R], the responses. groups: [B]."""
+    [B, R], the responses. groups: [B]. greedy: [B], the reward of the greedy response to the same prompt, for methods that ask
+    for it."""
 
     scores: Tensor
     kl: Tensor
@@ -43,6 +44,7 @@ class Scored(NamedTuple):
     values: Tensor
     mask: Tensor
     groups: Tensor
+    greedy: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class RlConfig:
 
     A method is a subclass: it adds settings, gives others another default, and says how advantages are estimated. method: its
     name, as in ``rlaif train NAME``; of a method from outside, ``module:Name``. title, about: for help and model cards.
+    greedy: whether it wants the reward of a greedy response to each prompt.
     compares: whether it compares the samples of a prompt, so that one without another teaches it nothing.
 
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
@@ -78,6 +81,7 @@ class RlConfig:
     title: ClassVar[str]
     about: ClassVar[str] = ""
     compares: ClassVar[bool] = False
+    greedy: ClassVar[bool] = False
     rate: ClassVar[float] = 1e-6
     """Learning rate where none is given, for models of some billion parameters."""
 

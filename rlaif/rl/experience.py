@@ -96,10 +96,18 @@ def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int
     return views
 
 
-def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float, unseen: bool = False) -> Experience:
-    """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``."""
+def estimate(
+    config: RlConfig,
+    batch: Batch,
+    views: Views,
+    scores: Tensor,
+    beta: float,
+    unseen: bool = False,
+    greedy: Tensor | None = None,
+) -> Experience:
+    """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``. greedy: see ``Scored``."""
     mask = batch.mask
-    scores = scores.to(mask.device)
+    scores, greedy = scores.to(mask.device), None if greedy is None else greedy.to(mask.device)
     if config.eos_penalty is not None:
         scores = shaping.missing_eos(scores, batch.ended, config.eos_penalty, config.eos_mode)
     lengths = mask.sum(-1)
@@ -113,7 +121,7 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     weights = torch.full_like(views.logp, torch.nan) if unseen else importance(config, views.logp, batch)
     if config.top_entropy < 1:
         weights = weights * most_uncertain(views.entropy, mask, config.top_entropy)
-    advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
+    advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups, greedy))
     return Experience(batch, views, weights, advantages, returns, unseen)
 
 

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from rlaif.processes import on_main
 from rlaif.rl import figures as of
 from rlaif.rl import ranks
 from rlaif.rl.batch import collate
-from rlaif.rl.collect import Collected, Cut, collect, refilled
+from rlaif.rl.collect import GREEDY, Collected, Cut, beside_greedy, collect, refilled
 from rlaif.rl.config import RlConfig
 from rlaif.rl.experience import estimate, first_pass_sees, look
 from rlaif.rl.maths import kl
@@ -147,17 +148,11 @@ class Loop:
         return collected
 
     async def _sampled(self, queries: Sequence[Query], step: int, seed: int) -> Collected:
-        parts = self.parts
-        return await collect(
-            parts.sampler,
-            parts.source,
-            queries,
-            self.config.samples,
-            self._temperature(step),
-            seed,
-            parts.cut,
-            parts.central,
-        )
+        """Rewarded rollouts of the queries, beside greedy ones where the method asks for them."""
+        parts, config = self.parts, self.config
+        drawn = partial(collect, parts.sampler, parts.source, queries, seed=seed, cut=parts.cut, central=parts.central)
+        collected = await drawn(n=config.samples, temperature=self._temperature(step))
+        return beside_greedy(collected, await drawn(n=1, temperature=0.0)) if config.greedy else collected
 
     def _learn(self, collected: Collected) -> dict[str, float]:
         """Everything between the rewards and the next rollouts. What has no reward leaves here: it is missing data."""
@@ -178,7 +173,8 @@ class Loop:
         batch = collate(used, parts.pad, parts.networks.policy.model.device)
         unseen = first_pass_sees(config, self.step)
         views = look(parts.networks, batch, temperature, config.micro_tokens, policy=not unseen)
-        experience = estimate(config, batch, views, scores, beta, unseen)
+        greedy = self._clipped(rewards.columns[GREEDY][kept]) if config.greedy else None
+        experience = estimate(config, batch, views, scores, beta, unseen, greedy)
         figures |= parts.learner.update(experience, self.step, temperature, beta) | {"beta": beta}
         figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
         parts.coefficient.update(figures["kl"], len(used))
@@ -196,6 +192,9 @@ class Loop:
                 mine = torch.tensor([each == task for each in tasks])
                 self._moments[task].update(scores, mine)
                 scores = torch.where(mine, self._moments[task].normalise(scores), scores)
+        return self._clipped(scores)
+
+    def _clipped(self, scores: Tensor) -> Tensor:
         limit = self.config.clip_rewards
         return scores if limit is None else scores.clamp(-limit, limit)
 

@@ -28,7 +28,7 @@ def share() -> tuple[int, int]:
 
 
 def several() -> bool:
-    return processes().num_processes > 1
+    return bool(processes().num_processes > 1)
 
 
 def share_of(queries: Sequence[Query], central: bool) -> Sequence[Query]:
@@ -66,7 +66,7 @@ async def on_main(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def everyones(rollouts: Sequence[Rollout]) -> list[Rollout]:
     """The rollouts of all processes, in every process."""
-    return gather_object(list(rollouts)) if several() else list(rollouts)  # type: ignore[no-any-return]
+    return gather_object(list(rollouts)) if several() else list(rollouts)
 
 
 def add_up(*tensors: Tensor) -> None:
