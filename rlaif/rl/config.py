@@ -59,7 +59,7 @@ class RlConfig:
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
     skip_alike: pass over a prompt once after all its samples scored alike: there was nothing to learn from it.
-    refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from as many prompts as planned, though at
+    curriculum: see ``maths.curriculum``. refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from as many prompts as planned, though at
     some there was nothing to learn; those that are alike in the last round stay.
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
@@ -116,9 +116,10 @@ class RlConfig:
         None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2
     )
     skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
-    refill: int = setting(
-        0, "Draw other prompts, so many times, for those whose samples all scored alike (DAPO).", panel=DATA, least=0
+    curriculum: float = setting(
+        1.0, "Least chance to ask a prompt, by how differently its samples last scored.", panel=DATA, above=0, most=1
     )
+    refill: int = setting(0, "Draw other prompts, so many times, for those that scored alike (DAPO).", panel=DATA, least=0)
     truncate_at: str | None = setting(None, "Cut responses behind this token of text.", panel=SAMPLING)
     truncate_after: int = setting(16, "…the first after so many tokens.", panel=SAMPLING, least=0)
     eos_penalty: float | None = setting(None, "For responses that did not end.", panel=SHAPING, least=0)
@@ -240,6 +241,7 @@ class RlConfig:
             raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
         for given, what in (
             (self.skip_alike, "--skip-alike"),
+            (self.curriculum < 1, "--curriculum"),
             (self.refill, "--refill"),
             (self.length_weight, "--length-weight"),
             (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from rlaif.rl.maths.stats import RunningMoments
 from rlaif.rl.monitor.monitor import Monitor, Report
 from rlaif.rl.networks import Networks
 from rlaif.rl.prompts import Prompts
+from rlaif.rl.record import Log
 from rlaif.rl.rewards.tally import failure_rate
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 from rlaif.rl.state import put, weights_of
@@ -35,17 +36,6 @@ from rlaif.rl.update import Learner
 
 RECENT = 4
 """Iterations over which the failure rate is taken."""
-
-
-class Log(Protocol):
-    """What the loop tells the run that it is part of. Steps count what is done: 0 is before the first update."""
-
-    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
-    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
-    def warn(self, step: int, text: str) -> None: ...
-    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
-    def saves(self, step: int) -> bool: ...
-    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -102,6 +92,7 @@ class Loop:
         if config.skip_alike:  # before the next prompts are drawn, or with --async it would depend on who is faster
             alike = set(of.alike(collected.rewards, collected.rollouts))
             parts.prompts.pass_over(rollout.query for rollout in collected.rollouts if rollout.query.group in alike)
+        parts.prompts.learn(of.scores_by_row(collected.rewards, collected.rollouts))
         if config.ahead and self.step + 1 < config.steps:
             parts.sampler.update(parts.networks.policy.model)
             self._next = asyncio.create_task(self._collect(self.step + 1))

@@ -159,7 +159,7 @@ async def _train(
         sampler,
         opened.source,
         second.source if second else None,
-        Prompts(training, opened.task_weights, config.seed),
+        Prompts(training, opened.task_weights, config.seed, config.curriculum),
         held_out,
         Learner(config, networks, ptx.draw if ptx else None),
         Monitor(load_limits(config.monitor, device.type != "cpu")),

@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlaif.data.rows import Row
 from rlaif.rl.batch import micro_batches
 from rlaif.rl.ranks import share_of
+from rlaif.rl.rollout import Query
 from tests.rl import launched
 from tests.tiny import save_model
 
@@ -95,13 +97,13 @@ def test_the_main_process_says_what_is_wrong_and_the_other_leaves(two):
 
 
 def test_the_shares_of_prompts_and_rows_are_the_whole(monkeypatch):
-    queries = list(range(7))
-    found = []
+    queries = [Query(Row(number, str(number), (), ()), "", number, (number,)) for number in range(7)]
+    found: list[Query] = []
     for number in range(3):
         monkeypatch.setattr("rlaif.rl.ranks.share", lambda number=number: (number, 3))
         found += share_of(queries, False)
         assert share_of(queries, True) == (queries if number == 0 else [])
-    assert sorted(found) == queries
+    assert sorted(found, key=lambda query: query.group) == queries
     lengths = torch.tensor([5, 9, 1, 4, 4, 7, 2])
     rows = [row for number in range(3) for part in micro_batches(lengths, 9, (number, 3)) for row in part.tolist()]
     assert sorted(rows) == list(range(7))
