@@ -37,7 +37,7 @@ def share(right: Floats, cluster: Clusters, weight: Floats | None = None) -> Int
     if clusters == 1:
         return Interval(value, 0.0, 1.0)
     number = min(number * (clusters - 1) / clusters, len(right))
-    return wilson(value * number, number, _t(clusters))
+    return wilson(value * number, number, student(clusters))
 
 
 def correlation(x: Floats, y: Floats, cluster: Clusters) -> Interval:
@@ -116,13 +116,14 @@ def _reach(influence: Floats, cluster: Clusters) -> float:
     if clusters < 2:
         return math.nan
     total = np.bincount(owner, influence, clusters)
-    return _t(clusters) * math.sqrt(float(total @ total) * clusters / (clusters - 1))
+    return student(clusters) * math.sqrt(float(total @ total) * clusters / (clusters - 1))
 
 
-def _t(clusters: int) -> float:
+def student(clusters: int) -> float:
+    """The 97.5th percentile of Student's t with so many clusters, less one, degrees of freedom."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(clusters - 1, 0.975))
+    return float(stdtrit(max(1, clusters - 1), 0.975))
 
 
 def _numbered(cluster: Clusters) -> tuple[Clusters, int]:
