@@ -8,7 +8,7 @@ from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.flags import parameters
 from rlaif.critic.config import CriticConfig
 from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
-from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
+from rlaif.label.config import LabelConfig, LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
 from rlaif.serve.config import ServeConfig
@@ -25,6 +25,7 @@ ASKING = {
     "revise": ReviseConfig,
     "evaluate agreement": AgreementConfig,
     "evaluate win-rate": WinRateConfig,
+    "evaluate ladder": LadderConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
     "train best-of-n": best_of_n_configuration(),
