@@ -15,14 +15,16 @@ from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.judge import Judge, in_cache_order
 from rlaif.critic.modes import MODES
-from rlaif.critic.modes.base import Subject
+from rlaif.critic.modes.base import ORDERS, Subject
 from rlaif.critic.pairs import ADAPTIVE, check_pairs, pairs, ring
 from rlaif.critic.pairs import budget as pairs_in_rounds
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.shapes import to_row
 from rlaif.errors import UsageError
-from rlaif.evaluate.config import AgreementConfig
+from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig
+from rlaif.evaluate.consistency_run import check_settings, wordings_of
+from rlaif.evaluate.wordings import LONGEST, given
 from rlaif.label.benchmark import is_run, planned
 from rlaif.label.config import LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.label.ladder import budget, meetings, policies
@@ -106,6 +108,19 @@ def ladder_cost(config: LadderConfig) -> Cost:
     most = max((_calls(critic, [(_answered(row, 2), [(0, 1)])]) for row in rows.usable), default=0.0)
     calls = math.ceil(min(budget(config), possible) * most)
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, calls)
+
+
+def consistency_cost(config: ConsistencyConfig) -> Cost:
+    """Of ``rlaif evaluate consistency``, every rewording different. Raises UsageError where the rows cannot be read or the
+    settings do not go together."""
+    check_settings(config)
+    rows = _read(config.source, config.limit, config.columns)
+    wordings = [wordings_of(config, row) for row in rows.usable]
+    made = sum(config.rewordings for row in rows.usable if config.reworder and len(given(row)) == 1)
+    drawn = config.drawing.samples * sum(wordings)
+    pairs_of_answers = sum(math.comb(config.drawing.samples * number, 2) for number in wordings)
+    calls = len(ORDERS[config.critic.orders]) * len(config.critic.models) * pairs_of_answers
+    return Cost(len(rows.usable), rows.unusable, drawn + made, drawn * config.drawing.max_tokens + made * LONGEST, calls)
 
 
 def examples_cost(config: CriticConfig) -> Cost:

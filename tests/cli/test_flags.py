@@ -7,7 +7,7 @@ import pytest
 from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.flags import parameters
 from rlaif.critic.config import CriticConfig
-from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
+from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig, RewardModelConfig
 from rlaif.label.config import LabelConfig, LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
@@ -36,6 +36,7 @@ EVERY = {
     **ASKING,
     "sample": SampleConfig,
     "evaluate reward": RewardModelConfig,
+    "evaluate consistency": ConsistencyConfig,
     **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from rlaif.cli.evaluate.agreement import agreement
+from rlaif.cli.evaluate.consistency import consistency
 from rlaif.cli.evaluate.ladder import ladder
 from rlaif.cli.evaluate.ranking import ranking
 from rlaif.cli.evaluate.reward import reward
@@ -20,5 +21,6 @@ for name, command in (
     ("ladder", ladder),
     ("ranking", ranking),
     ("reward", reward),
+    ("consistency", consistency),
 ):
     app.command(name, cls=Command)(command)
