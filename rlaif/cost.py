@@ -24,7 +24,7 @@ from rlaif.data.shapes import to_row
 from rlaif.errors import UsageError
 from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig
 from rlaif.evaluate.consistency_run import check_settings, wordings_of
-from rlaif.evaluate.wordings import LONGEST, given
+from rlaif.evaluate.wordings import given
 from rlaif.label.benchmark import is_run, planned
 from rlaif.label.config import LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.label.ladder import budget, meetings, policies
@@ -120,7 +120,7 @@ def consistency_cost(config: ConsistencyConfig) -> Cost:
     drawn = config.drawing.samples * sum(wordings)
     pairs_of_answers = sum(math.comb(config.drawing.samples * number, 2) for number in wordings)
     calls = len(ORDERS[config.critic.orders]) * len(config.critic.models) * pairs_of_answers
-    return Cost(len(rows.usable), rows.unusable, drawn + made, drawn * config.drawing.max_tokens + made * LONGEST, calls)
+    return Cost(len(rows.usable), rows.unusable, drawn + made, (drawn + made) * config.drawing.max_tokens, calls)
 
 
 def examples_cost(config: CriticConfig) -> Cost:

@@ -52,9 +52,9 @@ def kept(same: Floats, wording: Sequence[int], category: str = "") -> Kept:
     pairs, alike = same[first, second], np.array(wording)[first] == np.array(wording)[second]
     known = ~np.isnan(pairs)
     parts = [pairs[known & where] for where in (alike, ~alike)]
-    means = [float(part.mean()) if len(part) else float("nan") for part in parts]
+    again, reworded = (float(part.mean()) if len(part) else float("nan") for part in parts)
     always = float((pairs[known] > 0.5).all()) if known.any() and known.all() else float("nan")
-    return Kept(*means, always, category)
+    return Kept(again, reworded, always, category)
 
 
 def consistency(prompts: Sequence[Kept], seed: int = 0) -> list[Consistency]:

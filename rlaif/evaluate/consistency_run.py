@@ -159,16 +159,18 @@ async def _answers(work: _Work, rows: Sequence[Row]) -> tuple[list[_Asked], list
     if work.reworder is not None:
         alone = [place for place, own in enumerate(wordings) if len(own) == 1]
         made = await reworded(
-            work.reworder, work.store, [rows[place] for place in alone], work.config.rewordings, work.config.critic.seed
+            work.reworder, work.store, [rows[place] for place in alone], work.config.rewordings, work.policy.sampling
         )
         for place, own in zip(alone, made, strict=True):
             wordings[place] = own
     flat = [put(row, wording) for row, own in zip(rows, wordings, strict=True) for wording in own]
     numbered = [replace(row, number=number) for number, row in enumerate(flat)]
     sampled = {row.number: row async for row in with_responses(numbered, work.policy, work.store)}
-    asked, failed, start = [], [], 0
+    asked: list[_Asked] = []
+    failed: list[tuple[int, str | None, str]] = []
+    start = 0
     for row, own in zip(rows, wordings, strict=True):
-        texts, places, why = [], [], ""
+        texts, places, why = list[str](), list[int](), ""
         for place in range(len(own)):
             answer = sampled[start + place]
             if isinstance(answer, BadRow):

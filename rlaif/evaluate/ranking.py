@@ -116,12 +116,12 @@ def sandwich(data: Comparisons, values: Floats) -> Floats:
         games = order[np.searchsorted(owner, start) : np.searchsorted(owner, start + _CHUNK)]
         own = owner[np.searchsorted(owner, start) : np.searchsorted(owner, start + _CHUNK)] - start
         i, j, many = data.i[games], data.j[games], int(own.max()) + 1
-        gradient, information = np.zeros((many, n, 1)), np.zeros((many, n, n))
+        gradient, information = np.zeros((many, n)), np.zeros((many, n, n))
         for side, other, sign in ((i, j, 1.0), (j, i, -1.0)):
-            np.add.at(gradient, (own, side, 0), sign * left[games])
+            np.add.at(gradient, (own, side), sign * left[games])
             np.add.at(information, (own, side, side), weight[games])
             np.add.at(information, (own, side, other), -weight[games])
-        moved = np.linalg.solve(whole - information, gradient)[:, :, 0]
+        moved = np.linalg.solve(whole - information, gradient[:, :, None])[:, :, 0]
         covariance += moved.T @ moved
     return covariance * max(0, rows - 1) / max(1, rows)
 

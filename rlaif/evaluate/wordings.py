@@ -17,7 +17,6 @@ COLUMN = "rewordings"
 """Of a row: a list of texts, each another wording of its last user turn."""
 FORM = Form("reword", "reword", ())
 KEEP = "The new message keeps the meaning, every name and every number, and asks for neither more nor less."
-LONGEST = 512
 
 
 def given(row: Row) -> list[str]:
@@ -28,11 +27,13 @@ def given(row: Row) -> list[str]:
     return _different([asked(row.conversation), *others])
 
 
-async def reworded(engine: Engine, store: VerdictStore, rows: Sequence[Row], number: int, seed: int) -> list[list[str]]:
-    """Of each row, its own wording and up to ``number`` others that the model writes; fewer where it repeats itself, writes
-    nothing, or does not come to an end."""
+async def reworded(
+    engine: Engine, store: VerdictStore, rows: Sequence[Row], number: int, sampling: Sampling
+) -> list[list[str]]:
+    """Of each row, its own wording and up to ``number`` others that the model writes, within ``sampling.max_tokens``; fewer
+    where it repeats itself, writes nothing, or does not come to an end."""
     template = load_template(FORM)
-    sampling = Sampling(LONGEST, 1.0, n=number, seed=seed)
+    sampling = Sampling(sampling.max_tokens, 1.0, n=number, seed=sampling.seed)
     how = (sampling.max_tokens, sampling.temperature, sampling.n, sampling.seed)
     names = [key("reword", engine.identity, template.digest, row.conversation, how) for row in rows]
     prompts = {name: template.render(KEEP, row.conversation, []) for name, row in zip(names, rows, strict=True)}
@@ -55,7 +56,7 @@ def put(row: Row, wording: str) -> Row:
     last = max((place for place, turn in enumerate(row.conversation) if turn["role"] == "user"), default=None)
     turns = list(row.conversation)
     if last is not None:
-        turns[last] = {**turns[last], "content": wording}  # type: ignore[typeddict-item]
+        turns[last] = {**turns[last], "content": wording}
     return replace(row, conversation=tuple(turns), responses=())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rlaif.critic.store import VerdictStore
 from rlaif.data.rows import Row
-from rlaif.engines.base import Failure, FailureReason, Generation
+from rlaif.engines.base import Failure, FailureReason, Generation, Sampling
 from rlaif.errors import UsageError
 from rlaif.evaluate.wordings import asked, given, put, reworded
 
@@ -56,7 +56,7 @@ def test_a_model_writes_them_and_what_it_does_not_finish_is_left_out(tmp_path):
     other = Row(2, "2", ({"role": "user", "content": "hello"},), ())
     with VerdictStore(tmp_path / "s.sqlite") as store:
         for _ in range(2):
-            found = asyncio.run(reworded(engine, store, [row(), other], 4, 0))
+            found = asyncio.run(reworded(engine, store, [row(), other], 4, Sampling(64, 1.0)))
             assert found == [["What is  it?", "Which is it?"], ["hello"]]
     first = engine.asked[0]
     assert [segment.text for message in first for segment in message.segments if not segment.trusted][-1] == "What is  it?"
