@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlaif.cli.echo import suggest
 from rlaif.cli.flags import DRY_RUN, from_config
 from rlaif.label.config import LabelConfig
+
+if TYPE_CHECKING:
+    from rlaif.evaluate.judgement import Quality
 
 MOST_ROWS = 10
 """Of those that a dry run names."""
@@ -21,12 +24,12 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
         _print_dry_run(config)
         return
     from rlaif.cli.progress import ProgressBar
-    from rlaif.label.run import run_label
+    from rlaif.label.run import label
     from rlaif.progress import Progress
 
     with ProgressBar(Console(stderr=True), "opening the critic", ("failed", "dollars", "from the store", "verdicts")) as bar:
-        run = run_label(config, Progress(bar.stage, bar.update, bar.warn))
-    _print_result(config.out, run)
+        judged = label(config, Progress(bar.stage, bar.update, bar.warn))
+    _print_result(config.out, judged)
 
 
 label = from_config(LabelConfig, _label, "label", [DRY_RUN])
@@ -72,12 +75,12 @@ def _rows(numbers: Sequence[int]) -> str:
     return f"row{'s' * (len(numbers) > 1)} {shown}" + (f" and {others} others" if others > 0 else "")
 
 
-def _print_result(out: Path, run: dict[str, Any]) -> None:
+def _print_result(out: Path, judged: Quality) -> None:
     from rlaif.cli.console import Console, print_paths
-    from rlaif.evaluate.quality import as_table, quality
+    from rlaif.evaluate.table import as_table
 
-    counts = run["counts"]
-    Console().print(as_table(quality(out)))
+    run, counts = judged.run, judged.counts
+    Console().print(as_table(judged))
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"{counts['rows_in']} rows in, {counts['rows_out']} preferences out · {counts['asked']} asked, "

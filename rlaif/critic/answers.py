@@ -56,8 +56,7 @@ async def _drawn(
     async def piece(part: list[bytes]) -> None:
         async with budget.piece() if budget else nullcontext():
             fresh = dict(zip(part, map(checked, await draw([wanted[name] for name in part])), strict=True))
-            store.put(fresh.items())
-        kept.update(fresh | store.get(part))  # where another process was faster, its answer is the one that stays
+            kept.update(fresh | store.put(fresh.items()))  # where another process was faster, its answer stays
 
     tasks = [asyncio.create_task(piece(names[start : start + size])) for start in range(0, len(names), size)]
     try:

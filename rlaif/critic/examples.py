@@ -41,6 +41,8 @@ def shots(principle: Principle, choices: Sequence[str], most: int, conversation:
 
     An example about the very conversation that is asked about is left out: it would give the answer away.
     """
+    if not most:
+        return ()
     usable = [example for example in principle.examples if list(example.prompt) != list(conversation)][:most]
     return tuple(
         Shot(example.prompt, ((_answer(example.worse),), (_answer(example.better),)), choices[1])

@@ -6,9 +6,9 @@ one per principle that applies, each with the questions (one per order, and per 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from rlaif.constitution.types import Aggregate, Constitution, Principle
@@ -17,7 +17,7 @@ from rlaif.critic.examples import shots
 from rlaif.critic.modes import MODES
 from rlaif.critic.modes.base import ORDERS, Mode, Orders, Reading
 from rlaif.critic.sampled import counted
-from rlaif.critic.store import Answer, key
+from rlaif.critic.store import Answer, KeyStem, fixed, key, key_of
 from rlaif.critic.templates import Shot, Template
 from rlaif.critic.verdict import MIN_MASS, Failure, Verdict
 from rlaif.data.rows import Row, Turn
@@ -27,8 +27,7 @@ REASONS = Sampling(max_tokens=512, temperature=0.0)
 """How a rationale is drawn unless the user says otherwise: greedily, as in Lee et al. 2023 §2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One call to the critic. ``key`` names everything that could change its answer. vote: which of several rationales."""
 
     key: bytes
@@ -93,7 +92,10 @@ class Judge:
         shown = tuple(different.index(turns) for turns in responses)
         orders = ORDERS[self.orders] if len(different) > 1 else (False,) if len(subject) == 1 else ()
         listed = [different[::-1] if swapped else different for swapped in orders]
-        samples = [(texts, key(row.conversation, texts).hex()) for texts in listed]
+        spelled, conversation = {id(turns): fixed(turns) for turns in different}, fixed(row.conversation)
+        samples = [
+            (texts, key_of((conversation, f"[{','.join(spelled[id(turns)] for turns in texts)}]")).hex()) for texts in listed
+        ]
         asked = []
         for principle in self._principles(row, subject) if principles is None else principles:
             examples = shots(principle, self.template.choices, self.shots, row.conversation)
@@ -171,18 +173,23 @@ class Judge:
         examples: tuple[Shot, ...],
     ) -> Question:
         wording = self.template.wording(principle.text, principle.wordings.get(self.template.mode))
-        more = [["shots", examples]] if examples else []
-        name = key(self.identity, self.template.digest, wording, digest, *more)
+        stem = self._stem(wording)
+        name = key(self.identity, self.template.digest, wording, digest, ["shots", examples]) if examples else stem.key(digest)
         return Question(name, wording, conversation, shown, examples)
+
+    @cached_property
+    def _stem(self) -> Callable[[str], KeyStem]:
+        """What the keys of all questions by a principle's wording begin with."""
+        return lru_cache(maxsize=1024)(partial(KeyStem, self.identity, self.template.digest))
 
     def _vote(self, question: Question, vote: int) -> Question:
         """The question once more, for another rationale. Greedy ones are all alike, and whatever the seed."""
         if self.thinking:
-            return replace(question, key=key(question.key.hex(), "thinking", self.thinking), vote=vote)
+            return question._replace(key=key(question.key.hex(), "thinking", self.thinking), vote=vote)
         if not self.template.then:
             return question
         drawn = (self.reasons.temperature, self.reasons.top_p, self.reasons.seed, vote) if self.reasons.temperature else ()
-        return replace(question, key=key(question.key.hex(), "reasons", self.reasons.max_tokens, drawn), vote=vote)
+        return question._replace(key=key(question.key.hex(), "reasons", self.reasons.max_tokens, drawn), vote=vote)
 
 
 def in_cache_order(asked: Sequence[Asked]) -> list[Question]:

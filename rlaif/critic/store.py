@@ -22,18 +22,45 @@ from rlaif.critic.stored import Answer, DamagedError, read, spelled
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.errors import RunFailed, UsageError, warn
 
-__all__ = ["FORMAT", "LASTING", "Answer", "VerdictStore", "key"]
+__all__ = ["FORMAT", "LASTING", "Answer", "KeyStem", "VerdictStore", "fixed", "key", "key_of"]
 
-FORMAT = 1
-"""What ``PRAGMA user_version`` says of a store's tables; 0 is a store from before there were versions, which reads alike."""
+FORMAT = 2
+"""What ``PRAGMA user_version`` says of a store's tables. Those before 2 hold answers as JSON text and read alike; they stay as
+they are, and what is added is written as of now (``critic.stored``)."""
+KEY_BYTES = 20
 LASTING = frozenset({FailureReason.TOO_LONG, FailureReason.REFUSED})
 """Failures that the same question would meet again. Others are not stored, so that the next run asks again."""
 
 
+_FIXED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=list)
+
+
 def key(*parts: object) -> bytes:
     """A store key: the hash of everything that shaped the answer, in a fixed spelling."""
-    spelled = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), default=list)
-    return hashlib.sha256(spelled.encode()).digest()[:20]
+    return key_of(map(fixed, parts))
+
+
+def fixed(part: object) -> str:
+    """The spelling of one of a key's parts. What is in many keys is spelled once."""
+    return _FIXED.encode(part)
+
+
+def key_of(spellings: Iterable[str]) -> bytes:
+    """The key of parts that are spelled already."""
+    return hashlib.sha256(f"[{','.join(spellings)}]".encode()).digest()[:KEY_BYTES]
+
+
+class KeyStem:
+    """The keys that begin with the same parts: what they share is hashed once."""
+
+    def __init__(self, *parts: object) -> None:
+        self._begun = hashlib.sha256(f"[{','.join(map(fixed, parts))}".encode())
+
+    def key(self, last: str) -> bytes:
+        """``key(*parts, last)``, for a last part that is spelled as it is, such as a hexadecimal number."""
+        hashed = self._begun.copy()
+        hashed.update(f',"{last}"]'.encode())
+        return hashed.digest()[:KEY_BYTES]
 
 
 class VerdictStore:
@@ -93,7 +120,7 @@ class VerdictStore:
         self._db.execute("PRAGMA synchronous=NORMAL")
         if written_format < FORMAT:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
+            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID")
             self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rlaif', ?)", (version("rlaif"),))
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -118,25 +145,28 @@ class VerdictStore:
                     self._note_damaged(name, str(damage))
         return answers
 
-    def put(self, answers: Iterable[tuple[bytes, Answer]]) -> None:
+    def put(self, answers: Iterable[tuple[bytes, Answer]]) -> dict[bytes, Answer]:
         """Keep answers, all or none of them: on disk when this returns, whatever becomes of the process.
 
-        What is there already stays, so that two runs that share a store read the same. A call costs about a tenth
-        of a millisecond, so that answers may be kept one by one as they come.
+        What is there already stays, so that two runs that share a store read the same: where there is any, what is stored for
+        these answers is returned. A call costs about a tenth of a millisecond, so that answers may be kept one by one as they
+        come.
         """
         rows = [(name, spelled(answer)) for name, answer in answers if not _passing(answer)]
         if not rows:
-            return
+            return {}
         try:
             self._begin()
-            self._db.executemany("DELETE FROM answers WHERE key = ?", [(name,) for name, _ in rows if name in self._damaged])
-            self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
+            if damaged := [(name,) for name, _ in rows if name in self._damaged]:
+                self._db.executemany("DELETE FROM answers WHERE key = ?", damaged)
+            added = self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows).rowcount
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise RunFailed(f"{self.path}: the verdict store cannot be written: {_trouble(error)}") from error
         self._damaged.difference_update(name for name, _ in rows)
+        return self.get([name for name, _ in rows]) if added < len(rows) else {}
 
     def _begin(self) -> None:
         """Take the file for writing. While another process holds it, wait: the answers in hand are paid for."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -25,6 +25,8 @@ from rlaif.errors import UsageError
 from rlaif.files import read_text
 from rlaif.shipped import shipped_folder
 
+TEXTS = 64
+"""Defused texts that are kept at hand."""
 ENDS = frozenset({"worst", "best"})
 """Slots that the ends of a scale stand in, so that the question can be asked on several."""
 TURN_TAGS = ("system", "user", "assistant", "tool")
@@ -110,9 +112,12 @@ class Template:
         tags |= {r"response_\d+"} if self.form.numbered else set()
         return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(tags))})\b)", re.IGNORECASE)
 
-    def defuse(self, text: str) -> str:
-        """``text`` with the ``<`` of anything that looks like one of this template's tags written as ``&lt;``."""
-        return self._fence.sub("&lt;", text)
+    @cached_property
+    def defuse(self) -> Callable[[str], str]:
+        """A text with the ``<`` of anything that looks like one of this template's tags written as ``&lt;``.
+
+        The questions about a row follow one another and hold the same texts: the last ``TEXTS`` are at hand."""
+        return lru_cache(maxsize=TEXTS)(partial(self._fence.sub, "&lt;"))
 
     def wording(self, text: str, own: str | None) -> str:
         """What stands in the principle slot: the principle's own wording for this mode, or the template's around its text."""
@@ -158,7 +163,7 @@ class Template:
     ) -> dict[str, tuple[Segment, ...]]:
         slots: dict[str, tuple[Segment, ...]] = {
             "principle": (Segment(wording, True),),
-            "conversation": self._turns(conversation),
+            "conversation": self.conversation(conversation),
         }
         if self.form.labels == "scale":
             slots |= {"worst": (Segment(self.choices[0], True),), "best": (Segment(self.choices[-1], True),)}
@@ -166,17 +171,19 @@ class Template:
             numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
             return {**slots, self.form.responses[0]: tuple(chain.from_iterable(numbered))}
         named = zip(self.form.responses, responses, strict=True)
-        return {**slots, **{name: self._response(response) for name, response in named}}
+        return {**slots, **{name: self.response(response) for name, response in named}}
 
-    def _response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
+    def response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
+        """A response as it stands in its slot."""
         alone = len(response) == 1 and response[0]["role"] == "assistant"
-        return tuple(self._turn(response[0])) if alone else self._turns(response)
+        return tuple(self._turn(response[0])) if alone else self.conversation(response)
 
     def _numbered(self, number: int, response: Sequence[Turn]) -> tuple[Segment, ...]:
         start, end = f"<response_{number}>\n", f"\n</response_{number}>"
-        return (Segment(start if number == 1 else f"\n{start}", True), *self._response(response), Segment(end, True))
+        return (Segment(start if number == 1 else f"\n{start}", True), *self.response(response), Segment(end, True))
 
-    def _turns(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
+    def conversation(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
+        """A conversation as it stands in its slot, each turn in a fence."""
         segments: list[Segment] = []
         if turns and "tools" in turns[0]:
             segments += [*self._fenced("available_tools", turns[0]["tools"]), Segment("\n", True)]

@@ -7,7 +7,7 @@ dataset card and the tables of docs/rows.md. Who makes the records of verdicts i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ OVERALL = "overall"
 """In a list of figures by principle: the figure of them all together."""
 
 R = TypeVar("R", bound=Record)
+Line = tuple[int, str]
+"""A line of a file and its number, from 1."""
 
 
 def beside_overall(principle: str) -> str:
@@ -43,6 +45,14 @@ class PrincipleVerdict(Entry):
     cut: int = column("tokens cut from the texts to fit the critic's context", default=0)
     failure: str | None = column("why there is no verdict", default=None)
     jury: tuple[Rounded | None, ...] | None = column("each critic's `p`, where there are several", default=None)
+    uncalibrated: Rounded | None = column(
+        "the critic's own `p`, which `gap` and `jury` go with, where `--calibration` made `p` of it", default=None, sparse=True
+    )
+
+    @property
+    def asked(self) -> float | None:
+        """The critic's own p."""
+        return self.p if self.uncalibrated is None else self.uncalibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,15 +236,16 @@ RECORDS: Mapping[str, type[Record]] = {
 """By the name of the file."""
 
 
-def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+def read_records(path: Path, kind: type[R], of: Callable[[Iterable[Line]], Iterable[Line]] = iter) -> Iterator[R]:
     """The records of a JSONL file that a run wrote, of this version or an earlier one; none where there is no such file.
 
+    of: picks the lines that are read as records.
     Raises UsageError, naming the line, where one cannot be read.
     """
     if not path.is_file():
         return
     with path.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in of(enumerate(lines, 1)):
             try:
                 values = json.loads(line)
                 if not isinstance(values, dict):

@@ -6,8 +6,11 @@ start of every text (Llama 2, Gemma). Pieces that are encoded apart are then not
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +35,9 @@ class Together:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, structural: Collection[int]) -> None:
         self._tokenizer = tokenizer
+        self._backend: Any = tokenizer.backend_tokenizer
         self._structural = frozenset(structural)
+        self._wanted = lru_cache(maxsize=1024)(self._of_structure)
 
     def whole(self, trusted: Sequence[str], contents: Sequence[str]) -> Whole | None:
         """The ids of ``trusted[0] contents[0] trusted[1] …``; None where a content would become, or take in, a token of the
@@ -40,12 +45,15 @@ class Together:
         text, places = _joined(trusted, contents)
         ids, offsets = self._encoded(text)
         spans = tuple(_span(offsets, start, end) for start, end in places)
-        inside = [token for begin, end in spans for token in ids[begin:end]]
-        if not self._structural.isdisjoint(inside) or self._swallowed(ids, offsets, places):
+        inside = (ids[begin:end] for begin, end in spans)
+        if not all(map(self._structural.isdisjoint, inside)) or self._swallowed(ids, offsets, places):
             return None
         kept = [token for token in ids if token in self._structural]
-        wanted = [token for piece in trusted for token in self._encoded(piece)[0] if token in self._structural]
-        return Whole(ids, spans) if kept == wanted else None
+        return Whole(ids, spans) if kept == self._wanted(tuple(trusted)) else None
+
+    def _of_structure(self, trusted: tuple[str, ...]) -> list[int]:
+        """The structure's tokens in trusted texts."""
+        return [token for piece in trusted for token in self._encoded(piece)[0] if token in self._structural]
 
     def pieces(self, trusted: Sequence[str]) -> list[list[int]] | None:
         """The ids of each trusted text as they stand around contents that merge with nothing; None where all merge."""
@@ -64,7 +72,7 @@ class Together:
     def _swallowed(self, ids: list[int], offsets: Sequence[Span], places: Sequence[Span]) -> bool:
         """Whether an unknown-token takes in text from both sides of a border: what stood there cannot be read from it."""
         unknown = self._tokenizer.unk_token_id
-        if unknown is None:
+        if unknown is None or unknown not in ids:
             return False
         borders = [border for place in places for border in place]
         return any(
@@ -76,8 +84,8 @@ class Together:
     def _encoded(self, text: str) -> tuple[list[int], list[Span]]:
         if not text:
             return [], []
-        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return list(encoded["input_ids"]), [(start, end) for start, end in encoded["offset_mapping"]]
+        encoded = self._backend.encode(text, add_special_tokens=False)
+        return encoded.ids, encoded.offsets
 
 
 def agrees(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -100,6 +108,5 @@ def _joined(trusted: Sequence[str], contents: Sequence[str]) -> tuple[str, list[
 
 def _span(offsets: Sequence[Span], start: int, end: int) -> Span:
     """The tokens that hold any character of ``start`` to ``end``, or that would stand there."""
-    first = next((index for index, (_, last) in enumerate(offsets) if last > start), len(offsets))
-    after = next((index for index in range(first, len(offsets)) if offsets[index][0] >= end), len(offsets))
-    return first, after
+    first = bisect_right(offsets, start, key=itemgetter(1))  # both ends of the tokens' stretches never go back
+    return first, bisect_left(offsets, end, first, key=itemgetter(0))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CUT_MARK = " [...] "
 _TEMPLATE = 1024
 """Tokens that a chat template is taken to add at most, where that decides nothing but whether a dry run looks closely."""
+TEXTS = 64
+"""Untrusted texts whose ids are kept at hand: those of the rows that are being encoded. The questions about a row, which follow
+one another, hold the same texts."""
 MIN_KEPT = 16
 """A prompt in which an untrusted segment would have to shrink below this many tokens is ``too_long`` instead."""
 
@@ -58,6 +61,7 @@ class PromptEncoder:
         self._together = None if agrees(tokenizer) else Together(tokenizer, structural)
         self._around = lru_cache(maxsize=1024)(self._trusted_pieces)
         self._trusted = lru_cache(maxsize=16_384)(self.encode_trusted)
+        self._untrusted = lru_cache(maxsize=TEXTS)(self.encode_untrusted)
         self._cut_mark = self.encode_trusted(CUT_MARK)
 
     def encode(
@@ -183,10 +187,10 @@ class PromptEncoder:
         return next((token for token in self.encode_trusted(text) if self.text([token]).strip()), None)
 
     def _pieces(self, rendered: Rendered, text: str) -> tuple[list[list[int]], list[list[int]]]:
-        """Ids of what stands before, between and after the markers in ``text``; and of what the markers stand for."""
+        """Ids of what stands before, between and after the markers in ``text``; and of what the markers stand for. The inner
+        lists are others' too: not to be changed."""
         trusted, contents = _taken_apart(rendered, text)
-        inside = self._around(trusted)
-        return [list(piece) for piece in inside], [self.encode_untrusted(content) for content in contents]
+        return list(self._around(trusted)), [self._untrusted(content) for content in contents]
 
     def _trusted_pieces(self, trusted: tuple[str, ...]) -> list[list[int]]:
         """Ids of the texts between the markers."""

@@ -8,7 +8,7 @@ from typing import Any
 from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.jury import Judged, swapped
 from rlaif.critic.verdict import Comparison, Failure, FailureReason, Score
-from rlaif.data.columns import columns
+from rlaif.data.columns import DIGITS, columns
 from rlaif.data.records import (
     OVERALL,
     CanaryRecord,
@@ -63,7 +63,7 @@ def score_record(row: Row, index: int, value: float, judged: Judged, critic: str
         id=f"{row.id}:{index}",
         prompt=row.conversation,
         response=response.turns,
-        score=value,
+        score=round(value, DIGITS),
         principles=tuple(_scored(principle, verdict) for principle, verdict in judged),
         critic=critic,
         row=row.number,
@@ -105,13 +105,19 @@ def _compared(principle: Principle, verdict: Comparison | Score | Failure) -> Pr
         return PrincipleVerdict(id=principle.id, p=None, weight=principle.weight, failure=failure)
     return PrincipleVerdict(
         id=principle.id,
-        p=verdict.p,
-        gap=verdict.gap,
+        p=_written(verdict.p),
+        gap=_written(verdict.gap),
         weight=principle.weight,
-        mass=verdict.mass,
+        mass=_written(verdict.mass),
         cut=verdict.cut,
-        jury=verdict.jury or None,
+        jury=tuple(map(_written, verdict.jury)) or None,
+        uncalibrated=_written(verdict.uncalibrated),
     )
+
+
+def _written(value: float | None) -> float | None:
+    """A number as files hold it: what is counted while a run goes on is what is read from its files."""
+    return None if value is None else round(value, DIGITS)
 
 
 def _rationale(judged: Judged) -> str | None:
@@ -131,11 +137,11 @@ def _scored(principle: Principle, verdict: Comparison | Score | Failure) -> Prin
         return PrincipleScore(id=principle.id, score=None, weight=principle.weight, failure=failure)
     return PrincipleScore(
         id=principle.id,
-        score=verdict.score,
+        score=_written(verdict.score),
         weight=principle.weight,
-        mass=verdict.mass,
+        mass=_written(verdict.mass),
         cut=verdict.cut,
-        jury=verdict.jury or None,
+        jury=tuple(map(_written, verdict.jury)) or None,
     )
 
 
@@ -151,7 +157,7 @@ def _gold_margins(row: Row, chosen: int, rejected: int, constitution: Constituti
         overall = _weighted_gold(better, worse, row, constitution)
     if overall is not None:
         margins[OVERALL] = overall
-    return tuple(GoldMargin(id=name, margin=margin) for name, margin in margins.items())
+    return tuple(GoldMargin(id=name, margin=round(margin, DIGITS)) for name, margin in margins.items())
 
 
 def _weighted_gold(better: Response, worse: Response, row: Row, constitution: Constitution) -> float | None:

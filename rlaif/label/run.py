@@ -6,12 +6,13 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.critic.calibrated import read_calibration
 from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.reasons import Noted
@@ -19,8 +20,10 @@ from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.hub import origin
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
+from rlaif.data.push import DATASET, check_hub, push
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
@@ -31,6 +34,7 @@ from rlaif.engines.base import Engine
 from rlaif.engines.spending import Budget, budget_of
 from rlaif.errors import RunFailed, without_secrets
 from rlaif.evaluate.findings import MEASURES, figures, findings
+from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
 from rlaif.label.config import LabelConfig, ReviseConfig
@@ -44,7 +48,7 @@ from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 from rlaif.tracking import Tracker, chosen
 
-__all__ = ["LabelConfig", "run_label"]
+__all__ = ["LabelConfig", "label", "run_label"]
 
 
 class Rounds(Protocol):
@@ -61,7 +65,12 @@ class Rounds(Protocol):
 
 
 def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds | None = None) -> dict[str, Any]:
-    """Label ``config.source`` into ``config.out`` and return the content of ``run.json``.
+    """``label``, of which the content of ``run.json`` is returned."""
+    return dict(label(config, progress, rounds).run)
+
+
+def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds | None = None) -> Quality:
+    """Label ``config.source`` into ``config.out`` and return the labels' figures, with the content of ``run.json``.
 
     rounds: the rows in place of the source's own; the source is what they are made from.
 
@@ -71,6 +80,8 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
     """
     progress = progress or Progress()
     chosen(config.track)
+    calibration = read_calibration(config.calibration) if config.calibration else None
+    check_hub(config.push_to_hub)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -83,6 +94,11 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
         budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
+        if calibration and config.calibration:
+            fitting, left_out = calibration.fitting(config.calibration, critics[0].judge, facts["critic"], facts["config"])
+            labeller = replace(labeller, calibration=fitting)
+            facts["calibration"] = {"digest": fitting.digest, **fitting.told(), "left_out": left_out}
+            facts["notes"] += [f"probabilities are calibrated by {config.calibration}", *(f"not {each}" for each in left_out)]
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         continue_spending(budget, config.out)
@@ -92,7 +108,7 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
         counts, stopped, watch = Counts(), None, Watch({**what, **facts}, rounds.seen if rounds else None)
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
-            failures = Noted(writer)
+            failures = Noted(watch.failures(writer))
             tracker = stack.enter_context(closing(Tracker(config.track, config.out, facts["config"])))
             sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
@@ -105,14 +121,16 @@ def run_label(config: LabelConfig, progress: Progress | None = None, rounds: Rou
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         facts |= keep_spending(budget, config.out)
         facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
-        unmet = missed(config.require, MEASURES, figures(watch.quality(counts)))
-        run = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped)
+        judged = watch.quality(counts)
+        unmet = missed(config.require, MEASURES, figures(judged))
+        judged = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped, judged)
     if unmet:
         raise RunFailed(
             f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(unmet)}; "
             "report.html shows more"
         )
-    return run
+    push(config.push_to_hub, config.out, "dataset", DATASET)
+    return judged
 
 
 CONTENT = frozenset(
@@ -123,6 +141,7 @@ CONTENT = frozenset(
 _COMPARED = {
     "constitution.digest": "another constitution",
     "template.digest": "other prompts",
+    "calibration.digest": "another calibration",
     "revise_template.digest": "other prompts of revise",
     "critic": "another critic",
     "policy": "another policy",
@@ -136,6 +155,7 @@ def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str
     Raises UsageError where the folder holds a run that something else has shaped.
     """
     facts["source_digest"] = stamp(config.source)
+    facts["origin"] = origin(config.source)
     before = folder.read()
     shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [
@@ -155,16 +175,24 @@ def _entry(facts: dict[str, Any], name: str) -> Any:
 
 
 def conclude(
-    folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str, Any], stopped: RunFailed | None
-) -> dict[str, Any]:
-    """Write what follows from the records, and ``run.json``; returns its content. Raises ``stopped`` if the run was."""
+    folder: RunFolder,
+    config: LabelConfig | ReviseConfig,
+    facts: dict[str, Any],
+    stopped: RunFailed | None,
+    judged: Quality | None = None,
+) -> Quality:
+    """Write what follows from the records, and ``run.json``. Raises ``stopped`` if the run was.
+
+    judged: the records' figures, where they have been gathered. They are returned with the content of ``run.json``.
+    """
     if stopped:
         folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
         raise stopped
     _derive(config)
     run = folder.write("finished", facts)
-    _describe(config.out, run)
-    return run
+    judged = replace(judged, run=run) if judged else quality(config.out)
+    _describe(config.out, judged)
+    return judged
 
 
 def _stream(
@@ -231,13 +259,12 @@ def _derive(config: LabelConfig | ReviseConfig) -> None:
             remove_tool(name, config.out)
 
 
-def _describe(folder: Path, run: dict[str, Any]) -> None:
+def _describe(folder: Path, judged: Quality) -> None:
     """The dataset card and the report."""
-    judged = quality(folder)
     doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
-        file.write(card(run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
-    write_report(folder)
+        file.write(card(judged.run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
+    write_report(folder, judged=judged)
 
 
 def run_facts(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 from rlaif.data.columns import Record
-from rlaif.data.records import PreferenceRecord, ScoreRecord
+from rlaif.data.records import FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.evaluate.agreement import accuracy
 from rlaif.evaluate.findings import Finding, findings
 from rlaif.evaluate.judgement import Quality
@@ -41,6 +42,8 @@ class Watch:
         self._tally = Tally(facts)
         self._preferences: _Seen[PreferenceRecord] | None = None
         self._scores: _Seen[ScoreRecord] | None = None
+        self._failures: _Seen[FailureRecord] | None = None
+        self._reasons: Counter[str] = Counter()
 
     def preferences(self, writer: Writer[PreferenceRecord]) -> Writer[PreferenceRecord]:
         """``writer``, watched."""
@@ -52,6 +55,11 @@ class Watch:
         self._scores = _Seen(writer)
         return self._scores
 
+    def failures(self, writer: Writer[FailureRecord]) -> Writer[FailureRecord]:
+        """``writer``, watched."""
+        self._failures = _Seen(writer)
+        return self._failures
+
     def quality(self, counts: Counts) -> Quality:
         """The figures so far. Rows must have been written in whole."""
         if self._preferences:
@@ -60,7 +68,11 @@ class Watch:
         if self._scores:
             self._tally.add_scores(self._scores.records)
             self._scores.records.clear()
-        return self._tally.quality({**self._facts, "counts": asdict(counts)}, {})
+        if self._failures:
+            self._reasons.update(failure.reason for failure in self._failures.records)
+            self._failures.records.clear()
+        run = {**self._facts, "counts": asdict(counts)}
+        return self._tally.quality(run, dict(self._reasons.most_common()))
 
     def figures(self, counts: Counts) -> dict[str, float]:
         """The figures so far by name, overall and (as ``ID/flips``) by principle; NaN for what is not known."""

@@ -65,6 +65,6 @@ def test_a_rationale_that_the_store_has_lost_is_written_again(store):
     jury = Jury(critics(store, engine, form="reasons"))
     ((found, _),) = verdicts(jury, row("x", "y"))
     asked = engine.asked
-    store._db.execute("DELETE FROM answers WHERE answer LIKE '%because%'")
+    store._db.execute("DELETE FROM answers WHERE CAST(answer AS TEXT) LIKE '%because%'")
     assert verdicts(jury, row("x", "y"))[0][0] == found
     assert engine.asked == asked + 4

@@ -1,14 +1,15 @@
-"""Answers as the store's text: every answer comes back as it was, and no damaged text is believed."""
+"""Answers as the store's bytes: every answer comes back as it was, and nothing damaged is believed."""
 
 import json
 import math
-from contextlib import suppress
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif.critic.stored import DamagedError, read, spelled
+from rlaif.critic.stored import DamagedError, checked, read, spelled
 from rlaif.engines.base import Choice, Failure, FailureReason, Generation
 
 logprobs = st.floats(max_value=0, allow_nan=False)  # minus infinity is one
@@ -28,8 +29,18 @@ def generations(draw):
 @given(choices | failures | st.lists(generations(), min_size=1, max_size=3))
 def test_an_answer_comes_back_as_it_was(answer):
     assert read(spelled(answer)) == answer
-    assert read(spelled(answer).encode()) == answer
-    assert spelled(answer).isascii()
+
+
+@given(choices | st.lists(generations(), min_size=1, max_size=3))
+def test_what_the_first_format_held_reads_alike(answer):
+    held = [asdict(item) for item in answer] if isinstance(answer, list) else asdict(answer)
+    assert read(json.dumps(held).encode()) == answer
+
+
+@pytest.mark.parametrize("wrong", [{"mass": math.nan}, {"mass": 1.5}, {"logprobs": ()}, {"logprobs": (0.5,)}, {"raw": None}])
+def test_what_could_not_be_read_again_is_no_answer(wrong):
+    answer = replace(Choice((-0.1, -3.0), 0.9, "A", 5), **wrong)
+    assert checked(answer).reason is FailureReason.ENGINE_ERROR
 
 
 CHOICE = {"logprobs": [-0.1, -3.0], "mass": 0.9, "raw": "A", "prompt_tokens": 5, "cut_tokens": 0}
@@ -83,12 +94,18 @@ TEXT = {"text": "hi", "token_ids": [1], "logprobs": [-0.5], "finish": "stop", "p
 )
 def test_what_no_engine_could_have_said_is_damaged(damaged):
     with pytest.raises(DamagedError):
-        read(damaged)
+        read(damaged.encode())
 
 
 @given(choices, st.data())
-def test_a_byte_that_changed_is_another_answer_or_damaged_and_never_another_error(answer, data):
-    text = bytearray(spelled(answer).encode())
-    text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(DamagedError):
-        read(bytes(text))
+def test_a_byte_that_changed_is_noticed(answer, data):
+    stored = spelled(answer)
+    place, byte = data.draw(st.integers(0, len(stored) - 1)), data.draw(st.integers(0, 255))
+    with pytest.raises(DamagedError) if stored[place] != byte else nullcontext():
+        read(stored[:place] + bytes([byte]) + stored[place + 1 :])
+
+
+@given(choices, st.data())
+def test_what_was_cut_is_noticed(answer, data):
+    with pytest.raises(DamagedError):
+        read(spelled(answer)[: data.draw(st.integers(0, len(spelled(answer)) - 1))])
