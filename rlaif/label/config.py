@@ -54,6 +54,12 @@ class LabelConfig:
     calibration: Path | None = setting(
         None, "Put the critic's probabilities right by this file of rlaif critic calibrate.", panel=INPUT
     )
+    batch: bool = setting(
+        False,
+        "Ask through the batch API of OpenAI or Anthropic: half the price, within a day; the same command fetches.",
+        panel="Critic",
+        resumable=True,
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
