@@ -77,7 +77,7 @@ class BatchServer:
         match parts:
             case ["files"]:
                 file = f"file-{len(self.files)}"
-                self.files[file] = re.search(rb"\r\n\r\n(\{.*\})\n\r\n", body, re.DOTALL)[1].decode()  # type: ignore[index]
+                self.files[file] = re.search(rb"\r\n\r\n(\{.*\})\n\r\n", body, re.DOTALL)[1].decode()
                 return 200, {"id": file, "object": "file", "purpose": "batch"}
             case ["files", name, "content"]:
                 return 200, self.files[name].encode()
