@@ -93,6 +93,9 @@ class WinRateConfig:
     width: float | None = setting(
         None, "Stop when the interval of the overall win rate is this narrow, such as 0.1.", panel=INPUT, above=0, below=1
     )
+    gold: str | None = setting(
+        None, "Labels of some of the pairs, such as rlaif annotate's, that correct the win rate.", panel=INPUT, path=True
+    )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     drawing: SamplingConfig = nested(Alone)
     outcome: Outcome = nested(Outcome)
