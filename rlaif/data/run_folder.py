@@ -33,6 +33,7 @@ OUTPUTS = (
     "run.json",
     "config.yaml",
     "cost.json",
+    "batches.json",
     "README.md",
     "report.html",
     "figures.json",
@@ -41,7 +42,7 @@ OUTPUTS = (
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
-RESULTS = ("preferences.jsonl", "cost.json", "checkpoints/*", "model", "label", "train", "round-*")
+RESULTS = ("preferences.jsonl", "cost.json", "batches.json", "checkpoints/*", "model", "label", "train", "round-*")
 """What a run that failed may have come to."""
 
 
