@@ -59,8 +59,8 @@ class RlConfig:
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
     skip_alike: pass over a prompt once after all its samples scored alike: there was nothing to learn from it.
-    curriculum: see ``maths.curriculum``. refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from as many prompts as planned, though at
-    some there was nothing to learn; those that are alike in the last round stay.
+    curriculum: see ``maths.curriculum``. refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from
+    as many prompts as planned, though at some there was nothing to learn; those that are alike in the last round stay.
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
     overlong, length_weight: see ``maths.shaping``. mask_truncated: out of baselines and loss, as where a verdict is missing.
