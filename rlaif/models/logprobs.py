@@ -7,11 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 2**24}
-"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. With fewer rows the products are too
-thin: 2²¹ would be 13 rows of a vocabulary of 151,936 (``benchmarks/logprobs.py``)."""
-CHUNK_ELSEWHERE = 2**27
-"""512 MiB, on devices that want larger products."""
+from rlaif.models.config import chunk_size
+
 BLOCK = 8192
 """Rows of a half-precision output layer that are turned into float32 at a time."""
 
@@ -112,7 +109,7 @@ def float32_logits(hidden: Tensor, weight: Tensor, temperature: float = 1.0) -> 
 
 
 def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
-    size = max(1, CHUNK.get(hidden.device.type, CHUNK_ELSEWHERE) // len(weight))
+    size = max(1, chunk_size(hidden.device.type) // len(weight))
     return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import Precision, Quantize
+from rlaif.models.config import PRECISION, Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
 from rlaif.tracking import TrackConfig
@@ -64,12 +65,13 @@ class TrainConfig:
     layers: int = setting(0, "Train the last so many layers alone; 0: all.", panel=DEVICE, least=0)
     quantize: Quantize = setting("none", "4bit: hold the weights under --lora in 4 bits.", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE)
-    precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
+    precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     eval_fraction: float = setting(0.0, "Share of the prompts to hold out.", panel=DATA, least=0, below=1)
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
     seed: int = redefault(CriticConfig, "seed", 0)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

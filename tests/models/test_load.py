@@ -61,6 +61,18 @@ def test_a_finished_response_scores_otherwise_than_one_that_was_cut_before_its_e
     assert cut == pytest.approx(alone, abs=1e-6)
 
 
+@pytest.mark.parametrize(("width", "has", "bf16"), [(512, True, True), (448, True, False), (512, False, False)])
+def test_a_wide_model_trains_in_bfloat16_on_a_cpu_that_has_it(tmp_path, monkeypatch, width, has, bf16):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    save_model(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "hidden_size": width}))
+    assert find_base(str(tmp_path), "causal", None, "auto", False).bf16 is bf16
+    assert not find_base(str(tmp_path), "causal", None, "float32", False).bf16
+
+
 @pytest.mark.parametrize("kind", ["causal", "sequence-classification"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_only_the_last_layers_and_what_follows_them_learn(tmp_path, kind, tied):
