@@ -1,7 +1,7 @@
 """A critic from a constitution alone: pairs of which it is known which response is better, because one was made so.
 
-A model answers prompts, and revises each answer by one principle, drawn by weight. The critic (the model itself, unless another is
-named) compares both by every principle, in both orders. Source: Bai et al. 2022, arXiv 2212.08073 §3 and §4 (revisions, and
+A model answers prompts, and revises each answer by one principle, drawn by weight. The critic (the model itself, unless another
+is named) compares both by every principle, in both orders. Source: Bai et al. 2022, arXiv 2212.08073 §3 and §4 (revisions, and
 labels by principles); in place of chain of thought or an ensemble, agreement over both orders decides what is learnt.
 """
 
@@ -40,9 +40,9 @@ def run_generated(config: GeneratedConfig, progress: Progress | None = None) -> 
     sample, revise = config.stages()
     run_sample(sample, progress)
     run_revise(revise, progress)
-    pairs, kept = revise.out / "pairs.jsonl", 0
+    pairs, kept = revise.out / "pairs.jsonl", list(held_pairs(revise.out))
     with JsonlWriter(pairs) as file:
-        for kept, record in enumerate(held_pairs(revise.out), 1):
+        for record in kept:
             file.write(record)
     if not kept:
         raise RunFailed(
@@ -53,8 +53,9 @@ def run_generated(config: GeneratedConfig, progress: Progress | None = None) -> 
 
 
 def held_pairs(revised: Path) -> Iterator[PreferenceRecord]:
-    """The pairs whose revision is better by its own principle in both orders. By this principle its label is certain: it was made
-    to be better, and was found so. Of the other principles those stay that name one winner in both orders, with their soft label.
+    """The pairs whose revision is better by its own principle in both orders. By this principle its label is certain: it was
+    made to be better, and was found so. Of the other principles those stay that name one winner in both orders, with their soft
+    label.
     """
     for name in JUDGED:
         for record in read_records(revised / name, PreferenceRecord):
