@@ -52,7 +52,7 @@ def correlation(x: Floats, y: Floats, cluster: Clusters) -> Interval:
     value = float(x @ y) / scale
     u, v = x / math.sqrt(float(x @ x)), y / math.sqrt(float(y @ y))
     influence = u * v - value / 2 * (u * u + v * v)
-    reach = _reach(influence, cluster)
+    reach = half_width(influence, cluster)
     if math.isnan(reach) or 1 - value**2 < 1e-12:
         return Interval(value, -1.0, 1.0) if math.isnan(reach) else Interval(value, value, value)
     middle, half = math.atanh(value), reach / (1 - value**2)
@@ -79,7 +79,7 @@ def slope(lead: Floats, cluster: Clusters) -> Interval:
         if abs(step) < 1e-10:
             break
     q = sigmoid(beta * x)
-    reach = _reach((1 - q) * x / (q * (1 - q) * x * x).sum(), cluster)
+    reach = half_width((1 - q) * x / (q * (1 - q) * x * x).sum(), cluster)
     low, high = (beta - reach, beta + reach) if not math.isnan(reach) else (-math.inf, math.inf)
     return Interval(beta / scale, low / scale, high / scale)
 
@@ -110,7 +110,7 @@ def expanded(value: float, draws: Floats, clusters: int) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _reach(influence: Floats, cluster: Clusters) -> float:
+def half_width(influence: Floats, cluster: Clusters) -> float:
     """Half the interval of an estimate that is a sum of such influences; NaN with a single cluster."""
     owner, clusters = _numbered(cluster)
     if clusters < 2:

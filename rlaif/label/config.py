@@ -51,6 +51,9 @@ class LabelConfig:
         "(repeat for more).",
         panel=OUTPUT,
     )
+    calibration: Path | None = setting(
+        None, "Put the critic's probabilities right by this file of rlaif critic calibrate.", panel=INPUT
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
@@ -83,6 +86,9 @@ class WinRateConfig:
     limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
     width: float | None = setting(
         None, "Stop when the interval of the overall win rate is this narrow, such as 0.1.", panel=INPUT, above=0, below=1
+    )
+    gold: str | None = setting(
+        None, "Labels of some of the pairs, such as rlaif annotate's, that correct the win rate.", panel=INPUT, path=True
     )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     drawing: SamplingConfig = nested(Alone)

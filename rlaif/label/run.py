@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.critic.calibrated import read_calibration
 from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.reasons import Noted
@@ -79,6 +80,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     """
     progress = progress or Progress()
     chosen(config.track)
+    calibration = read_calibration(config.calibration) if config.calibration else None
     check_hub(config.push_to_hub)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
@@ -92,6 +94,11 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
         budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
+        if calibration and config.calibration:
+            fitting, left_out = calibration.fitting(config.calibration, critics[0].judge, facts["critic"], facts["config"])
+            labeller = replace(labeller, calibration=fitting)
+            facts["calibration"] = {"digest": fitting.digest, **fitting.told(), "left_out": left_out}
+            facts["notes"] += [f"probabilities are calibrated by {config.calibration}", *(f"not {each}" for each in left_out)]
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         continue_spending(budget, config.out)
@@ -134,6 +141,7 @@ CONTENT = frozenset(
 _COMPARED = {
     "constitution.digest": "another constitution",
     "template.digest": "other prompts",
+    "calibration.digest": "another calibration",
     "revise_template.digest": "other prompts of revise",
     "critic": "another critic",
     "policy": "another policy",
