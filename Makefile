@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-real models coverage check hooks clean
+.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-docs test-real docs models coverage check hooks clean
 
 install: .venv/installed
 
@@ -34,7 +34,7 @@ demo: install
 
 # One process per core, each with one thread; a file's tests stay together, because they share what is costly to make.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs" -n auto --dist loadfile
 
 # A real instruct model, 135M parameters, in build/models/smollm2.
 models: install
@@ -49,7 +49,7 @@ test-vllm: install-vllm
 
 # Which lines and branches of rlaif/ the tests reach, those of the commands that they start included.
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
 
 # The tests against other trainers' packages. Of these TRL is in the development environment.
 test-integrations: install
@@ -65,6 +65,13 @@ build/api/installed: .venv/installed
 	cd $(BIN)/../lib/python3*/site-packages && pwd > $(CURDIR)/build/api/below
 	cp build/api/below "$$(echo build/api/lib/python3*/site-packages)/below.pth"
 	touch $@
+
+# The site, in build/site; a link to nothing is an error. Then what its tutorials and the notebook say is run.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+test-docs: docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m docs
 
 check: install
 	$(BIN)/ruff check .

@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 
 from rlaif.models import logprobs, responses
+from rlaif.models.config import CHUNK
 
 PAGE = Path(__file__).with_suffix(".md")
 VOCABULARY, HIDDEN, TOKENS = 151_936, 896, 110
 ROWS = (13, 110)
 PAIRS, LENGTH, PROMPT = 2, 512, 64
 WAYS = ("start", "whole", "chunked")
-HELD = logprobs.CHUNK["cpu"] // VOCABULARY
+HELD = CHUNK["cpu"] // VOCABULARY
 
 
 def seconds(rows: int, dtype: torch.dtype) -> float:
@@ -30,7 +31,7 @@ def seconds(rows: int, dtype: torch.dtype) -> float:
     hidden = torch.randn(TOKENS, HIDDEN, dtype=dtype, requires_grad=True)
     weight = (0.02 * torch.randn(VOCABULARY, HIDDEN)).to(dtype).requires_grad_()
     tokens = torch.randint(0, VOCABULARY, (TOKENS,))
-    logprobs.CHUNK["cpu"] = rows * VOCABULARY
+    CHUNK["cpu"] = rows * VOCABULARY
     began = time.process_time()
     torch.autograd.backward(logprobs.chunked_logprobs(hidden, weight, tokens, entropy=False)[0].sum())
     return time.process_time() - began

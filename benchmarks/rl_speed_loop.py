@@ -137,7 +137,7 @@ def main() -> None:
     clock = Clock()
     parts = Parts(
         networks,
-        TransformersSampler(networks.policy, base.tokenizer, [], NEW, config.sample_tokens, False),
+        TransformersSampler(networks.policy, base.tokenizer, [], NEW, 32_768, False),
         Scorer(options.vocab),
         None,
         Prompts(queries, {}, 0),

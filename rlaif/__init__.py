@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "CompareConfig": "rlaif.compare.config",
     "Constitution": "rlaif.constitution",
     "LabelConfig": "rlaif.label.config",
     "ConstitutionReward": "rlaif.integrations.reward",
@@ -38,6 +39,7 @@ _PUBLIC = {
     "load_template": "rlaif.critic.templates",
     "read_rows": "rlaif.data.read",
     "run_best_of_n": "rlaif.train.best_of_n",
+    "run_compare": "rlaif.compare.run",
     "run_label": "rlaif.label.run",
     "run_preference_rounds": "rlaif.train.rounds",
     "run_revise": "rlaif.label.revise_run",

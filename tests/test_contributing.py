@@ -13,6 +13,7 @@ LIMITS = {
     "on-policy estimator": 2,
     "reward source": 3,
     "sampler": 2,
+    "method of a comparison": 1,
     "column of the preference rows": 2,
 }
 

@@ -1,4 +1,4 @@
-"""What the documents show is run as it stands there."""
+"""What the documents show is run as it stands there; the tutorials and the notebook by ``make test-docs``."""
 
 import re
 import shlex
@@ -52,3 +52,59 @@ def test_the_servers_blocks_of_shell_run(tmp_path):
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 0
+
+
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+EXIT = re.compile(r"# exit: (\d) or (\d)")
+"""What a line says where its command may find something: otherwise it exits with 0."""
+
+
+def blocks(page, language):
+    """The blocks of a page in one language; those that it titles are files to save."""
+    found = re.findall(rf"```{language}(?: title=\"([^\"]+)\")?\n(.*?)```", page, re.DOTALL)
+    return [(title, text) for title, text in found]
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_runs(path, rlaif, tmp_path, monkeypatch, capsys):
+    """Its files are saved, then its commands and its Python run, in one folder of their own. Those that need more than this
+    machine are in blocks without a language."""
+    page = path.read_text(encoding="utf-8")
+    for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        (tmp_path / re.search(r"Save this as `([\w.]+)`", page)[1]).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for title, text in blocks(page, "python"):
+        if title:
+            (tmp_path / title).write_text(text, encoding="utf-8")
+        else:
+            exec(compile(text, str(path), "exec"), {})
+            ran += 1
+    for line in re.sub(r"\\\n", "", "".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL))).splitlines():
+        allowed = {int(code) for code in EXIT.search(line).groups()} if EXIT.search(line) else {0}
+        words = shlex.split(line, comments=True)
+        assert words[0] == "rlaif"
+        code, _, err = rlaif(*words[1:])
+        assert code in allowed, f"{line}\n{err}"
+        ran += 1
+    assert ran or path.stem == "scale"
+
+
+@pytest.mark.docs
+def test_the_notebook_runs(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "examples" / "notebook.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [str(cell.outputs) for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
+    assert len(shown) >= 4 and "p_chosen" in "".join(shown)
+
+
+def test_every_page_is_on_the_site():
+    """mkdocs says so too, more slowly; links are left to it."""
+    listed = set(re.findall(r"docs/[\w/]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}

@@ -54,12 +54,12 @@ def train(
     folder = Path(out)
     if constitution is not None:
         settings["constitution"] = constitution_of(constitution, folder.parent, folder.name)
-    kind = _configuration(method, "rounds" in settings)
+    kind = configuration_of(method, "rounds" in settings)
     config: Any = configure(kind, source=source_of(source, folder.parent, folder.name), model=model, out=folder, **settings)
-    return Trained(folder / "model", _run(config, progress))
+    return Trained(folder / "model", train_configured(config, progress))
 
 
-def _configuration(method: str, in_rounds: bool) -> type:
+def configuration_of(method: str, in_rounds: bool = False) -> type:
     """The configuration class of a method. Raises UsageError for a name that is not known."""
     if method == "best-of-n":
         return best_of_n_configuration()
@@ -72,7 +72,8 @@ def _configuration(method: str, in_rounds: bool) -> type:
     raise UsageError(f"method {method!r}: expected one of {', '.join(known)}, or module:Name{nearest(method, known)}")
 
 
-def _run(config: Any, progress: Progress | None) -> dict[str, Any]:
+def train_configured(config: Any, progress: Progress | None) -> dict[str, Any]:
+    """Run what a configuration of ``configuration_of`` asks for; returns the content of ``run.json``."""
     if isinstance(config, RlConfig):
         from rlaif.rl.run import run_rl
 

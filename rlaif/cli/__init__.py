@@ -13,7 +13,7 @@ from rlaif.cli.flags import Command
 from rlaif.data.write import disk_trouble
 from rlaif.errors import RunFailed, UsageError, presentable, remember_secrets
 
-CONTINUED = ("evaluate", "label", "revise", "sample", "train")
+CONTINUED = ("compare", "evaluate", "label", "revise", "sample", "train")
 """Commands that go on from where they were stopped."""
 
 
@@ -59,6 +59,7 @@ def main() -> None:
     """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
     from rlaif.cli import (
         annotate,
+        compare,
         constitution,
         critic,
         evaluate,
@@ -78,6 +79,7 @@ def main() -> None:
     app.add_typer(lab.app, name="lab")
     app.add_typer(train.app, name="train")
     app.command("annotate", cls=Command)(annotate.annotate)
+    app.command("compare", cls=Command)(compare.compare)
     app.command("init", cls=Command)(init_folder.init)
     app.command("label", cls=Command)(label.label)
     app.command("report", cls=Command)(report.report)

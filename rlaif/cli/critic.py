@@ -1,13 +1,14 @@
-"""``rlaif critic``: whether a critic is worth asking."""
+"""``rlaif critic``: whether a critic is worth asking, and how its probabilities are put right."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from rlaif.cli.echo import echo
+from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command, from_config
 from rlaif.critic.config import CriticConfig
 from rlaif.settings import nested, setting
@@ -15,12 +16,7 @@ from rlaif.settings import nested, setting
 if TYPE_CHECKING:
     from rlaif.label.probe import Probed
 
-app = typer.Typer(help="Check a critic before it is asked.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``check`` a command of its own while it is the only one."""
+app = typer.Typer(help="Check a critic before it is asked, calibrate it afterwards.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +86,48 @@ app.command(
     help="Say in a minute whether a critic is worth asking. Exit code 1 where something speaks against it.",
     cls=Command,
 )(from_config(CheckConfig, _check, "critic check"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateConfig:
+    """What ``rlaif critic calibrate`` is asked to do."""
+
+    run: Path = setting(help="A label run's folder, by the critic, as it will be asked.", metavar="RUN", argument=True)
+    gold: str | None = setting(
+        None, "Labels from these rows, such as rlaif annotate's, in place of the source's own.", panel="Input", path=True
+    )
+    method: Literal["platt", "isotonic"] = setting(
+        "platt", "platt: one number for each map, from 50 labels; isotonic: a curve, from 300.", panel="Fit"
+    )
+    seed: int = setting(0, "Of the parts that labels are held out in.", panel="Fit", least=0)
+    out: Path | None = setting(None, "The file; by default calibration.json in RUN.", panel="Output")
+    overwrite: bool = setting(False, "Replace a file at --out that is no calibration.", panel="Output")
+
+
+def _calibrate(config: CalibrateConfig) -> None:
+    from rlaif.critic.calibrated import SIGN, write_calibration
+    from rlaif.data.inputs import refuse_inputs, refuse_others_file
+    from rlaif.evaluate.recalibration import calibrate_run
+
+    out = config.out or config.run / "calibration.json"
+    refuse_inputs((config.run / "run.json", config.run / "preferences.jsonl", config.gold), files=[out])
+    if not config.overwrite:
+        refuse_others_file(out, f'"{SIGN}"'.encode(), "calibration of rlaif's")
+    calibration, measured = calibrate_run(config.run, config.gold, config.method, config.seed)
+    for each in measured:
+        helps = "" if each.helps else "; left as it is: the loss is not less"
+        echo(
+            f"{each.name}: {each.labels:,} held-out labels, ECE {each.ece_before:.3f} -> {each.ece_after:.3f}, "
+            f"log loss {each.loss_before:.3f} -> {each.loss_after:.3f}{helps}"
+        )
+    write_calibration(calibration, out)
+    echo(f"written to {out}, for {calibration.critic}")
+    suggest(f"rlaif label ROWS --config {config.run}/config.yaml --calibration {out} --out {config.run}-calibrated")
+
+
+app.command(
+    "calibrate",
+    help="Fit a critic's probabilities to labels, by principle and overall; print the calibration error on held-out labels "
+    "before and after. Exit code 1 where nothing helps, 2 where labels are too few.",
+    cls=Command,
+)(from_config(CalibrateConfig, _calibrate, "critic calibrate"))

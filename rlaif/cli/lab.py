@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from rlaif.cli.compare import lab_compare
 from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import Command
 
 app = typer.Typer(help="The offline lab: a small world with known gold scores.", no_args_is_help=True)
+app.command("compare", cls=Command)(lab_compare)
 
 
 class Model(StrEnum):

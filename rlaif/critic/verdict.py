@@ -41,6 +41,7 @@ class Comparison:
     rationales: the critic's reasons, one per call, where it was asked for them.
     jury: each critic's p where there are several; None where one has no verdict.
     first: which of the two, 0 or 1, was shown first, where one order was asked; else None.
+    uncalibrated: the critic's own p, where a calibration has put another in its place; the gap is always of its own.
     """
 
     p: float
@@ -51,6 +52,7 @@ class Comparison:
     rationales: tuple[Rationale, ...] = ()
     jury: tuple[float | None, ...] = ()
     first: int | None = None
+    uncalibrated: float | None = None
 
     @property
     def value(self) -> float:
@@ -66,6 +68,7 @@ class Comparison:
             rationales=tuple(Rationale(not swapped, text) for swapped, text in self.rationales),
             jury=tuple(None if p is None else 1.0 - p for p in self.jury),
             first=None if self.first is None else 1 - self.first,
+            uncalibrated=None if self.uncalibrated is None else 1.0 - self.uncalibrated,
         )
 
 

@@ -23,7 +23,7 @@ def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = (), *, 
     subsets = ["preferences", *(["scores"] if scored else []), *exports]
     description = constitution.get("description")
     parts = [
-        _front_matter(subsets),
+        _front_matter(subsets, run.get("origin") or {}),
         f"# Preferences by the constitution {_code(constitution.get('name', '?'))}",
         *([_line(description)] if description else []),
         *(["**Read this before you use the labels:**", "\n".join(f"- {_line(text)}" for text in findings)] if findings else []),
@@ -34,6 +34,7 @@ def card(run: Mapping[str, Any], quality: str, findings: Sequence[str] = (), *, 
         f"{counts.get('rows_out', 0):,} preferences came out of {counts.get('verdicts', 0):,} verdicts; "
         f"{counts.get('failed', 0):,} more verdicts failed. A failed verdict is left out, never filled in; "
         "`failures.jsonl` lists each with its reason.",
+        *([_origin(run["origin"])] if run.get("origin") else []),
         *([_revised(run["revisions"], run.get("reviser", "?"))] if "revisions" in run else []),
         "## Quality",
         quality,
@@ -59,8 +60,18 @@ def _revised(found: Mapping[str, Any], reviser: str) -> str:
     )
 
 
-def _front_matter(subsets: list[str]) -> str:
-    lines = ["---", "tags:", "- preference", "- rlaif", "configs:"]
+def _origin(origin: Mapping[str, str]) -> str:
+    known = "dataset" in origin
+    texts = f"The prompts and responses come from {_code(origin['dataset'])}" if known else "The source's licence"
+    if "licence" not in origin:
+        return f"{texts}, which states no licence."
+    return f"{texts}{', whose licence' if known else ''} is {_code(origin['licence'])}; it holds for these texts too."
+
+
+def _front_matter(subsets: list[str], origin: Mapping[str, str]) -> str:
+    stated = {"license": origin.get("licence"), "source_datasets": [origin["dataset"]] if "dataset" in origin else None}
+    lines = ["---", *(f"{name}: {json.dumps(value)}" for name, value in stated.items() if value)]
+    lines += ["tags:", "- preference", "- rlaif", "configs:"]
     for number, name in enumerate(subsets):
         lines += [f"- config_name: {name}", f"  data_files: {name}.parquet", *(["  default: true"] if number == 0 else [])]
     return "\n".join([*lines, "---"])

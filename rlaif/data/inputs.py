@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from rlaif.data.hub import named, revision
 from rlaif.errors import RunFailed, UsageError
 
 Item = TypeVar("Item")
@@ -47,7 +48,7 @@ def refuse_others_file(out: Path, sign: bytes, kind: str) -> None:
 
 
 def stamp(source: str) -> str | None:
-    """What tells one content of a source from another: a hash of its bytes; None for a dataset's name on the hub."""
+    """What tells one content of a source from another: a hash of its bytes; the revision of a dataset on the hub."""
     path = Path(source)
     if path.is_dir():
         there = {file for pattern in _READ for file in path.glob(pattern) if file.is_file()}
@@ -55,7 +56,7 @@ def stamp(source: str) -> str | None:
     elif path.is_file():
         files = [path]
     else:
-        return None
+        return revision(source)
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as content:
@@ -65,8 +66,9 @@ def stamp(source: str) -> str | None:
 
 def unchanged(rows: Iterator[Item], source: str, content: str | None) -> Iterator[Item]:
     """The rows, and after the last of them a look at the source: RunFailed where its ``stamp`` is no longer ``content``."""
+    pinned = named(source) is not None  # of a dataset on the hub one revision is read, whatever becomes of it
     yield from rows
-    if stamp(source) != content:
+    if not pinned and stamp(source) != content:
         raise RunFailed(
             f"{source} changed while it was read, so that nobody knows which rows these were; run the command again (what was "
             "answered is kept)"

@@ -58,7 +58,7 @@ def _type(hint: Any) -> Any:
         return None if inner is None else pa.list_(inner)
     kind = entry_in(hint)
     if kind:
-        return pa.struct([(name, _type(each.hint)) for name, each in columns(kind).items()])
+        return pa.struct([(name, _type(each.hint)) for name, each in columns(kind).items() if not each.sparse])
     if is_typeddict(hint):
         return pa.struct([(name, _type(held)) for name, held in required_keys(hint).items()])
     return _SCALARS.get(hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -17,14 +16,13 @@ from rlaif.data.values import BadRecordError, NoShapeError
 from rlaif.errors import UsageError, warn_once
 
 _LEAD = 20
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+){0,2}(:[\w.\[\]%-]+)?", re.ASCII)
 
 
 def read_rows(source: str, limit: int | None = None, columns: Mapping[str, str] | None = None) -> Iterator[Row | BadRow]:
     """Stream the source's rows in order; memory is bounded by one record (one batch for Parquet), not by the source.
 
     source: a path to JSONL, a JSON array, CSV or Parquet (plain or gzipped), a folder (of ``save_to_disk`` or of a label
-        run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``.
+        run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``, also after ``hf://datasets/``.
     limit: stop after that many rows, bad ones included.
     columns: the source's own names by ours, ``{"prompt": "question", "chosen": "better"}``.
 
@@ -80,7 +78,7 @@ def _records(source: str) -> Iterator[Record]:
     if path.exists():
         raise UsageError(f"{source}: not a file; a source is read more than once, so save the stream to a file first")
     looks_like_path = any(part.lower() in (*SUFFIXES, ".gz") for part in path.suffixes)
-    if looks_like_path or not _HUB_NAME.fullmatch(source):
+    if looks_like_path or hub.named(source) is None:
         raise UsageError(f"{source}: no such file or folder")
     return hub.hub_records(source)
 

@@ -45,6 +45,14 @@ class PrincipleVerdict(Entry):
     cut: int = column("tokens cut from the texts to fit the critic's context", default=0)
     failure: str | None = column("why there is no verdict", default=None)
     jury: tuple[Rounded | None, ...] | None = column("each critic's `p`, where there are several", default=None)
+    uncalibrated: Rounded | None = column(
+        "the critic's own `p`, which `gap` and `jury` go with, where `--calibration` made `p` of it", default=None, sparse=True
+    )
+
+    @property
+    def asked(self) -> float | None:
+        """The critic's own p."""
+        return self.p if self.uncalibrated is None else self.uncalibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from rlaif.engines.groups import Group, batches, by_shared_prefix, each_alone
 from rlaif.engines.identity import resolve
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
+from rlaif.models.responses import exact_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +83,7 @@ class TransformersEngine:
         self._choose_tokens = batch_tokens if self._device.type == "cuda" else min(batch_tokens, CPU_TOKENS)
         self._reader, self._worker = (ThreadPoolExecutor(1, f"transformers-{name}") for name in ("reader", "engine"))
         precision = str(self._model.dtype).removeprefix("torch.")
+        precision += " float32-logits" if self._model.dtype in (torch.bfloat16, torch.float16) else ""
         self.identity = f"{name} {precision} context={self._context} transformers{self._encoder.manner}{self._drawing.manner}"
 
     def check_choices(self, choices: Sequence[str]) -> None:
@@ -192,7 +194,8 @@ class TransformersEngine:
             owner = torch.tensor([row for row, group in enumerate(groups) for _ in group.members], device=self._device)
             past.batch_select_indices(owner)
             mask = torch.cat([prefix_mask[owner], mask], dim=1)
-        logits: Tensor = self._forward(ids, mask, past).logits[:, -1]
+        with exact_logits(self._model):
+            logits: Tensor = self._forward(ids, mask, past).logits[:, -1]
         return logits.float().log_softmax(-1)
 
     @torch.inference_mode()

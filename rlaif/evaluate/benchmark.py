@@ -100,7 +100,7 @@ def decisions(verdicts: Sequence[PrincipleVerdict], gates: Mapping[str, float | 
 
     verdicts: of a pair. None where some verdict was asked in one order only.
     """
-    known = [(verdict, verdict.p, verdict.gap) for verdict in verdicts if verdict.p is not None]
+    known = [(verdict, p, verdict.gap) for verdict in verdicts if (p := verdict.asked) is not None]
     orders = []
     for sign in (1, -1):
         opinions = []

@@ -77,11 +77,14 @@ class Judgement:
         gap: NDArray[np.float64],
         margin: NDArray[np.float64],
         chosen_first: NDArray[np.bool_] | None = None,
+        asked: NDArray[np.float64] | None = None,
     ) -> None:
         """Add verdicts p, their gaps and gold margins, each [N] with NaN for unknown.
 
-        chosen_first [N]: whether the chosen response was shown first, where one order was asked."""
-        seen = bias.position(p, gap) if chosen_first is None else bias.position_once(p, chosen_first)
+        chosen_first [N]: whether the chosen response was shown first, where one order was asked. asked [N]: the critic's own p
+        where calibrated ones are judged; position is a matter of those."""
+        own = p if asked is None else asked
+        seen = bias.position(own, gap) if chosen_first is None else bias.position_once(own, chosen_first)
         self.position = self.position.plus(seen)
         self.spread = self.spread + np.histogram(p, bins=SPREAD, range=(0.0, 1.0))[0]
         self.table = self.table + agreement.confusion(p, margin)

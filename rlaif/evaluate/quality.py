@@ -89,15 +89,15 @@ class Tally:
         for name in {verdict.id: None for record in records for verdict in record.principles}:
             self.judgement(name)
         columns = {name: number for number, name in enumerate(self.principles)}
-        p, gap, gold = (np.full((len(records), len(columns) + 1), np.nan) for _ in range(3))
+        p, asked, gap, gold = (np.full((len(records), len(columns) + 1), np.nan) for _ in range(4))
         for row, record in enumerate(records):
-            p[row, -1] = record.p_chosen
+            p[row, -1] = asked[row, -1] = record.p_chosen
             if record.row != self.row[0]:
                 self.close_row(record.row)
             self.row[1][record.chosen_index, record.rejected_index] = record.p_chosen
             for verdict in record.principles:
                 column = columns[verdict.id]
-                p[row, column] = _number(verdict.p)
+                p[row, column], asked[row, column] = _number(verdict.p), _number(verdict.asked)
                 gap[row, column] = _number(verdict.gap)
                 self._count(self.principles[verdict.id], verdict.p, verdict.mass)
                 self.principles[verdict.id].add_jury(verdict.jury)
@@ -110,7 +110,9 @@ class Tally:
         self.overall.verdicts += len(records)
         first = np.array([(record.chosen_index < record.rejected_index) != bool(record.reversed) for record in records], bool)
         for column, judgement in enumerate([*self.principles.values(), self.overall]):
-            judgement.add_pairs(p[:, column], gap[:, column], gold[:, column], first if self.one_order else None)
+            judgement.add_pairs(
+                p[:, column], gap[:, column], gold[:, column], first if self.one_order else None, asked[:, column]
+            )
         self.sums += bias.co_moments(p[:, :-1])
 
     def add_scores(self, records: Sequence[ScoreRecord]) -> None:

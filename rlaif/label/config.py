@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.evaluate.config import Outcome
 from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
@@ -50,6 +51,9 @@ class LabelConfig:
         "(repeat for more).",
         panel=OUTPUT,
     )
+    calibration: Path | None = setting(
+        None, "Put the critic's probabilities right by this file of rlaif critic calibrate.", panel=INPUT
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
@@ -57,6 +61,7 @@ class LabelConfig:
         resumable=True,
     )
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
 
 
@@ -119,4 +124,5 @@ class ReviseConfig:
     drawing: SamplingConfig = nested(Revisions)
     export: tuple[Export, ...] = setting(("sft",), "Forms to write besides the pairs.", panel=OUTPUT)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)

@@ -18,8 +18,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from rlaif.critic.aggregate import opinions, preference, reward
 from rlaif.critic.ask import Critic, Replies
+from rlaif.critic.calibrated import Calibration
 from rlaif.critic.examples import Known, margin
-from rlaif.critic.jury import Jury, Plan, Verdicts
+from rlaif.critic.jury import Judged, Jury, Plan, Verdicts
 from rlaif.critic.pairs import ADAPTIVE, Pair, next_pairs, pairs
 from rlaif.critic.reasons import Noted
 from rlaif.critic.verdict import Comparison, Failure, FailureReason
@@ -116,12 +117,13 @@ class Chunk:
 @dataclass(frozen=True)
 class Labeller:
     """Everything a run needs but its input and output. critics: see ``critic.jury``. schedule: which pairs, see
-    ``critic.pairs``."""
+    ``critic.pairs``. calibration: of what is written; which pairs come next goes by the critic's own word."""
 
     critics: tuple[Critic, ...]
     schedule: str = "all"
     policy: PolicySampler | None = None
     max_failure_rate: float = 0.2
+    calibration: Calibration | None = None
 
     @cached_property
     def jury(self) -> Jury:
@@ -278,8 +280,12 @@ class Labeller:
                 else:
                     sink.scores.write(score_record(row, index, value, scored, who))
         for i, j in item.pairs:
-            judged = self.jury.on_pair(verdicts, i, j)
+            judged: Judged = self.jury.on_pair(verdicts, i, j)
+            if self.calibration:
+                judged = self.calibration.on_principles(judged)
             p = preference(opinions(judged), judge.aggregate)
+            if self.calibration:
+                p = self.calibration.on_overall(p)
             if p is not None:
                 sink.preferences.write(preference_record(row, (i, j), p, judged, judge.constitution, who))
                 counts.rows_out += 1

@@ -111,6 +111,7 @@ def _compared(principle: Principle, verdict: Comparison | Score | Failure) -> Pr
         mass=_written(verdict.mass),
         cut=verdict.cut,
         jury=tuple(map(_written, verdict.jury)) or None,
+        uncalibrated=_written(verdict.uncalibrated),
     )
 
 

@@ -17,6 +17,7 @@ from rlaif.critic.revise import Draft, Reviser
 from rlaif.critic.store import VerdictStore
 from rlaif.critic.templates import load_template
 from rlaif.data.inputs import unchanged
+from rlaif.data.push import DATASET, check_hub, push
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
@@ -96,6 +97,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     """
     progress = progress or Progress()
     chosen(config.track)
+    check_hub(config.push_to_hub)
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     config = replace(config, reviser=who)
     constitution, _ = config.critic.inputs()
@@ -137,7 +139,9 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         answers = tally.responses + counts.failed + counts.verdicts
         unusable = failures.rows.counts.total()
         facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
-        return dict(conclude(folder, config, facts, stopped).run)
+        run = dict(conclude(folder, config, facts, stopped).run)
+    push(config.push_to_hub, config.out, "dataset", DATASET)
+    return run
 
 
 def _is_lab(critic: str) -> bool:

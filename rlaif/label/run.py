@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.critic.calibrated import read_calibration
 from rlaif.critic.judge import Judge
 from rlaif.critic.modes import MODES
 from rlaif.critic.reasons import Noted
@@ -19,8 +20,10 @@ from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
 from rlaif.data.card import card
 from rlaif.data.exports import EXPORTS, write_export
+from rlaif.data.hub import origin
 from rlaif.data.inputs import stamp, unchanged
 from rlaif.data.parquet import write_parquet
+from rlaif.data.push import DATASET, check_hub, push
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
@@ -77,6 +80,8 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     """
     progress = progress or Progress()
     chosen(config.track)
+    calibration = read_calibration(config.calibration) if config.calibration else None
+    check_hub(config.push_to_hub)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -89,6 +94,11 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
         budget = budget_of(engines)
         facts = run_facts(config, critics[0].judge, engines, policy)
+        if calibration and config.calibration:
+            fitting, left_out = calibration.fitting(config.calibration, critics[0].judge, facts["critic"], facts["config"])
+            labeller = replace(labeller, calibration=fitting)
+            facts["calibration"] = {"digest": fitting.digest, **fitting.told(), "left_out": left_out}
+            facts["notes"] += [f"probabilities are calibrated by {config.calibration}", *(f"not {each}" for each in left_out)]
         begin(folder, config, facts)
         write_config(config, config.out, "label")
         continue_spending(budget, config.out)
@@ -119,6 +129,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
             f"the labels are written to {config.out}, and are not what --require asks for: {'; '.join(unmet)}; "
             "report.html shows more"
         )
+    push(config.push_to_hub, config.out, "dataset", DATASET)
     return judged
 
 
@@ -130,6 +141,7 @@ CONTENT = frozenset(
 _COMPARED = {
     "constitution.digest": "another constitution",
     "template.digest": "other prompts",
+    "calibration.digest": "another calibration",
     "revise_template.digest": "other prompts of revise",
     "critic": "another critic",
     "policy": "another policy",
@@ -143,6 +155,7 @@ def begin(folder: RunFolder, config: LabelConfig | ReviseConfig, facts: dict[str
     Raises UsageError where the folder holds a run that something else has shaped.
     """
     facts["source_digest"] = stamp(config.source)
+    facts["origin"] = origin(config.source)
     before = folder.read()
     shaped = {**_COMPARED, "source_digest": f"other rows in {config.source}"}
     same = [

@@ -7,4 +7,16 @@ from typing import Literal
 ModelKind = Literal["causal", "sequence-classification"]
 """What a model gives: the next token's logits, or scores of a whole text."""
 Precision = Literal["auto", "float32", "bfloat16"]
+PRECISION = "auto: bfloat16 where a GPU has it, and where a CPU has it and the model is 512 wide or wider."
 Quantize = Literal["none", "4bit"]
+
+CHUNK = {"cpu": 2**24}
+"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. With fewer rows the products are too
+thin: 2²¹ would be 13 rows of a vocabulary of 151,936 (``benchmarks/logprobs.py``)."""
+CHUNK_ELSEWHERE = 2**27
+"""512 MiB, on devices that want larger products."""
+
+
+def chunk_size(device: str) -> int:
+    """Logits that are held at once on a device of this type."""
+    return CHUNK.get(device, CHUNK_ELSEWHERE)

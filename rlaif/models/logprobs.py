@@ -7,11 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 2**24}
-"""Logits (rows × vocabulary) that are held at once, by device: 64 MiB in float32 on a CPU. With fewer rows the products are too
-thin: 2²¹ would be 13 rows of a vocabulary of 151,936 (``benchmarks/logprobs.py``)."""
-CHUNK_ELSEWHERE = 2**27
-"""512 MiB, on devices that want larger products."""
+from rlaif.models.config import chunk_size
+
 BLOCK = 8192
 """Rows of a half-precision output layer that are turned into float32 at a time."""
 
@@ -42,7 +39,7 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         logprobs, entropies, normalisers = torch.zeros(3, len(hidden), dtype=torch.float32, device=hidden.device)
         for part in _chunks(hidden, weight):
-            logits = _logits(hidden[part], weight, temperature)
+            logits = float32_logits(hidden[part], weight, temperature)
             chosen = logits.gather(-1, tokens[part, None]).squeeze(-1)
             top = logits.amax(-1)
             logits.sub_(top[:, None])
@@ -71,7 +68,7 @@ def _gradients(ctx: Any, of_logprobs: Tensor | None, of_entropies: Tensor | None
     to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
     # d log p[token]/dz = 1[token] − p, and dH/dz = −p (log p + H); ``step`` is the negative of their sum.
     for part in _chunks(hidden, weight):
-        step = _logits(hidden[part], weight, ctx.temperature).sub_(normalisers[part, None])
+        step = float32_logits(hidden[part], weight, ctx.temperature).sub_(normalisers[part, None])
         factor = of_logprobs[part, None]
         if of_entropies is None:
             step.exp_().mul_(factor)
@@ -95,8 +92,11 @@ def _subtract_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total -= left @ right
 
 
-def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """[N, V], in float32."""
+def float32_logits(hidden: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
+    """hidden weightᵀ / temperature, [N, V] in float32, of half precision too; without gradient.
+
+    Args: hidden: [N, H]. weight: [V, H].
+    """
     if hidden.dtype not in (torch.bfloat16, torch.float16):
         logits = (hidden @ weight.T).float()
     elif hidden.device.type == "cuda":
@@ -109,7 +109,7 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
 
 
 def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
-    size = max(1, CHUNK.get(hidden.device.type, CHUNK_ELSEWHERE) // len(weight))
+    size = max(1, chunk_size(hidden.device.type) // len(weight))
     return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
 

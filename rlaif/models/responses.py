@@ -12,7 +12,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from rlaif.models.logprobs import chunked_logprobs, sequence_logprobs
+from rlaif.models.logprobs import chunked_logprobs, float32_logits, sequence_logprobs
 
 _CHANGED: WeakSet[nn.Module] = WeakSet()
 """Output layers of models that change the logits afterwards (a soft cap, a scale): these need the logits themselves."""
@@ -53,6 +53,30 @@ def response_logprobs(model: Any, ids: Tensor, mask: Tensor, **options: Any) -> 
         _CHANGED.add(head)
     logits = model(input_ids=ids, use_cache=False, **options).logits
     return sequence_logprobs(logits[:, -keep:], ids, mask)
+
+
+@contextmanager
+def exact_logits(model: Any) -> Iterator[None]:
+    """While the model runs, its output layer's product is made in float32, also of half-precision weights and under autocast.
+
+    In bfloat16 logits of 16 to 32 are .125 apart: two labels that a critic tells apart come out alike. Output layers that are
+    no plain product stay as they are.
+    """
+    head = _unwrapped(model).get_output_embeddings()
+    if type(head) is not nn.Linear:
+        yield
+        return
+
+    def product(hidden: Tensor) -> Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            if torch.is_grad_enabled():
+                logits = hidden.float() @ head.weight.float().T
+            else:
+                logits = float32_logits(hidden.flatten(0, -2), head.weight).view(*hidden.shape[:-1], -1)
+            return logits if head.bias is None else logits + head.bias
+
+    with _in_place_of(head, product):
+        yield
 
 
 def takes(model: Any, argument: str) -> bool:

@@ -62,11 +62,12 @@ def collate(rollouts: Sequence[Rollout], pad: int, device: Any = "cpu") -> Batch
     return Batch(*(field.to(device) for field in (ids, before, tokens, mask, sampled, ended, groups)))
 
 
-def micro_batches(lengths: Tensor, tokens: int) -> Iterator[Tensor]:
-    """Row numbers [b] of each forward pass: rows of like length, at most ``tokens`` tokens with padding, or one row."""
+def micro_batches(lengths: Tensor, tokens: int | None) -> Iterator[Tensor]:
+    """Row numbers [b] of each forward pass: rows of like length, at most ``tokens`` tokens with padding, or one row. None: all
+    in one pass."""
     order = lengths.argsort(descending=True, stable=True)
     start = 0
     while start < len(order):
-        many = max(1, tokens // int(lengths[order[start]]))
+        many = len(order) if tokens is None else max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + many]
         start += many

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import Precision
+from rlaif.models.config import PRECISION, Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
@@ -32,9 +33,9 @@ VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Out
 
 
 class Scored(NamedTuple):
-    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, 0 without a reference, and beta:
-    what it costs in the reward (0 where it counts in the loss). values: [B, R], 0 without a value net. mask: [B, R], the
-    responses. groups: [B]."""
+    """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the
+    reward; both 0 without a reference, and where the KL counts in the loss. values: [B, R], 0 without a value net. mask:
+    [B, R], the responses. groups: [B]."""
 
     scores: Tensor
     kl: Tensor
@@ -68,7 +69,8 @@ class RlConfig:
     surrogate, dual_clip: see ``maths.surrogates``. importance_cap: the most that a token's weight π_trainer / π_sampler may be;
     0 for no weights. importance, importance_floor, importance_band, off_policy: see ``maths.mismatch``.
     kl_weighted: in the loss, the estimate times π / π_old (DeepSeek-AI 2025, arXiv 2512.02556).
-    micro_tokens: prompt and response tokens per forward pass, padding included; memory only.
+    micro_tokens, sample_tokens: prompt and response tokens per forward pass and per batch of samples, padding included; None
+    is what fits, see ``memory.fitted``.
     ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
     """
 
@@ -187,21 +189,31 @@ class RlConfig:
     sampler_memory: float = setting(
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
-    micro_tokens: int = setting(
-        2048, "Tokens per forward pass of the update; speed and memory only.", panel=DEVICE, least=1, resumable=True
+    micro_tokens: int | None = setting(
+        None,
+        "Tokens per pass of the update: speed and memory alone. Default: what fits.",
+        panel=DEVICE,
+        least=1,
+        resumable=True,
     )
-    sample_tokens: int = setting(32_768, "Tokens per batch of the sampler.", panel=DEVICE, least=1, resumable=True)
+    sample_tokens: int | None = setting(
+        None, "Tokens per batch of the sampler. Default: what fits, 32768 at most.", panel=DEVICE, least=1, resumable=True
+    )
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
-    precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
+    precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     save_every: int | None = setting(
         None, "Steps between checkpoints; ten in a run by default.", panel=OUTPUT, least=1, resumable=True
     )
     save_minutes: float | None = setting(
         None, "Minutes after which one is due in any case.", panel=OUTPUT, above=0, resumable=True
     )
+    keep_optimiser: bool = setting(
+        True, "In checkpoints. Without it they are half as large, and moments begin afresh.", panel=OUTPUT, resumable=True
+    )
     seed: int = redefault(CriticConfig, "seed", 0)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

@@ -27,13 +27,15 @@ class Views(NamedTuple):
 
 class Experience(NamedTuple):
     """batch: the rollouts with a reward, those alone. views: as above. weights: importance weights of tokens that an older or
-    another policy sampled. advantages, returns (0 without a value net): [B, R]."""
+    another policy sampled. advantages, returns (0 without a value net): [B, R]. unseen: the policy has not been asked yet;
+    its log-probabilities and entropies, and the weights, are NaN until the update's first pass has put them in (``see``)."""
 
     batch: Batch
     views: Views
     weights: Tensor
     advantages: Tensor
     returns: Tensor
+    unseen: bool = False
 
     def take(self, rows: Tensor) -> Experience:
         """Some rows, without the padding that only others need."""
@@ -41,18 +43,39 @@ class Experience(NamedTuple):
         weights, advantages, returns, *views = (
             field[rows, : batch.mask.shape[1]] for field in (self.weights, self.advantages, self.returns, *self.views)
         )
-        return Experience(batch, Views(*views), weights, advantages, returns)
+        return Experience(batch, Views(*views), weights, advantages, returns, self.unseen)
+
+    @torch.no_grad()
+    def see(self, rows: Tensor, part: Experience) -> None:
+        """Put in what the policy says of some rows, and the weights that follow from it. part: ``take(rows)``, filled."""
+        width = part.batch.mask.shape[1]
+        for mine, theirs in ((self.views.logp, part.views.logp), (self.views.entropy, part.views.entropy)):
+            mine[rows] = 0.0
+            mine[rows, :width] = theirs.detach()
+        self.weights[rows] = 0.0
+        self.weights[rows, :width] = part.weights
+
+
+def first_pass_sees(config: RlConfig, step: int) -> bool:
+    """Whether the update's first pass can say what the policy's log-probabilities were before the update: all rollouts are in
+    one minibatch, so that no weight has changed, and nothing that the pass needs depends on them beyond a response."""
+    in_reward = config.beta and config.kl_in == "reward"
+    alone = config.value_net is not None and step < config.value_net.value_alone
+    return config.minibatches == 1 and config.top_entropy == 1 and not in_reward and not alone
 
 
 @torch.no_grad()
-def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int) -> Views:
-    """Ask every network, in passes of at most ``micro_tokens`` tokens."""
+def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int | None, policy: bool = True) -> Views:
+    """Ask every network, in passes of at most ``micro_tokens`` tokens. policy: whether to ask it too; else NaN."""
     views = Views(*(torch.zeros(batch.mask.shape, device=batch.mask.device) for _ in Views._fields))
     for rows in micro_batches(batch.lengths, micro_tokens):
         part = batch.take(rows)
         width = part.mask.shape[1]
-        with networks.policy.active():
-            views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
+        if policy:
+            with networks.policy.active():
+                views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
+        else:
+            views.logp[rows], views.entropy[rows] = torch.nan, torch.nan
         if networks.reference is None:
             views.reference[rows] = torch.nan
         else:
@@ -64,8 +87,8 @@ def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int
     return views
 
 
-def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float) -> Experience:
-    """Shape the scores [B], and estimate advantages as the method does."""
+def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float, unseen: bool = False) -> Experience:
+    """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``."""
     mask = batch.mask
     scores = scores.to(mask.device)
     if config.eos_penalty is not None:
@@ -75,20 +98,21 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
         scores = scores + shaping.soft_overlong(lengths, config.max_tokens, config.overlong)
     if config.length_weight:
         scores = scores + config.length_weight * shaping.group_lengths(lengths, batch.groups)
-    in_reward = beta if config.kl_in == "reward" else 0.0
-    penalty = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask) if config.beta else torch.zeros_like(views.logp)
-    weights = mask.float()
-    if config.importance_cap:
-        weights = _importance(config, views.logp, batch)
+    penalty, in_reward = torch.zeros_like(views.values), 0.0
+    if config.beta and config.kl_in == "reward":
+        penalty, in_reward = kl.ESTIMATORS[config.kl](views.logp, views.reference, mask), beta
+    weights = torch.full_like(views.logp, torch.nan) if unseen else importance(config, views.logp, batch)
     if config.top_entropy < 1:
         weights = weights * most_uncertain(views.entropy, mask, config.top_entropy)
     advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
-    return Experience(batch, views, weights, advantages, returns)
+    return Experience(batch, views, weights, advantages, returns, unseen)
 
 
-def _importance(config: RlConfig, logp: Tensor, batch: Batch) -> Tensor:
-    """[B, R]: what a token that an older or another policy has drawn is worth."""
-    both = (logp, batch.sampled, batch.mask)
+def importance(config: RlConfig, logp: Tensor, batch: Batch) -> Tensor:
+    """[B, R]: what a token that an older or another policy has drawn is worth; 1 with ``--importance-cap 0``."""
+    if not config.importance_cap:
+        return batch.mask.float()
+    both = (logp.detach(), batch.sampled, batch.mask)
     if config.importance == "mask":
         weights = mismatch.masked(*both, config.importance_floor, config.importance_cap)
     elif config.importance == "sequence":

@@ -17,7 +17,7 @@ from rlaif.rl import figures as of
 from rlaif.rl.batch import collate
 from rlaif.rl.collect import Collected, Cut, collect, refilled
 from rlaif.rl.config import RlConfig
-from rlaif.rl.experience import estimate, look
+from rlaif.rl.experience import estimate, first_pass_sees, look
 from rlaif.rl.maths import kl
 from rlaif.rl.maths.advantages import comparable
 from rlaif.rl.maths.schedule import line
@@ -162,10 +162,11 @@ class Loop:
         used = [rollout for rollout, keep in zip(rollouts, kept.tolist(), strict=True) if keep]
         scores = self._scaled(rewards.values[kept], used)
         batch = collate(used, parts.pad, parts.networks.policy.model.device)
-        views = look(parts.networks, batch, temperature, config.micro_tokens)
-        experience = estimate(config, batch, views, scores, beta)
-        figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
+        unseen = first_pass_sees(config, self.step)
+        views = look(parts.networks, batch, temperature, config.micro_tokens, policy=not unseen)
+        experience = estimate(config, batch, views, scores, beta, unseen)
         figures |= parts.learner.update(experience, self.step, temperature, beta) | {"beta": beta}
+        figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
         parts.coefficient.update(figures["kl"], len(used))
         return figures
 
@@ -244,7 +245,7 @@ class Loop:
             "step": self.step,
             "policy": weights_of(parts.networks.policy.parameters()),
             "value": weights_of(value.parameters()) if value else {},
-            "learner": parts.learner.state_dict(),
+            "learner": parts.learner.state_dict() if self.config.keep_optimiser else None,
             "prompts": parts.prompts.state_dict(),
             "coefficient": parts.coefficient.state_dict(),
             "moments": {task: moments.state_dict() for task, moments in self._moments.items()},
@@ -263,7 +264,8 @@ class Loop:
         put(parts.networks.policy.parameters(), state["policy"])
         if parts.networks.value:
             put(parts.networks.value.parameters(), state["value"])
-        parts.learner.load_state_dict(state["learner"])
+        if state["learner"] is not None:
+            parts.learner.load_state_dict(state["learner"])
         parts.prompts.load_state_dict(state["prompts"])
         parts.coefficient.load_state_dict(state["coefficient"])
         parts.monitor.load_state_dict(state["monitor"])

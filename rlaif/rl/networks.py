@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rlaif.errors import UsageError
+from rlaif.models.adapter import fuse
 from rlaif.models.load import Base, find_base, load, with_adapter
 from rlaif.models.logprobs import chunked_logprobs, token_logprobs
 from rlaif.rl.batch import Batch
@@ -143,6 +144,7 @@ def build(config: RlConfig, base: Base) -> Networks:
     apart = _frozen(model, base.bf16) if config.beta and not config.lora else None
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
+        fuse(model)
     adapter = POLICY if config.lora else None
     policy = Policy(model, adapter, base.bf16)
     value = _value_net(config.value_net, base, policy) if config.value_net else None
@@ -199,6 +201,7 @@ def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
     model.score = nn.Identity()  # what is trained is the head that predicts normalised rewards
     if config.lora:
         model = with_adapter(model, "sequence-classification", config.lora)
+        fuse(model)
     return ValueNet(model, body, POLICY if config.lora else None, base.bf16, head)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rlaif.config_file import shown
@@ -28,12 +29,14 @@ class RunLog:
     """A ``loop.Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
 
     begun_at: the step that the run goes on from; what the files say of later steps is from before it was stopped, and goes.
-    progress: called with the step and its figures.
+    progress: called with the step and its figures. dtype: of the policies that are kept, as of the model that is saved at the
+    end; None keeps them as they are trained.
     """
 
     config: RlConfig
     begun_at: int
     progress: Callable[[int, dict[str, float]], None]
+    dtype: torch.dtype | None = None
     last: dict[str, float] = field(default_factory=dict)
     warnings: int = 0
 
@@ -81,7 +84,7 @@ class RunLog:
         self._append("warnings", [{"step": step, "warning": text}])
 
     def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None:
-        checkpoints.save_policy(self.config.out / "checkpoints", step, weights)
+        checkpoints.save_policy(self.config.out / "checkpoints", step, weights, self.dtype)
         self._keep = keep
 
     def saves(self, step: int) -> bool:

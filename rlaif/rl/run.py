@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from rlaif import loops
 from rlaif.config_file import shown, write_config
+from rlaif.data.push import check_hub, push
 from rlaif.data.read import named_columns
 from rlaif.data.records import FailureRecord
 from rlaif.data.run_folder import TRAINED, RunFolder
@@ -24,6 +25,7 @@ from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
 from rlaif.rl.config import RlConfig
+from rlaif.rl.fit import fit, setting_of
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
@@ -56,6 +58,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
             "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
         )
     chosen(config.track)
+    check_hub(config.push_to_hub)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
     if base.context <= config.max_tokens:
         raise UsageError(
@@ -65,9 +68,12 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     queries, failures = read_queries(
         config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
     )
+    config = fit(config, setting_of(config, base, queries))
     what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
     with RunFolder(config.out, what, config.overwrite, config) as folder:
-        return loops.run(_run(config, base, queries, failures, folder, progress))
+        run = loops.run(_run(config, base, queries, failures, folder, progress))
+    push(config.push_to_hub, config.out / "model", "model")
+    return run
 
 
 async def _run(
@@ -137,7 +143,8 @@ async def _train(
             for failure in ptx.failures:
                 file.write(failure)
     state = checkpoints.load_newest(config.out / "checkpoints")
-    record = RunLog(config, state["step"] if state else 0, progress.update)
+    kept_as = None if config.lora else base.dtype  # an adapter is small, and it is merged before the model is rounded
+    record = RunLog(config, state["step"] if state else 0, progress.update, kept_as)
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
@@ -173,6 +180,7 @@ async def _train(
     run = folder.write("finished", {**facts, **outcome})
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
+    checkpoints.remove(config.out / "checkpoints")
     return run
 
 

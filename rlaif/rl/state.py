@@ -15,15 +15,18 @@ from torch import Tensor, nn
 
 from rlaif.data.write import atomic_path
 
-NEWEST = 2
-"""Checkpoints that are kept; candidates for the best policy are kept beside them."""
-
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
-    """Write ``folder/step-N.pt`` and remove checkpoints older than the newest two."""
+    """Write ``folder/step-N.pt``, and then remove the older ones; candidates for the best policy stay beside it."""
     _write(folder / f"step-{step}.pt", state)
-    for old in _steps(folder)[:-NEWEST]:
+    for old in _steps(folder)[:-1]:
         (folder / f"step-{old}.pt").unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove all of them: a run that is finished goes on from none. Policies stay."""
+    for step in _steps(folder):
+        (folder / f"step-{step}.pt").unlink()
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
@@ -32,9 +35,9 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     return _read(folder / f"step-{steps[-1]}.pt") if steps else None
 
 
-def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
-    """Write the policy's weights to ``folder/policy-STEP.pt``."""
-    _write(folder / f"policy-{step}.pt", weights)
+def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
+    """Write the policy's weights to ``folder/policy-STEP.pt``, as ``dtype`` where one is given."""
+    _write(folder / f"policy-{step}.pt", {name: value.to(dtype or value.dtype) for name, value in weights.items()})
 
 
 def prune_policies(folder: Path, keep: Collection[int]) -> None:

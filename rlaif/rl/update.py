@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rlaif.errors import RunFailed
 from rlaif.rl.batch import Batch, micro_batches
 from rlaif.rl.config import Normalise, RlConfig
-from rlaif.rl.experience import Experience
+from rlaif.rl.experience import Experience, importance
 from rlaif.rl.maths import kl, losses
 from rlaif.rl.maths.mismatch import not_left_behind
 from rlaif.rl.maths.schedule import factor, line
@@ -51,15 +51,17 @@ class Learner:
             for rows in self._minibatches(len(experience.batch.ended), step, epoch):
                 part = experience.take(rows)
                 if not alone:
-                    self._policy.zero()
                     away = self._policy_pass(part, step, temperature, beta, watched)
+                    if experience.unseen:
+                        experience.see(rows, part)
+                        experience = experience._replace(unseen=False)
                     if config.target_kl is not None and away > config.target_kl:
+                        self._policy.zero()
                         return {**watched.means(), "minibatches": done}
                     if self._ptx:
                         self._ptx_pass(self._ptx(step * config.epochs * config.minibatches + done), watched)
                     watched.add(gradient_norm=self._policy.step(scale))
                 if self._value:
-                    self._value.zero()
                     self._value_pass(part, watched)
                     watched.add(value_gradient_norm=self._value.step(scale))
                 done += 1
@@ -90,10 +92,14 @@ class Learner:
         tokens = part.batch.mask.sum()
         for rows in micro_batches(part.batch.lengths, config.micro_tokens):
             piece = part.take(rows)
-            mask, views = piece.batch.mask, piece.views
-            share = shares[rows, : mask.shape[1]]
+            mask, share = piece.batch.mask, shares[rows, : piece.batch.mask.shape[1]]
             with self._networks.policy.active(learning=True):
-                logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0)
+                logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0 or piece.unseen)
+                if piece.unseen:  # the policy has not moved: these are its log-probabilities before the update too
+                    views = piece.views._replace(logp=logp.detach(), entropy=entropy.detach())
+                    piece = piece._replace(views=views, weights=importance(config, logp, piece.batch))
+                    part.see(rows, piece)
+                views = piece.views
                 surrogate, bounded = SURROGATES[config.surrogate](logp, views.logp, piece.advantages, mask, clip)
                 if config.dual_clip:
                     surrogate = dual_clip(surrogate, piece.advantages, mask, config.dual_clip)
@@ -159,13 +165,14 @@ class _Optimiser:
         self.adam.zero_grad(set_to_none=True)
 
     def step(self, scale: float) -> float:
-        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, return the norm."""
+        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, let go of it, and return its norm."""
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._limit).item()
         if not math.isfinite(norm):
             raise RunFailed(f"the gradient of the {self._name} is not finite; try a lower learning rate")
         for group in self.adam.param_groups:
             group["lr"] = self._rate * scale
         self.adam.step()
+        self.zero()
         return norm
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from rlaif.critic.config import CriticConfig
+from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import Precision, Quantize
+from rlaif.models.config import PRECISION, Precision, Quantize
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting
 from rlaif.tracking import TrackConfig
@@ -35,7 +36,8 @@ class TrainConfig:
 
     batch_size: rows per optimiser step, over all processes. micro_batch: rows per forward pass, a divisor of it; it changes
     memory, not results. context: the most tokens of prompt and response; None is the model's own limit. lora: rank of the
-    adapter, 0 for none. quantize: how the weights under the adapter are held.
+    adapter, 0 for none. layers: how many of the last layers learn, 0 for all. quantize: how the weights under the adapter are
+    held.
     eval_fraction: share of the prompts held out. patience: evaluations without a better loss before stopping, 0 for never.
     save_every: steps between checkpoints (and evaluations); None is ten times a run.
     """
@@ -60,14 +62,16 @@ class TrainConfig:
     max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
     context: int | None = setting(None, "Tokens of prompt and response, less than the model's.", panel=DATA, least=16)
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
+    layers: int = setting(0, "Train the last so many layers alone; 0: all.", panel=DEVICE, least=0)
     quantize: Quantize = setting("none", "4bit: hold the weights under --lora in 4 bits.", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE)
-    precision: Precision = setting("auto", "auto: bfloat16 where a GPU has it.", panel=DEVICE)
+    precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     eval_fraction: float = setting(0.0, "Share of the prompts to hold out.", panel=DATA, least=0, below=1)
     patience: int = setting(0, "Stop after so many evaluations without a better loss.", panel=STEPS, least=0)
     save_every: int | None = setting(None, "Steps between checkpoints and evaluations.", panel=OUTPUT, least=1)
     seed: int = redefault(CriticConfig, "seed", 0)
     track: str = redefault(TrackConfig, "track", "")
+    push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
     overwrite: bool = setting(False, "Start afresh in --out.", panel=OUTPUT, resumable=True)
     trust_remote_code: bool = redefault(EngineConfig, "trust_remote_code", False)
 

@@ -18,7 +18,7 @@ from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
 from rlaif.evaluate.calibration import ece, reliability
 from rlaif.models.load import Base
-from rlaif.models.responses import takes
+from rlaif.models.responses import exact_logits, takes
 from rlaif.train.batches import Batch, collate, to_device
 from rlaif.train.items import Item, Tokens, group_of, turns_of
 from rlaif.train.losses import preferred
@@ -97,7 +97,8 @@ def spelling_logprobs(model: Any, batch: Batch) -> Tensor:
     places = last
     if takes(model, "logits_to_keep"):
         options["logits_to_keep"], places = torch.unique(last, return_inverse=True)
-    logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False, **options).logits
+    with exact_logits(model):
+        logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False, **options).logits
     logprobs: Tensor = logits[torch.arange(len(last), device=last.device), places].float().log_softmax(-1)
     return logprobs[:, batch.labels.clamp(min=0)].masked_fill(batch.labels < 0, -torch.inf)
 

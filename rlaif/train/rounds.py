@@ -20,6 +20,7 @@ import torch
 
 from rlaif.config_file import shown, write_config
 from rlaif.critic.pairs import check_pairs
+from rlaif.data.push import check_hub, push
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import TRAINED, RunFolder
@@ -83,6 +84,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
     if processes().num_processes > 1:
         raise UsageError("best-of-n and --rounds run in one process; launch several for one stage (sample, label, train) alone")
     progress, train = progress or Progress(), config.train
+    check_hub(train.push_to_hub)
     base = find_base(
         train.model, train.loss.model, train.context, train.precision, train.trust_remote_code, chat=train.loss.prefers()
     )
@@ -95,6 +97,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
         same = [(f"other rows in {train.source}", then, facts["prompts"])]
         before = folder.continued(facts["config"], resumable(type(config)), OURS, same)
         if before.get("status") == "finished" and (train.out / "model" / "README.md").is_file():
+            push(train.push_to_hub, train.out / "model", "model")
             return before
         done: list[dict[str, Any]] = before.get("rounds", [])
         facts["rounds"] = done
@@ -115,6 +118,7 @@ def run_rounds(config: RoundsConfig, judge: JudgeSamples, progress: Progress | N
             raise
         run = folder.write("finished", {**facts, "metrics": done[-1]["metrics"]})
         _publish(config, Path(done[-1]["model"]), run)
+        push(train.push_to_hub, train.out / "model", "model")
         return run
 
 
@@ -193,6 +197,7 @@ def _trained(config: RoundsConfig, this: Round, entry: dict[str, Any], progress:
         seed=this.seed,
         limit=None,
         overwrite=False,
+        push_to_hub="",
     )
     run = run_train(train, progress)
     _free()

@@ -17,10 +17,11 @@ import torch
 from transformers import PrinterCallback, set_seed
 
 from rlaif.config_file import shown, write_config
+from rlaif.data.push import check_hub, push
 from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
-from rlaif.models.load import Base, find_base, load, save, with_adapter
+from rlaif.models.load import Base, find_base, last_layers, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
 from rlaif.settings import resumable
@@ -55,6 +56,7 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
         together(lambda: held.enter_context(folder) if main else None)
         before = on_main(lambda: _begun(config, folder, facts))
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
+            on_main(lambda: push(config.push_to_hub, config.out / "model", "model"))
             return before
         together(lambda: split(data, config, base))
         encoder = Encoder(base.tokenizer, base.context)
@@ -77,6 +79,7 @@ def run_train(config: TrainConfig, progress: Progress | None = None) -> dict[str
         timings = {"train_seconds": round(time.monotonic() - started, 3)}
         run = on_main(lambda: _saved(config, base, model, folder, {**facts, "metrics": metrics, "timings": timings}))
         progress.update(1, {})
+        on_main(lambda: push(config.push_to_hub, config.out / "model", "model"))
         return run
 
 
@@ -117,7 +120,8 @@ def _train(config: TrainConfig, base: Base, data: Data, progress: Progress) -> t
 
 
 def _adapted(model: Any, config: TrainConfig) -> Any:
-    return with_adapter(model, config.loss.model, config.lora) if config.lora else model
+    others = last_layers(model, config.layers) if config.layers else None
+    return with_adapter(model, config.loss.model, config.lora, others) if config.lora else model
 
 
 def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +153,7 @@ def _add_reference(config: TrainConfig, base: Base, data: Data, model: Any, prog
 
 def _check_installed(config: TrainConfig) -> None:
     chosen(config.track)
+    check_hub(config.push_to_hub)
     if config.quantize != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError(f"--quantize {config.quantize}: bitsandbytes is not installed; pip install 'rlaif[quantize]'")
     spread = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]

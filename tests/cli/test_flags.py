@@ -6,6 +6,7 @@ import pytest
 
 from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.flags import parameters
+from rlaif.compare.config import CompareConfig, LabCompareConfig
 from rlaif.critic.config import CriticConfig
 from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
 from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
@@ -27,6 +28,8 @@ ASKING = {
     "evaluate win-rate": WinRateConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
+    "compare": CompareConfig,
+    "lab compare": LabCompareConfig,
     "train best-of-n": best_of_n_configuration(),
     **{f"train {method}": rounds_configuration(method) for method in OFFLINE if find_loss(method).prefers()},
     **{f"train {method}": kind for method, kind in ONLINE.items()},
@@ -88,6 +91,7 @@ def test_no_name_has_two_defaults():
         "prediction",
         "penalty",
     }
+    differing |= {"budget", "settings", "verifier"}  # what suits the lab
     own = {"beta", "gamma", "lam", "kl", "kl_in", "value_clip", "margin", "normalise", "weight"}
     defaults: dict[str, set[str]] = {}
     for kind in EVERY.values():

@@ -4,6 +4,7 @@ from typing import Any
 import datasets
 import huggingface_hub
 import pytest
+from huggingface_hub.hf_api import DatasetInfo
 
 from rlaif.data.read import count_rows, read_rows
 from rlaif.data.rows import Row
@@ -17,23 +18,24 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """A hub that holds one dataset of two splits; what was asked of it."""
     asked: list[tuple[Any, ...]] = []
 
-    def load(name: str, config: str | None, streaming: bool) -> Any:
-        asked.append((name, config, streaming))
+    def load(name: str, config: str | None, streaming: bool, revision: str) -> Any:
+        asked.append((name, config, streaming, revision))
         held = datasets.Dataset.from_dict(COLUMNS)
         return datasets.IterableDatasetDict({"train": held.to_iterable_dataset(), "test": held.take(1).to_iterable_dataset()})
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: DatasetInfo(id="owner/name", sha="abc"))
     return asked
 
 
 @pytest.mark.parametrize(
     ("source", "asked", "rows"),
     [
-        ("owner/name", ("owner/name", None, True), 2),
-        ("owner/name:test", ("owner/name", None, True), 1),
-        ("owner/name/config:train", ("owner/name", "config", True), 2),
-        ("name", ("name", None, True), 2),
+        ("owner/name", ("owner/name", None, True, "abc"), 2),
+        ("owner/name:test", ("owner/name", None, True, "abc"), 1),
+        ("owner/name/config:train", ("owner/name", "config", True, "abc"), 2),
+        ("hf://datasets/owner/name:test", ("owner/name", None, True, "abc"), 1),
+        ("name", ("name", None, True, "abc"), 2),
     ],
 )
 def test_a_name_is_streamed(hub: list[tuple[Any, ...]], source: str, asked: tuple[Any, ...], rows: int) -> None:

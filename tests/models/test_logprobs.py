@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from rlaif.models import logprobs
+from rlaif.models.config import CHUNK
 from rlaif.models.logprobs import chunked_logprobs
 
 
@@ -13,7 +14,7 @@ def plain(hidden, weight, tokens, temperature):
 @pytest.mark.parametrize("rows", [1, 7, 8, 9])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_values_and_gradients_are_those_of_the_whole_softmax(monkeypatch, rows, temperature):
-    monkeypatch.setitem(logprobs.CHUNK, "cpu", 4 * 50)  # four rows at a time
+    monkeypatch.setitem(CHUNK, "cpu", 4 * 50)  # four rows at a time
     torch.manual_seed(rows)
     hidden, weight = torch.randn(rows, 6, dtype=torch.float64), torch.randn(50, 6, dtype=torch.float64)
     tokens = torch.randint(0, 50, (rows,))

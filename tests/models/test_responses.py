@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 from rlaif.models import responses
 from rlaif.models.load import with_adapter
 from rlaif.models.logprobs import sequence_logprobs
-from rlaif.models.responses import response_logprobs
+from rlaif.models.responses import exact_logits, response_logprobs
 from tests.tiny import save_model
 
 
@@ -95,3 +95,26 @@ def test_an_error_leaves_the_output_layer_as_it_was(folder, batch):
     with pytest.raises(ZeroDivisionError):
         response_logprobs(model, batch[0], batch[1], attention_mask=batch[2])
     assert "forward" not in vars(model.lm_head)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_logits_in_half_precision_are_not_rounded_to_it(folder, batch, gradients, autocast):
+    """What the output layer makes of the same hidden states is the float32 product; without the context it is not."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32 if autocast else torch.bfloat16)
+    with torch.no_grad():
+        model.lm_head.weight *= 40  # logits far from 0
+    seen = []
+    hook = model.lm_head.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
+    with torch.set_grad_enabled(gradients), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        rounded = model(input_ids=batch[0]).logits
+        with exact_logits(model):
+            exact = model(input_ids=batch[0]).logits
+    hook.remove()
+    expected = seen[1].float() @ model.lm_head.weight.detach().float().T
+    assert exact.dtype == torch.float32
+    torch.testing.assert_close(exact.detach(), expected)
+    assert (rounded.detach().float() - expected).abs().max() > 0.01
+    if gradients:
+        exact.sum().backward()
+        assert model.lm_head.weight.grad.abs().sum() > 0

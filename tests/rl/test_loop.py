@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlaif.data.rows import Row
 from rlaif.errors import RunFailed
 from rlaif.rl.collect import Collected
+from rlaif.rl.experience import first_pass_sees
 from rlaif.rl.figures import of_rewards
 from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
@@ -99,9 +101,17 @@ def weights(loop):
 
 
 def gradients_of(loop, collected):
-    """Learn once; the gradients are what the last minibatch left behind."""
+    """Learn once; the gradients are those of the last step of each optimiser."""
+    found = {}
+
+    def kept(adam, *_):
+        found.update({id(value): value.grad.clone() for group in adam.param_groups for value in group["params"]})
+
+    hook = register_optimizer_step_pre_hook(kept)
     figures = loop._learn(collected)
-    return {name: value.grad.clone() for name, value in weights(loop).items() if value.grad is not None}, figures
+    hook.remove()
+    assert all(value.grad is None for value in weights(loop).values())  # they take memory while others need it
+    return {name: found[id(value)] for name, value in weights(loop).items()}, figures
 
 
 @pytest.mark.parametrize(
@@ -293,3 +303,53 @@ def test_truncated_responses_are_as_if_they_had_no_reward(loop, made_up):
     whole, _ = gradients_of(loop("grpo", batch_size=10), Collected(rollouts, everything, 0.0, 0.0))
     assert masked.keys() == wanted.keys() and all(torch.equal(masked[name], wanted[name]) for name in wanted)
     assert any(not torch.equal(whole[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("grpo", {"epochs": 2, "micro_tokens": 30}),
+        ("grpo", {"importance": "mask", "entropy": 0.01, "importance_band": (0.5, 2.0)}),
+        ("rloo", {"beta": 0.0, "surrogate": "gspo", "epochs": 2}),
+        ("ppo", {"kl_in": "loss", "kl": "k3", "value_warmup": 0, "epochs": 2}),
+    ],
+)
+def test_the_first_pass_gives_the_log_probabilities_from_before_the_update(loop, made_up, monkeypatch, method, options):
+    """The same step as with passes of their own for them, which are saved; the first ratio is exactly 1."""
+    rollouts = made_up(8)
+    values = torch.tensor([float(len(one.ids)) for one in rollouts])
+    collected = Collected(rollouts, Rewards(values, torch.ones(8, dtype=torch.bool), {}, {}), 0.0, 0.0)
+
+    def learn(seen):
+        if not seen:
+            monkeypatch.setattr("rlaif.rl.loop.first_pass_sees", lambda config, step: False)
+        this, passes = loop(method, adam_eps=1e-2, **options), []
+        policy = this.parts.networks.policy
+        ask = policy.logprobs
+        policy.logprobs = lambda batch, *given, **more: passes.append(len(batch.ended)) or ask(batch, *given, **more)
+        figures = this._learn(collected)
+        return {name: value.detach().clone() for name, value in weights(this).items()}, figures, sum(passes)
+
+    (found, figures, passes), (wanted, expected, more) = learn(True), learn(False)
+    assert more - passes == 8 and passes == 8 * options.get("epochs", 1)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-6, rtol=0.0)
+    assert figures == pytest.approx(expected, abs=1e-5, rel=1e-4, nan_ok=True)
+    if options.get("epochs", 1) == 1:
+        assert figures["approx_kl"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "step", "sees"),
+    [
+        ("grpo", {}, 0, True),
+        ("rloo", {}, 0, False),  # its KL is in the reward, and a baseline wants all rewards first
+        ("rloo", {"beta": 0.0}, 0, True),
+        ("grpo", {"minibatches": 2}, 0, False),  # the second would be asked after the first step
+        ("grpo", {"top_entropy": 0.2}, 0, False),
+        ("ppo", {"beta": 0.0, "value_warmup": 1}, 0, False),  # the policy has no pass while the value net learns alone
+        ("ppo", {"beta": 0.0, "value_warmup": 1}, 1, True),
+    ],
+)
+def test_when_the_first_pass_is_enough(configured, method, options, step, sees):
+    assert first_pass_sees(configured(method, **options), step) is sees

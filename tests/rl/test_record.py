@@ -78,11 +78,11 @@ def test_checkpoints_come_by_steps_by_time_and_at_the_end(record, monkeypatch):
 def test_the_newest_checkpoints_and_the_policies_to_keep_stay(tmp_path):
     weights = {"w": torch.ones(2)}
     assert checkpoints.load_newest(tmp_path) is None
-    for step in (2, 10, 9, 11):
+    for step in (2, 9, 10, 11):
         checkpoints.save(tmp_path, step, {"step": step, "policy": weights})
         checkpoints.save_policy(tmp_path, step, weights)
         checkpoints.prune_policies(tmp_path, {2, step})
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["policy-11.pt", "policy-2.pt", "step-10.pt", "step-11.pt"]
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["policy-11.pt", "policy-2.pt", "step-11.pt"]
     assert checkpoints.load_newest(tmp_path)["step"] == 11
     assert torch.equal(checkpoints.load_policy(tmp_path, 2)["w"], weights["w"])
 

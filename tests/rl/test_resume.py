@@ -62,6 +62,24 @@ def test_half_and_half_is_the_whole(learn, tmp_path, prompts, method, options):
     assert log(straight, "samples") == log(resumed, "samples")
 
 
+def test_a_checkpoint_under_lora_holds_adapters_alone_and_the_optimiser_only_where_wanted(learn, tmp_path):
+    """A checkpoint without the optimiser goes on, from fresh moments: in other weights than with it."""
+    options = {"steps": 3, "save_every": 2, "lora": 4, "samples": 1, "value_warmup": 0}
+    sizes = {}
+    for keep in (True, False):
+        with pytest.raises(Killed):
+            learn("ppo", f"{keep}", killed_after(3), keep_optimiser=keep, **options)
+        state = checkpoints.load_newest(tmp_path / f"{keep}" / "checkpoints")
+        assert all("lora_" in name or name.startswith("head.") for part in ("policy", "value") for name in state[part])
+        assert bool(state["learner"]) is keep
+        (path,) = (tmp_path / f"{keep}" / "checkpoints").glob("step-*.pt")
+        sizes[keep] = path.stat().st_size
+        learn("ppo", f"{keep}", keep_optimiser=keep, **options)
+        assert not list((tmp_path / f"{keep}" / "checkpoints").glob("step-*.pt"))  # finished
+    assert sizes[False] < 0.5 * sizes[True]
+    assert not same(weights(tmp_path / "True"), weights(tmp_path / "False"))
+
+
 REASONS = """
 rules:
   - {when: "Say in a few sentences", fail: truncated, rate: 0.3}

@@ -1,4 +1,4 @@
-"""Checkpoints: the newest two stay, policies stay until they are let go, and what is read is what was written."""
+"""Checkpoints: the newest stays, policies stay until they are let go, and what is read is what was written."""
 
 import pytest
 import torch
@@ -15,10 +15,10 @@ def test_of_a_folder_without_checkpoints_there_is_none(tmp_path):
     assert state.load_newest(tmp_path) is None and state.load_newest(tmp_path / "nowhere") is None
 
 
-def test_the_newest_by_number_and_not_by_name_is_read_and_two_are_kept(tmp_path):
+def test_the_newest_by_number_and_not_by_name_is_read_and_no_other_is_kept(tmp_path):
     for step in (2, 9, 10):
         state.save(tmp_path, step, {"step": step, "weights": torch.full((2,), float(step))})
-    assert steps(tmp_path, "step") == ["step-10.pt", "step-9.pt"]
+    assert steps(tmp_path, "step") == ["step-10.pt"]
     newest = state.load_newest(tmp_path)
     assert newest["step"] == 10 and newest["weights"].tolist() == [10.0, 10.0]
 
@@ -31,6 +31,19 @@ def test_policies_are_removed_only_when_told(tmp_path):
     state.prune_policies(tmp_path, {4})
     assert steps(tmp_path, "policy") == ["policy-4.pt"] and steps(tmp_path, "step") == ["step-12.pt"]
     assert state.load_policy(tmp_path, 4)["w"].tolist() == [4.0]
+
+
+def test_what_a_finished_run_does_not_need_is_removed(tmp_path):
+    state.save(tmp_path, 3, {"step": 3})
+    state.save_policy(tmp_path, 3, {"w": torch.ones(1)})
+    state.remove(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["policy-3.pt"]
+
+
+def test_a_policy_is_kept_in_the_precision_that_it_is_saved_in(tmp_path):
+    for dtype, found in ((torch.bfloat16, torch.bfloat16), (None, torch.float32)):
+        state.save_policy(tmp_path, 1, {"w": torch.tensor([1.0, 1e-3])}, dtype)
+        assert state.load_policy(tmp_path, 1)["w"].dtype == found
 
 
 def test_weights_that_were_put_back_are_the_same_and_still_learn(tmp_path):

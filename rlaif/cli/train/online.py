@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rlaif.cli.cost import print_cost
-from rlaif.cli.echo import suggest
+from rlaif.cli.echo import echo, suggest
 from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.rl.config import RlConfig
 from rlaif.rl.methods import find_method
@@ -28,8 +28,11 @@ def register(app: typer.Typer, method: str) -> None:
 def _train(config: RlConfig, dry_run: bool) -> None:
     if dry_run:
         from rlaif.cost import on_policy_cost
+        from rlaif.rl.fit import planned
 
         print_cost(on_policy_cost(config))
+        for line in planned(config):
+            echo(line)
         return
     from rlaif.cli.console import Console
     from rlaif.cli.progress import ProgressBar

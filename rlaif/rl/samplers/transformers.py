@@ -16,6 +16,7 @@ from torch import Tensor
 from rlaif.engines.transformers import end_tokens
 from rlaif.models.load import Base
 from rlaif.rl.config import RlConfig
+from rlaif.rl.memory import SAMPLED
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 
@@ -122,7 +123,8 @@ class TransformersSampler:
 def open_transformers(config: RlConfig, base: Base, policy: Policy) -> TransformersSampler:
     """``--sampler transformers``."""
     ends = end_tokens(policy.causal, base.tokenizer)
-    return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, config.sample_tokens, bool(config.ahead))
+    tokens = config.sample_tokens or SAMPLED
+    return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, tokens, bool(config.ahead))
 
 
 DROP = 0.75
