@@ -33,7 +33,7 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix_file import load_mix
 from rlaif.sample.config import SampleConfig
-from rlaif.train.feedback import BestOfN, RoundsConfig
+from rlaif.train.feedback import BestOfN, GeneratedConfig, RoundsConfig
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,18 @@ def rounds_cost(config: RoundsConfig) -> Cost:
         times = pairs_in_rounds(drawing.samples) / len(compared) if adaptive else 1.0
         calls = times * _calls(critic, ((_answered(row, drawing.samples), subjects) for row in rows.usable))
     return Cost(len(rows.usable), rows.unusable, texts, texts * drawing.max_tokens, math.ceil(calls))
+
+
+def generation_cost(config: GeneratedConfig) -> Cost:
+    """Of ``rlaif train critic --generate``: an answer, a critique and a revision of each prompt, and what the critic is asked.
+
+    Raises UsageError where the rows cannot be read or the settings do not go together.
+    """
+    sample, revise = config.stages()
+    rows = _read(sample.source, sample.limit, sample.columns)
+    texts = 3 * len(rows.usable)
+    calls = _calls(revise.critic, ((_answered(row, 2), [(0, 1)]) for row in rows.usable))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * sample.drawing.max_tokens, math.ceil(calls))
 
 
 def on_policy_cost(config: RlConfig) -> Cost:
