@@ -124,8 +124,8 @@ class Plan:
 
 class Setting(NamedTuple):
     """What a plan needs besides the run's configuration. policy, value: their shapes; value is another where it starts from a
-    reward model. bf16: whether passes are in bfloat16. prompt: tokens of the longest. device: ``cpu`` or another.
-    beside: bytes of what else is held there, such as a critic, by name."""
+    reward model. teacher: in the reference policy's place. bf16: whether passes are in bfloat16. prompt: tokens of the longest.
+    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name."""
 
     policy: Shape
     bf16: bool
@@ -133,6 +133,7 @@ class Setting(NamedTuple):
     device: str = "cpu"
     value: Shape | None = None
     beside: Mapping[str, int] = {}
+    teacher: Shape | None = None
 
 
 def plan(config: RlConfig, setting: Setting) -> Plan:
@@ -146,7 +147,9 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
     adapters = {"policy": policy.adapter(rank), "value net": value.adapter(rank) + value.hidden}
     trained = adapters if rank else {"policy": policy.parameters, "value net": value.body + value.hidden}
     always = {"policy": weight * policy.parameters}
-    if config.beta and not rank:
+    if setting.teacher:
+        always["teacher"] = (HALF if bf16 else FLOAT) * setting.teacher.parameters
+    elif config.beta and not rank:
         always["reference"] = (HALF if bf16 else FLOAT) * policy.parameters
     if apart:
         always["value net"] = weight * value.body
