@@ -21,6 +21,7 @@ from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
 from rlaif.progress import Progress
+from rlaif.report.page import write_report
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -181,6 +182,7 @@ async def _train(
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
     checkpoints.remove(config.out / "checkpoints")
+    write_report(config.out)
     return run
 
 
