@@ -63,6 +63,7 @@ class LitellmEngine:
                 "anthropic/claude-sonnet-4-5, gemini/gemini-2.5-flash, mistral/mistral-large-latest"
             ) from None
         taken = set(litellm.get_supported_openai_params(bare, custom_llm_provider=self.provider) or NEEDED)
+        self.batch = (self.provider, bare)
         self._gives_logprobs = "logprobs" in taken
         about = litellm.model_cost.get(self.model) or litellm.model_cost.get(bare) or {}
         longest = about.get("max_input_tokens")

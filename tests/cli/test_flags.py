@@ -8,8 +8,8 @@ from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.flags import parameters
 from rlaif.compare.config import CompareConfig, LabCompareConfig
 from rlaif.critic.config import CriticConfig
-from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
-from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
+from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig, RewardModelConfig
+from rlaif.label.config import LabelConfig, LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
 from rlaif.serve.config import ServeConfig
@@ -26,6 +26,7 @@ ASKING = {
     "revise": ReviseConfig,
     "evaluate agreement": AgreementConfig,
     "evaluate win-rate": WinRateConfig,
+    "evaluate ladder": LadderConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
     "compare": CompareConfig,
@@ -38,6 +39,7 @@ EVERY = {
     **ASKING,
     "sample": SampleConfig,
     "evaluate reward": RewardModelConfig,
+    "evaluate consistency": ConsistencyConfig,
     **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
 }
 
