@@ -178,6 +178,9 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
             head += (3 if config.entropy else 2) * _logits(setting, answers)
             head += 0 if rank else FLOAT * shape.embedding
         update["backward"] = max(head, at_once * _backward(shape, bf16))
+        if responses * longest <= config.micro_tokens * config.minibatches:
+            # In a minibatch's only pass, activations go as gradients come.
+            update = _larger(update, "gradients")
         phases[net] = update
     return Plan(always, phases)
 
@@ -223,6 +226,12 @@ def _nearby(config: RlConfig, setting: Setting) -> Iterator[RlConfig]:
                 if smaller == (micro, sampled):
                     break
                 micro, sampled = smaller
+
+
+def _larger(held: dict[str, int], apart: str) -> dict[str, int]:
+    """What is held apart from one part, or that part alone, whichever is larger: the two are not there together."""
+    others = {name: size for name, size in held.items() if name != apart}
+    return others if sum(others.values()) >= held[apart] else {apart: held[apart]}
 
 
 def _sampling(config: RlConfig, setting: Setting, longest: int) -> dict[str, int]:
