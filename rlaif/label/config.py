@@ -103,6 +103,42 @@ class WinRateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LadderConfig:
+    """What ``rlaif evaluate ladder`` is asked to do.
+
+    policies: files of samples, or models that are sampled; ``NAME=…`` gives one a name. budget: comparisons at most; None: 100
+    for each policy. width: of every rating's interval, in points, at which no more is asked.
+    """
+
+    policies: tuple[str, ...] = setting(
+        help="Two policies or more: files of rlaif sample, models or training runs' folders; NAME=… names one.",
+        metavar="POLICY…",
+        argument=True,
+        path=True,
+    )
+    out: Path = setting(help="The label run's folder; samples and responses go beside it.", panel=OUTPUT)
+    source: str | None = setting(None, "Prompts to answer, where a policy is a model.", panel=INPUT, path=True)
+    limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
+    budget: int | None = setting(
+        None, "Comparisons at most; by default 100 for each policy.", panel=INPUT, least=1, resumable=True
+    )
+    width: float | None = setting(
+        None,
+        "Stop when the interval of every rating is this narrow, in points, such as 60.",
+        panel=INPUT,
+        above=0,
+        resumable=True,
+    )
+    bootstrap: int = setting(
+        0, "Intervals from so many resamplings of whole prompts (0: from the sandwich).", panel=OUTPUT, least=0
+    )
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
+    drawing: SamplingConfig = nested(Alone)
+    outcome: Outcome = nested(Outcome)
+    overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revisions(SamplingConfig):
     """How critiques and revisions are drawn: one of each at a time."""
 
