@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-docs test-real docs models coverage check hooks clean
+.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-docs test-real test-browser install-browser docs models coverage check hooks clean
 
 install: .venv/installed
 
@@ -34,7 +34,7 @@ demo: install
 
 # One process per core, each with one thread; a file's tests stay together, because they share what is costly to make.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs and not browser" -n auto --dist loadfile
 
 # A real instruct model, 135M parameters, in build/models/smollm2.
 models: install
@@ -44,12 +44,20 @@ models: install
 test-real: install
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m real -rs tests/real
 
+# Debian's Chromium, and axe-core from the npm registry, as far as this machine can have them.
+install-browser: install
+	$(BIN)/python -m tests.browsing
+
+# The pages in headless Chromium; skipped, with a line that says why, where it cannot be had.
+test-browser: install
+	$(BIN)/python -m pytest -m browser -rs
+
 test-vllm: install-vllm
 	$(BIN)/python -m pytest -m vllm
 
 # Which lines and branches of rlaif/ the tests reach, those of the commands that they start included.
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs and not browser" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
 
 # The tests against other trainers' packages. Of these TRL is in the development environment.
 test-integrations: install

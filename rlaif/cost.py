@@ -15,21 +15,25 @@ from rlaif.critic.config import CriticConfig
 from rlaif.critic.examples import known
 from rlaif.critic.judge import Judge, in_cache_order
 from rlaif.critic.modes import MODES
-from rlaif.critic.modes.base import Subject
-from rlaif.critic.pairs import ADAPTIVE, budget, check_pairs, pairs, ring
+from rlaif.critic.modes.base import ORDERS, Subject
+from rlaif.critic.pairs import ADAPTIVE, check_pairs, pairs, ring
+from rlaif.critic.pairs import budget as pairs_in_rounds
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Response, Row, Turn
 from rlaif.data.shapes import to_row
 from rlaif.errors import UsageError
-from rlaif.evaluate.config import AgreementConfig
+from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig
+from rlaif.evaluate.consistency_run import check_settings, wordings_of
+from rlaif.evaluate.wordings import given
 from rlaif.label.benchmark import is_run, planned
-from rlaif.label.config import ReviseConfig, WinRateConfig
+from rlaif.label.config import LadderConfig, ReviseConfig, WinRateConfig
+from rlaif.label.ladder import budget, meetings, policies
 from rlaif.label.win_rate import pairs_of
 from rlaif.rl.config import RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix_file import load_mix
 from rlaif.sample.config import SampleConfig
-from rlaif.train.feedback import BestOfN, RoundsConfig
+from rlaif.train.feedback import BestOfN, GeneratedConfig, RoundsConfig
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,38 @@ def win_rate_cost(config: WinRateConfig) -> Cost:
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, math.ceil(calls))
 
 
+def ladder_cost(config: LadderConfig) -> Cost:
+    """Of ``rlaif evaluate ladder``, its whole budget asked about the prompt that most principles apply to. Raises UsageError
+    where the rows cannot be read."""
+    files = [Path(given) for given in policies(config).values()]
+    models = [path for path in files if not path.is_file()]
+    if models:
+        rows = _prompts(models[0], config.source, config.limit)
+        texts = len(models) * len(rows.usable) * config.drawing.samples
+        possible = math.comb(len(files), 2) * len(rows.usable) * config.drawing.samples
+    else:
+        met = list(meetings(files, config.limit))
+        rows, texts = _Rows([meeting.row for meeting in met], 0), 0
+        possible = sum(math.comb(len(meeting.responses), 2) for meeting in met)
+    critic = replace(config.critic, mode="compare")
+    most = max((_calls(critic, [(_answered(row, 2), [(0, 1)])]) for row in rows.usable), default=0.0)
+    calls = math.ceil(min(budget(config), possible) * most)
+    return Cost(len(rows.usable), rows.unusable, texts, texts * config.drawing.max_tokens, calls)
+
+
+def consistency_cost(config: ConsistencyConfig) -> Cost:
+    """Of ``rlaif evaluate consistency``, every rewording different. Raises UsageError where the rows cannot be read or the
+    settings do not go together."""
+    check_settings(config)
+    rows = _read(config.source, config.limit, config.columns)
+    wordings = [wordings_of(config, row) for row in rows.usable]
+    made = sum(config.rewordings for row in rows.usable if config.reworder and len(given(row)) == 1)
+    drawn = config.drawing.samples * sum(wordings)
+    pairs_of_answers = sum(math.comb(config.drawing.samples * number, 2) for number in wordings)
+    calls = len(ORDERS[config.critic.orders]) * len(config.critic.models) * pairs_of_answers
+    return Cost(len(rows.usable), rows.unusable, drawn + made, (drawn + made) * config.drawing.max_tokens, calls)
+
+
 def examples_cost(config: CriticConfig) -> Cost:
     """Of ``rlaif constitution test``: both orders of each example, by its own principle. Raises UsageError as ``inputs``."""
     constitution, template = config.inputs()
@@ -113,9 +149,21 @@ def rounds_cost(config: RoundsConfig) -> Cost:
         compared = pairs(feedback.pairs, drawing.samples)
         subjects: list[Subject] = [(index,) for index in range(drawing.samples)] if scored else [*compared]
         adaptive = not scored and feedback.pairs in ADAPTIVE
-        times = budget(drawing.samples) / len(compared) if adaptive else 1.0
+        times = pairs_in_rounds(drawing.samples) / len(compared) if adaptive else 1.0
         calls = times * _calls(critic, ((_answered(row, drawing.samples), subjects) for row in rows.usable))
     return Cost(len(rows.usable), rows.unusable, texts, texts * drawing.max_tokens, math.ceil(calls))
+
+
+def generation_cost(config: GeneratedConfig) -> Cost:
+    """Of ``rlaif train critic --generate``: an answer, a critique and a revision of each prompt, and what the critic is asked.
+
+    Raises UsageError where the rows cannot be read or the settings do not go together.
+    """
+    sample, revise = config.stages()
+    rows = _read(sample.source, sample.limit, sample.columns)
+    texts = 3 * len(rows.usable)
+    calls = _calls(revise.critic, ((_answered(row, 2), [(0, 1)]) for row in rows.usable))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * sample.drawing.max_tokens, math.ceil(calls))
 
 
 def on_policy_cost(config: RlConfig) -> Cost:
@@ -131,10 +179,12 @@ def on_policy_cost(config: RlConfig) -> Cost:
     groups = config.steps * config.batch_size * (1 + config.refill)
     held_out = looks * min(config.eval_prompts, len(rows.usable))
     calls = groups * _per_prompt(config.rewards, rows.usable, config.samples)
+    if config.greedy:
+        calls += groups * _per_prompt(config.rewards, rows.usable, 1)
     calls += held_out * _per_prompt(config.rewards, rows.usable, many)
     if config.second and config.second != "gold":
         calls += held_out * _per_prompt(RewardConfig(reward=config.second), rows.usable, many)
-    texts = groups * config.samples + held_out * many
+    texts = groups * (config.samples + config.greedy) + held_out * many
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.max_tokens, math.ceil(calls))
 
 

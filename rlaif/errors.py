@@ -52,6 +52,8 @@ def without_secrets(text: str) -> str:
 def without_sent(text: str) -> str:
     """A server's text without what was sent to it as a secret: keys and passwords, by their values alone, and not so short
     that a text may hold them by itself."""
+    if len(text) < 2 * _LEAST:  # as labels are
+        return text
     keys = {value.strip() for name, value in os.environ.items() if name.endswith(("_API_KEY", "_ACCESS_KEY"))}
     for secret in sorted(_secrets | keys, key=len, reverse=True):
         if len(secret) >= 2 * _LEAST:

@@ -83,6 +83,7 @@ def main() -> None:
     app.command("init", cls=Command)(init_folder.init)
     app.command("label", cls=Command)(label.label)
     app.command("report", cls=Command)(report.report)
+    app.command("watch", cls=Command)(report.watch)
     app.command("revise", cls=Command)(revise.revise)
     app.command("sample", cls=Command)(sample.sample)
     app.command("serve", cls=Command)(serve.serve)

@@ -42,6 +42,17 @@ def load_constitution(named: str | Path) -> Constitution:
     return _build(sources)
 
 
+def from_resolved(said: Mapping[str, Any]) -> Constitution:
+    """The constitution whose ``resolved()`` this is, as ``run.json`` holds it."""
+    return Constitution(
+        name=said["name"],
+        version=int(said["version"]),
+        description=said.get("description", ""),
+        aggregate=said.get("aggregate", "weighted"),
+        principles=tuple(_principle(raw) for raw in said["principles"]),
+    )
+
+
 def _chain(path: Path) -> tuple[list[Source], list[str]]:
     """The file, what it extends, and so on, nearest first; and why the last of them could not be read, if so."""
     sources: list[Source] = []

@@ -49,7 +49,7 @@ class Critic:
     async def ask(self, questions: Iterable[Question]) -> Replies:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
-        answers, asked = await answered(self.engine, wanted, self._answered, self.store)
+        answers, asked = await answered(self.engine, wanted, self._answered, self.store, _sample)
         followed = {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
         reasons = await self._reasons(followed) if self.judge.writes_first else {}
         unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
@@ -96,7 +96,7 @@ class Critic:
         """The rationale of each question, by the question's key."""
         names = {key("rationale", name.hex()): name for name in questions}
         wanted = {name: questions[of] for name, of in names.items()}
-        written = await answered(self.engine, wanted, self._written, self.store)
+        written = await answered(self.engine, wanted, self._written, self.store, _sample)
         reasons: dict[bytes, Generation | Failure] = {}
         for name, answer in written.answers.items():
             assert isinstance(answer, list | Failure)
@@ -107,6 +107,11 @@ class Critic:
             else:
                 reasons[names[name]] = whole(answer[0], self.judge.reasons.max_tokens)
         return reasons
+
+
+def _sample(question: Question) -> object:
+    """What a judge's neighbouring questions are about: those of one order, whose prompts differ in the principle alone."""
+    return id(question.responses)
 
 
 def whole(rationale: Generation, most: int) -> Generation | Failure:

@@ -22,17 +22,20 @@ class Strengths(NamedTuple):
     information: Floats
 
 
-def bradley_terry(i: NDArray[np.int64], j: NDArray[np.int64], p: Floats, n: int, ridge: float = RIDGE) -> Strengths:
-    """Maximise Σ p log σ(sᵢ − sⱼ) + (1 − p) log σ(sⱼ − sᵢ) − ridge/2 Σ s² over s.
+def bradley_terry(
+    i: NDArray[np.int64], j: NDArray[np.int64], p: Floats, n: int, ridge: float = RIDGE, weight: Floats | float = 1.0
+) -> Strengths:
+    """Maximise Σ w (p log σ(sᵢ − sⱼ) + (1 − p) log σ(sⱼ − sᵢ)) − ridge/2 Σ s² over s.
 
-    i, j: [C] who was compared, in [0, n). p: [C], how far i won: 1, 0, ½ for a tie, or a soft label.
+    i, j: [C] who was compared, in [0, n). p: [C], how far i won: 1, 0, ½ for a tie, or a soft label. weight: w, [C] or one.
     Source: Bradley and Terry 1952; soft labels as fractional wins. Newton's method, its steps bounded.
     """
     s = np.zeros(n)
     for _ in range(_MOST_STEPS):
         q = sigmoid(s[i] - s[j])
-        gradient = np.bincount(i, p - q, n) - np.bincount(j, p - q, n) - ridge * s
-        information = laplacian(i, j, q * (1 - q), n) + ridge * np.eye(n)
+        won = weight * (p - q)
+        gradient = np.bincount(i, won, n) - np.bincount(j, won, n) - ridge * s
+        information = laplacian(i, j, weight * q * (1 - q), n) + ridge * np.eye(n)
         step = np.linalg.solve(information, gradient)
         s += step * min(1.0, 2.0 / max(1e-300, float(np.abs(step).max(initial=0.0))))
         if np.abs(step).max(initial=0.0) < 1e-9:
@@ -55,9 +58,9 @@ def least_squares(results: Mapping[tuple[int, int], float], n: int, ridge: float
 
 def laplacian(i: NDArray[np.int64], j: NDArray[np.int64], weight: Floats, n: int) -> Floats:
     """Σ weight · (eᵢ − eⱼ)(eᵢ − eⱼ)ᵀ, [N, N]."""
-    total = np.zeros((n, n))
-    for row, column, sign in ((i, i, 1.0), (j, j, 1.0), (i, j, -1.0), (j, i, -1.0)):
-        np.add.at(total, (row, column), sign * weight)
+    met = np.bincount(n * i + j, weight, n * n).reshape(n, n)
+    met = met + met.T
+    total: Floats = np.diag(met.sum(1)) - met
     return total
 
 

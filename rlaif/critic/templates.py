@@ -163,7 +163,7 @@ class Template:
     ) -> dict[str, tuple[Segment, ...]]:
         slots: dict[str, tuple[Segment, ...]] = {
             "principle": (Segment(wording, True),),
-            "conversation": self._turns(conversation),
+            "conversation": self.conversation(conversation),
         }
         if self.form.labels == "scale":
             slots |= {"worst": (Segment(self.choices[0], True),), "best": (Segment(self.choices[-1], True),)}
@@ -171,17 +171,19 @@ class Template:
             numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
             return {**slots, self.form.responses[0]: tuple(chain.from_iterable(numbered))}
         named = zip(self.form.responses, responses, strict=True)
-        return {**slots, **{name: self._response(response) for name, response in named}}
+        return {**slots, **{name: self.response(response) for name, response in named}}
 
-    def _response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
+    def response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
+        """A response as it stands in its slot."""
         alone = len(response) == 1 and response[0]["role"] == "assistant"
-        return tuple(self._turn(response[0])) if alone else self._turns(response)
+        return tuple(self._turn(response[0])) if alone else self.conversation(response)
 
     def _numbered(self, number: int, response: Sequence[Turn]) -> tuple[Segment, ...]:
         start, end = f"<response_{number}>\n", f"\n</response_{number}>"
-        return (Segment(start if number == 1 else f"\n{start}", True), *self._response(response), Segment(end, True))
+        return (Segment(start if number == 1 else f"\n{start}", True), *self.response(response), Segment(end, True))
 
-    def _turns(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
+    def conversation(self, turns: Sequence[Turn]) -> tuple[Segment, ...]:
+        """A conversation as it stands in its slot, each turn in a fence."""
         segments: list[Segment] = []
         if turns and "tools" in turns[0]:
             segments += [*self._fenced("available_tools", turns[0]["tools"]), Segment("\n", True)]

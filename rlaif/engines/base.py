@@ -142,6 +142,7 @@ class Engine(Protocol):
     An engine whose answers do not depend on what else is asked may have an attribute ``piece``: so many prompts at a time may
     then be asked in calls of their own. Elsewhere half of a call, asked alone, could be answered otherwise in the last digits.
     One that is paid for has a ``meter`` (``spending.Meter``) that counts what its server says it used.
+    One that takes more questions to be kept busy than a labelling run has under way may have an attribute ``ahead``: how many.
     One with a limited context may have a method ``fit(prompt, room)``: how many tokens are cut so that ``room`` tokens are left
     for the answer, or the ``Failure`` that would be the answer; a dry run names the rows.
     """

@@ -12,19 +12,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx
-
-from rlaif.engines.problem import FINAL, Problem, read_reply
+from rlaif.engines.problem import FINAL, NoReplyError, Problem, read_reply
 from rlaif.engines.replicas import Replica, Replicas
 from rlaif.engines.replies import BadReply
 from rlaif.engines.spending import Meter
+from rlaif.engines.wire import HttpWire, Wire
 from rlaif.errors import RunFailed, UsageError, one_line, remember_secrets, warn
 
 T = TypeVar("T")
 LONGEST = 300
 """Characters of a server's words, in a message or a failure."""
-MOST_BYTES = 1 << 28
-"""Of one reply, unpacked."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +65,12 @@ class Address:
         return cls(tuple(urls), {"Authorization": f"Bearer {key}"} if key else {})
 
 
-Send = Callable[[httpx.AsyncClient, str, bytes], Awaitable[tuple[int, Mapping[str, str], bytes]]]
-"""Sends a body to a URL; the reply's status, headers and body. Raises httpx.RequestError where none comes."""
-
-
 class Client:
     """Sends requests to all of ``servers``, which serve ``model``. at_first: requests at once and per server, to begin with.
 
-    send: how; by HTTP unless something else speaks to the provider. look: see ``Replicas``; it is given the client to ask with.
-    renew: gives a server what it must hold before it is asked, such as weights, and returns what kept it from doing so; set
-    where servers hold something, and called whenever one was away.
+    wire: how, given the headers; by HTTP unless something else speaks to the provider. look: see ``Replicas``; it is given the
+    wire to ask by. renew: gives a server what it must hold before it is asked, such as weights, and returns what kept it from
+    doing so; set where servers hold something, and called whenever one was away.
     """
 
     def __init__(
@@ -86,16 +79,16 @@ class Client:
         servers: list[Replica],
         model: str,
         at_first: int,
-        look: Callable[[httpx.AsyncClient, Replica], Any],
-        send: Send | None = None,
+        look: Callable[[Wire, Replica], Awaitable[bool]],
+        wire: Callable[[Mapping[str, str]], Wire] = HttpWire,
     ) -> None:
         self.address, self.servers, self._model, self._at_first, self._look = address, servers, model, at_first, look
-        self._send = send or _send
+        self._wire = wire
         self.meter = Meter()
         self.renew: Callable[[Replica], Problem | None] | None = None
         self._patience = PATIENCE
         self._random = random.Random()
-        self._connection: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, Replicas] | None = None
+        self._connection: tuple[asyncio.AbstractEventLoop, Wire, Replicas] | None = None
         self._good: dict[str, int] = {}
         self._barren = False
         self._times: dict[str, deque[float]] = {}
@@ -111,7 +104,7 @@ class Client:
         A Problem concerns this request alone. Raises RunFailed with what concerns all: no server answers at all, or none
         lets us in, or none has ever given what is needed.
         """
-        http, replicas = self._connected()
+        wire, replicas = self._connected()
         content = json.dumps({"model": self._model, **body}).encode()
         before, seen = sum(self._good.values()), set[str]()
         every = len(self._patience.pauses) + 1
@@ -121,7 +114,7 @@ class Client:
                 started = time.monotonic()
                 untold = await self._renewed(replica, replicas)
                 result: T | Problem
-                result = untold if untold else await self._try(http, f"{replica.url}/{path}", content, read, kind)
+                result = untold if untold else await self._try(wire, f"{replica.url}/{path}", content, read, kind)
                 if not isinstance(result, Problem):
                     self._heard = time.monotonic()
                     replicas.answered(replica, self._heard - started, started)
@@ -159,10 +152,10 @@ class Client:
 
     async def close(self) -> None:
         if self._connection:
-            _, http, replicas = self._connection
+            _, wire, replicas = self._connection
             self._connection = None
             await replicas.close()
-            await http.aclose()
+            await wire.close()
 
     async def _renewed(self, replica: Replica, replicas: Replicas) -> Problem | None:
         """Give a server that was away its state again. What kept it from taking it; None where it has it."""
@@ -173,11 +166,9 @@ class Client:
             replica.stale = problem is not None
         return problem
 
-    async def _try(
-        self, http: httpx.AsyncClient, url: str, content: bytes, read: Callable[[dict[str, Any]], T], kind: str
-    ) -> T | Problem:
+    async def _try(self, wire: Wire, url: str, content: bytes, read: Callable[[dict[str, Any]], T], kind: str) -> T | Problem:
         """One request, within its deadline."""
-        sending = asyncio.ensure_future(self._send(http, url, content))
+        sending = asyncio.ensure_future(wire.send(url, content))
         started = time.monotonic()
         try:
             while not sending.done():
@@ -187,10 +178,8 @@ class Client:
                 self._tell_silence(deadline)
                 await asyncio.wait({sending}, timeout=min(deadline - waited, self._patience.silence / 4))
             status, headers, body = sending.result()
-        except httpx.DecodingError as error:
-            return Problem("bad", f"the reply cannot be unpacked: {error}")
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            return Problem("unreachable", f"{type(error).__name__} {error}".strip())
+        except NoReplyError as error:
+            return Problem("unreachable", str(error))
         except BadReply as error:
             return Problem("bad", str(error))
         finally:
@@ -216,23 +205,11 @@ class Client:
             self._silence_told = True
             warn(f"{self.servers[0].name}: no reply for {quiet:.0f} s; a request is asked again after {deadline:.0f} s")
 
-    def _connected(self) -> tuple[httpx.AsyncClient, Replicas]:
+    def _connected(self) -> tuple[Wire, Replicas]:
         """What belongs to the running event loop: it cannot move to another."""
         loop = asyncio.get_running_loop()
         if self._connection is None or self._connection[0] is not loop:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64 * len(self.servers))
-            timeout = httpx.Timeout(None, connect=10)
-            http = httpx.AsyncClient(headers=self.address.headers, timeout=timeout, limits=limits)
+            wire = self._wire(self.address.headers)
             self._heard = time.monotonic()
-            self._connection = (loop, http, Replicas(self.servers, self._at_first, lambda server: self._look(http, server)))
+            self._connection = (loop, wire, Replicas(self.servers, self._at_first, lambda server: self._look(wire, server)))
         return self._connection[1], self._connection[2]
-
-
-async def _send(http: httpx.AsyncClient, url: str, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
-    body = bytearray()
-    async with http.stream("POST", url, content=content, headers={"Content-Type": "application/json"}) as response:
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > MOST_BYTES:
-                raise BadReply(f"a reply of more than {MOST_BYTES >> 20} MB")
-    return response.status_code, response.headers, bytes(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ import httpx
 
 from rlaif.engines import client, replies
 from rlaif.engines.client import Address
-from rlaif.engines.problem import FINAL, Problem, read_reply
+from rlaif.engines.problem import FINAL, NoReplyError, Problem, read_reply
 from rlaif.engines.replicas import Replica
-from rlaif.engines.replies import Card
+from rlaif.engines.replies import BadReply, Card
+from rlaif.engines.wire import Wire
 from rlaif.errors import RunFailed, UsageError, one_line, warn
 
 T = TypeVar("T")
@@ -49,13 +51,14 @@ def meet(urls: Sequence[str]) -> tuple[Address, list[Replica], Card]:
     return address, servers, cards[0]
 
 
-async def serves(http: httpx.AsyncClient, server: Replica, card: Card) -> bool:
+async def serves(wire: Wire, server: Replica, card: Card) -> bool:
     """Whether a server that was away is back with the model of ``card``."""
     try:
-        response = await http.get(f"{server.url}/models", timeout=LOOK_SECONDS)
-    except httpx.RequestError:
+        async with asyncio.timeout(LOOK_SECONDS):
+            reply = await wire.send(f"{server.url}/models", None)
+    except (NoReplyError, BadReply, TimeoutError):
         return False
-    reported = _read(response, lambda content: replies.model_card(content, card.name))
+    reported = read_reply(*reply, lambda content: replies.model_card(content, card.name))
     if isinstance(reported, Problem):
         return False
     if not isinstance(reported, Card) or identity(reported) != identity(card):

@@ -29,8 +29,10 @@ from rlaif.engines.messages import (
     estimated_fit,
     estimated_tokens,
 )
+from rlaif.engines.problem import NoReplyError
 from rlaif.engines.replicas import Replica
 from rlaif.engines.spending import Price
+from rlaif.engines.wire import Reply, Wire
 from rlaif.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class LitellmEngine:
                 "anthropic/claude-sonnet-4-5, gemini/gemini-2.5-flash, mistral/mistral-large-latest"
             ) from None
         taken = set(litellm.get_supported_openai_params(bare, custom_llm_provider=self.provider) or NEEDED)
+        self.batch = (self.provider, bare)
         self._gives_logprobs = "logprobs" in taken
         about = litellm.model_cost.get(self.model) or litellm.model_cost.get(bare) or {}
         longest = about.get("max_input_tokens")
@@ -82,13 +85,13 @@ class LitellmEngine:
             )
         )
 
-        async def send(http: httpx.AsyncClient, url: str, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
-            return await _completed(litellm, json.loads(content))
-
-        async def look(http: httpx.AsyncClient, server: Replica) -> bool:
+        async def look(wire: Wire, server: Replica) -> bool:
             return True
 
-        self.client = Client(Address(()), [Replica(f"litellm://{self.model}", AT_FIRST)], self.model, AT_FIRST, look, send=send)
+        def wire(headers: Mapping[str, str]) -> Wire:
+            return _ByLibrary(litellm)
+
+        self.client = Client(Address(()), [Replica(f"litellm://{self.model}", AT_FIRST)], self.model, AT_FIRST, look, wire)
         self.meter = self.client.meter
         self.meter.price, self.meter.once = _price(about), "n" in taken
         self._messages = Messages(self.client, several="n" in taken)
@@ -137,27 +140,40 @@ def _module() -> ModuleType:
     return litellm  # type: ignore[no-any-return]
 
 
-async def _completed(litellm: ModuleType, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+class _ByLibrary:
+    """Requests that litellm carries: a ``Wire``."""
+
+    def __init__(self, litellm: ModuleType) -> None:
+        self._litellm = litellm
+
+    async def send(self, url: str, content: bytes | None) -> Reply:
+        return await _completed(self._litellm, json.loads(content or b"{}"))
+
+    async def close(self) -> None:
+        pass
+
+
+async def _completed(litellm: ModuleType, body: Mapping[str, Any]) -> Reply:
     """The provider's answer in the form of OpenAI's HTTP API, errors as well.
 
-    Raises httpx.ConnectError where there is none.
+    Raises NoReplyError where there is none.
     """
     more = {"allowed_openai_params": ["top_logprobs"]} if "top_logprobs" in body else {}
     try:
         answer = await litellm.acompletion(**body, **more, drop_params=True, num_retries=0, max_retries=0)
     except Exception as error:  # each provider's part of litellm raises what it likes
         return _stated(litellm, error)
-    return 200, {}, answer.model_dump_json().encode()
+    return Reply(200, {}, answer.model_dump_json().encode())
 
 
-def _stated(litellm: ModuleType, error: Exception) -> tuple[int, Mapping[str, str], bytes]:
+def _stated(litellm: ModuleType, error: Exception) -> Reply:
     """What litellm raised, as the reply that it stands for."""
     status: int | None = getattr(error, "status_code", None)
     words = one_line(str(error).partition("Traceback (most recent call last)")[0], 1000)
     headers = dict(getattr(error, "litellm_response_headers", None) or {})
     if status is None or (status == 500 and not headers):  # no server said so
         if any(_of_the_wire(cause) for cause in _causes(error)):
-            raise httpx.ConnectError(words)
+            raise NoReplyError(words)
         status = 200  # there is a reply, of which litellm can make nothing
     stated = re.search(r'"retryDelay": *"(\d+(?:\.\d+)?)s"', str(error))  # Google says it in the body
     headers = {name.lower(): value for name, value in headers.items()} | ({"retry-after": stated[1]} if stated else {})
@@ -166,7 +182,7 @@ def _stated(litellm: ModuleType, error: Exception) -> tuple[int, Mapping[str, st
     code = "content_filter" if isinstance(error, litellm.ContentPolicyViolationError) else str(getattr(error, "code", ""))
     if isinstance(error, litellm.ContextWindowExceededError):
         words += " (context)"
-    return status, headers, json.dumps({"error": {"message": words, "code": code}}).encode()
+    return Reply(status, headers, json.dumps({"error": {"message": words, "code": code}}).encode())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

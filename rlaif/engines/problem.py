@@ -23,6 +23,10 @@ FILTERED = ("content_filter", "content_policy_violation", "ContentPolicyViolatio
 """Codes by which providers say that a filter stood in the way."""
 
 
+class NoReplyError(Exception):
+    """No reply came, or not a whole one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a request has no answer. unreachable: no reply, or not a whole one. busy: the server says so. broken: it says

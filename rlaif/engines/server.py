@@ -28,6 +28,7 @@ from rlaif.engines.messages import (
     estimated_tokens,
 )
 from rlaif.engines.problem import Problem
+from rlaif.engines.replicas import MOST
 from rlaif.engines.replies import BadReply
 from rlaif.errors import UsageError
 
@@ -79,6 +80,7 @@ class ServerEngine:
         )
         self.identity = f"{identity(card)} {way} context={self._context}{self._drawing.manner}"
         self.piece = PER_REQUEST if self._encoder else 1
+        self.ahead = len(servers) * MOST * AT_FIRST[way] * self.piece
         for server in servers:
             server.limit = AT_FIRST[way]
         self.client = Client(address, servers, card.name, AT_FIRST[way], lambda http, server: serves(http, server, card))

@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+CPU_TOKENS = 4096
+"""Of a batch whose next token alone is read, on a CPU: what more of them hold no longer fits its caches."""
 
 
 class TransformersEngine:
-    """Batches sorted by length and bounded by ``batch_tokens``; logits only for the last position.
+    """Batches sorted by length and bounded by ``batch_tokens``, for labels on a CPU by ``CPU_TOKENS``; logits only for the last
+    position.
 
     Answers depend, in the last digits, on which prompts share a batch; the same call gives the same answers again.
     """
@@ -77,6 +80,7 @@ class TransformersEngine:
         own: int = getattr(self._model.config, "max_position_embeddings", None) or context or 4096
         self._context = min(own, context or own)
         self._batch_tokens = batch_tokens
+        self._choose_tokens = batch_tokens if self._device.type == "cuda" else min(batch_tokens, CPU_TOKENS)
         self._reader, self._worker = (ThreadPoolExecutor(1, f"transformers-{name}") for name in ("reader", "engine"))
         precision = str(self._model.dtype).removeprefix("torch.")
         precision += " float32-logits" if self._model.dtype in (torch.bfloat16, torch.float16) else ""
@@ -93,7 +97,9 @@ class TransformersEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
-        return await self._answer(prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), decided=True)
+        return await self._answer(
+            prompts, 1, self._arrange, lambda groups: self._choose(groups, labels), self._choose_tokens, decided=True
+        )
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Generation] | Failure]:
         return await self._answer(
@@ -101,6 +107,7 @@ class TransformersEngine:
             sampling.max_tokens,
             each_alone,
             lambda groups: self._generate(groups, sampling),
+            self._batch_tokens,
             opened=sampling.thinking,
         )
 
@@ -114,10 +121,11 @@ class TransformersEngine:
         room: int,
         arrange: Callable[[Sequence[Encoded | Failure]], list[list[Group]]],
         ask: Callable[[list[Group]], list[T]],
+        batch_tokens: int,
         decided: bool = False,
         opened: bool = False,
     ) -> list[T | Failure]:
-        """Encode, leave ``room`` tokens for the answer, ask in batches of groups, and put the answers back in order.
+        """Encode, leave ``room`` tokens for the answer, ask in batches of groups, put the answers back in order.
 
         One call's prompts are encoded beside the call before, so that the model does not wait for it.
         """
@@ -132,7 +140,7 @@ class TransformersEngine:
         def work() -> list[T | Failure]:
             answers: list[T | Failure | None] = [item if isinstance(item, Failure) else None for item in encoded]
             for groups in arrange(encoded):
-                for batch in batches(groups, room, self._batch_tokens):
+                for batch in batches(groups, room, batch_tokens):
                     places = [index for group in batch for index, _ in group.members]
                     for index, answer in zip(places, self._with_memory(batch, ask), strict=True):
                         answers[index] = answer

@@ -18,10 +18,10 @@ NOTHING = Interval(math.nan, math.nan, math.nan)
 def share(right: Floats, cluster: Clusters, weight: Floats | None = None) -> Interval:
     """A weighted share, with Wilson's interval on the effective number of observations.
 
-    right: [N], 1 or 0 (½ for half). cluster: [N], what each belongs to, such as its prompt. weight: [N]; None: all alike. With
-    one observation to a cluster and no weights it is Wilson's interval itself. The effective number is p(1 − p) over the
-    variance of the share between clusters, N at most; with less data than clusters would show a variance, the number of
-    clusters. Source: Korn and Graubard 1998; Wilson's form of it, Dean and Pagano 2015.
+    right: [N], in [0, 1]; mostly 1 or 0. cluster: [N], what each belongs to, such as its prompt. weight: [N]; None: all alike.
+    With one observation to a cluster, none of them a fraction, and no weights it is Wilson's interval itself. The effective
+    number is p(1 − p) over the variance of the share between clusters, N at most where there are no fractions; without any
+    variance, the number of clusters. Source: Korn and Graubard 1998; Wilson's form of it, Dean and Pagano 2015.
     """
     if not len(right):
         return NOTHING
@@ -32,12 +32,13 @@ def share(right: Floats, cluster: Clusters, weight: Floats | None = None) -> Int
     spread = value * (1 - value)
     held = np.bincount(owner, weight, clusters)
     number = spread / apart if apart > 0 and spread > 0 else float(weight.sum() ** 2 / (held @ held))
-    if clusters == len(right):
-        return wilson(value * min(number, len(right)), min(number, len(right)))
+    most = len(right) if np.isin(right, (0.0, 1.0)).all() else math.inf
+    if clusters == most:
+        return wilson(value * min(number, most), min(number, most))
     if clusters == 1:
         return Interval(value, 0.0, 1.0)
-    number = min(number * (clusters - 1) / clusters, len(right))
-    return wilson(value * number, number, _t(clusters))
+    number = min(number * (clusters - 1) / clusters, most)
+    return wilson(value * number, number, student(clusters))
 
 
 def correlation(x: Floats, y: Floats, cluster: Clusters) -> Interval:
@@ -52,7 +53,7 @@ def correlation(x: Floats, y: Floats, cluster: Clusters) -> Interval:
     value = float(x @ y) / scale
     u, v = x / math.sqrt(float(x @ x)), y / math.sqrt(float(y @ y))
     influence = u * v - value / 2 * (u * u + v * v)
-    reach = _reach(influence, cluster)
+    reach = half_width(influence, cluster)
     if math.isnan(reach) or 1 - value**2 < 1e-12:
         return Interval(value, -1.0, 1.0) if math.isnan(reach) else Interval(value, value, value)
     middle, half = math.atanh(value), reach / (1 - value**2)
@@ -79,7 +80,7 @@ def slope(lead: Floats, cluster: Clusters) -> Interval:
         if abs(step) < 1e-10:
             break
     q = sigmoid(beta * x)
-    reach = _reach((1 - q) * x / (q * (1 - q) * x * x).sum(), cluster)
+    reach = half_width((1 - q) * x / (q * (1 - q) * x * x).sum(), cluster)
     low, high = (beta - reach, beta + reach) if not math.isnan(reach) else (-math.inf, math.inf)
     return Interval(beta / scale, low / scale, high / scale)
 
@@ -110,19 +111,20 @@ def expanded(value: float, draws: Floats, clusters: int) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _reach(influence: Floats, cluster: Clusters) -> float:
+def half_width(influence: Floats, cluster: Clusters) -> float:
     """Half the interval of an estimate that is a sum of such influences; NaN with a single cluster."""
     owner, clusters = _numbered(cluster)
     if clusters < 2:
         return math.nan
     total = np.bincount(owner, influence, clusters)
-    return _t(clusters) * math.sqrt(float(total @ total) * clusters / (clusters - 1))
+    return student(clusters) * math.sqrt(float(total @ total) * clusters / (clusters - 1))
 
 
-def _t(clusters: int) -> float:
+def student(clusters: int) -> float:
+    """The 97.5th percentile of Student's t with so many clusters, less one, degrees of freedom."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(clusters - 1, 0.975))
+    return float(stdtrit(max(1, clusters - 1), 0.975))
 
 
 def _numbered(cluster: Clusters) -> tuple[Clusters, int]:

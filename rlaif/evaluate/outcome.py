@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlaif.data.inputs import refuse_inputs
+from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import RunFailed
 from rlaif.evaluate.agreement import Interval
 from rlaif.evaluate.config import Outcome
 from rlaif.evaluate.requirements import Range, missed, requirement
+from rlaif.settings import resumable
 
+_NAMED_OTHERWISE = frozenset(
+    ("model", "engine", "dtype", "context", "critic_context", "gpu_memory", "tokenizer", "critic", "prompts")
+    + ("reworder", "trust_remote_code")
+)
+"""Settings that the identities of models stand for where a run is continued, or that cannot shape it."""
 FILE = "figures.json"
 """In the run's folder: the rows of the table."""
 
@@ -51,6 +58,21 @@ def hold(found: Found, outcome: Outcome, measures: Mapping[str, Range]) -> None:
     """Raises RunFailed where the figures are not what is required."""
     if unmet := missed(outcome.require, measures, found.figures):
         raise RunFailed(f"--require: {'; '.join(unmet)}")
+
+
+def continued(folder: RunFolder, facts: Mapping[str, Any], config: object, models: Sequence[str]) -> None:
+    """Write that the run is running. models: entries of ``facts`` that hold a model's identity.
+
+    Raises UsageError where the folder holds a run that something else has shaped.
+    """
+    before = folder.read()
+    same = [
+        (f"another {name.replace('_', ' ')} ({before.get(name)}, not {facts[name]})", before.get(name), facts[name])
+        for name in models
+    ]
+    same.append(("other rows in its source", before.get("source_digest"), facts["source_digest"]))
+    folder.continued(facts["config"], _NAMED_OTHERWISE | resumable(type(config)), (), same)
+    folder.write("running", facts)
 
 
 def named(rows: Iterable[Any], whole: str, **measures: str) -> dict[str, Interval]:

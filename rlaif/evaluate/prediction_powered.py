@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.intervals import NOTHING, Clusters, half_width
 
 Z = 1.959963984540054
 FEWEST = 20
@@ -40,4 +41,29 @@ def estimate(labelled: NDArray[np.float64], unlabelled: NDArray[np.float64]) -> 
     variance = residual / n + weight**2 * max(0.0, other_square / others - other_mean**2) / others
     value = known / n + weight * (other_mean - mean)
     reach = Z * math.sqrt(variance)
+    return Interval(*(min(1.0, max(0.0, bound)) for bound in (value, value - reach, value + reach)))
+
+
+def corrected(predicted: NDArray[np.float64], known: NDArray[np.float64], cluster: Clusters) -> Interval:
+    """The mean of Y over all N observations, of which n have a label, and its 95% interval cut to [0, 1]; Ŷ predicts Y.
+
+    The same estimate as ``estimate``'s. The interval is the sandwich's with the observations of a cluster, labelled or not,
+    taken together. Where all have a label it is their mean.
+
+    Args: predicted: Ŷ, [N]. known: Y, [N], NaN where there is no label. cluster: [N], such as each one's prompt.
+    Returns: NaN with fewer than ``FEWEST`` labels.
+    """
+    labelled = ~np.isnan(known)
+    n, others = int(labelled.sum()), int((~labelled).sum())
+    if n < FEWEST:
+        return NOTHING
+    y, own, rest = known[labelled], predicted[labelled], predicted[~labelled]
+    spread = float(predicted.var())
+    together = float(((y - y.mean()) * (own - own.mean())).mean())
+    weight = together / ((1 + n / others) * spread) if others and spread else 0.0
+    value = float(y.mean()) + weight * (float(rest.mean() - own.mean()) if others else 0.0)
+    residual, influence = y - weight * own, np.zeros(len(known))
+    influence[labelled] = (residual - residual.mean()) / n
+    influence[~labelled] = weight * (rest - rest.mean()) / others if others else 0.0
+    reach = half_width(influence, cluster)
     return Interval(*(min(1.0, max(0.0, bound)) for bound in (value, value - reach, value + reach)))

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from rlaif.critic.strengths import bradley_terry, laplacian, sigmoid
 from rlaif.data.records import PreferenceRecord
+from rlaif.evaluate.intervals import expanded, resampled, student
 
 SCALE = 400 / math.log(10)
 """Rating points per unit of natural-log odds: 400 points are odds of ten to one."""
 CENTRE = 1000.0
-Z = 1.959963984540054
 _RIDGE = 1e-6
+_CHUNK = 1024
+"""Source rows of which the information is held at once."""
 
 Floats = NDArray[np.float64]
 
@@ -63,14 +65,7 @@ def comparisons(records: Iterable[PreferenceRecord], column: str = "model") -> C
 
 def ratings(data: Comparisons, bootstrap: int = 0, seed: int = 0) -> list[Rating]:
     """Best first. bootstrap: rounds of resampling source rows for the intervals; 0 takes the sandwich covariance instead."""
-    values = _fit(data, np.ones(len(data.p)))
-    if bootstrap:
-        draws = np.stack([_fit(data, weight) for weight in _resampled(data.row, bootstrap, seed)])
-        low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    else:
-        half = Z * np.sqrt(np.diag(sandwich(data, values)))
-        low, high = values - half, values + half
-    points = [CENTRE + SCALE * bound for bound in (values, low, high)]
+    points = [CENTRE + SCALE * bound for bound in intervals(data, bootstrap, seed)]
     played = np.bincount(np.concatenate([data.i, data.j]), minlength=len(data.names))
     chances = elo(data, seed=seed)
     rated = [
@@ -88,24 +83,47 @@ def ratings(data: Comparisons, bootstrap: int = 0, seed: int = 0) -> list[Rating
     return sorted(rated, key=lambda rating: -rating.rating)
 
 
-def sandwich(data: Comparisons, values: Floats) -> Floats:
-    """H⁻¹ G H⁻¹, [N, N]: the covariance of Bradley–Terry strengths that holds where the model does not quite.
+def intervals(data: Comparisons, bootstrap: int = 0, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    """Bradley–Terry strengths [N] in log-odds, mean 0, and the ends of their 95% intervals; see ``ratings``."""
+    values = _fit(data, 1.0)
+    rows = len(np.unique(data.row))
+    if bootstrap:
+        draws = np.stack([_fit(data, weight) for weight in resampled(data.row, bootstrap, seed)])
+        ends = np.array([expanded(value, drawn, rows)[1:] for value, drawn in zip(values, draws.T, strict=True)])
+        return values, ends[:, 0], ends[:, 1]
+    half = student(rows) * np.sqrt(np.diag(sandwich(data, values)))
+    return values, values - half, values + half
 
-    H is the information, G = Σ gₜgₜᵀ with one gₜ per source row, whose comparisons depend on each other.
-    Source: Huber 1967; Chiang et al. 2024 (Chatbot Arena, arXiv 2403.04132) §4.
+
+def sandwich(data: Comparisons, values: Floats) -> Floats:
+    """(R − 1)/R Σ dᵣdᵣᵀ, dᵣ = (H − Hᵣ)⁻¹ gᵣ, [N, N]: the covariance of Bradley–Terry strengths that holds where the model does
+    not quite.
+
+    H is the information and g the gradient, Hᵣ and gᵣ the parts of source row r, whose comparisons depend on each other; dᵣ is
+    how far the strengths move without the row, to first order. Plain H⁻¹gᵣ is too small where a row is much of what is known.
+    Source: Huber 1967; Chiang et al. 2024 (Chatbot Arena, arXiv 2403.04132) §4; the jackknife's form, Bell and McCaffrey 2002.
     """
     n = len(data.names)
     q = sigmoid(values[data.i] - values[data.j])
-    inverse = np.linalg.pinv(laplacian(data.i, data.j, q * (1 - q), n), rcond=1e-10, hermitian=True)
-    scores = np.zeros((len(data.p), n))
-    game = np.arange(len(data.p))
-    np.add.at(scores, (game, data.i), data.p - q)
-    np.add.at(scores, (game, data.j), q - data.p)
-    _, owner = np.unique(data.row, return_inverse=True)
-    by_row = np.zeros((int(owner.max(initial=-1)) + 1, n))
-    np.add.at(by_row, owner, scores)
-    covariance: Floats = inverse @ (by_row.T @ by_row) @ inverse
-    return covariance
+    weight, left = q * (1 - q), data.p - q
+    # Only differences of strengths are known: 1/n in all places makes H invertible and leaves them as they are.
+    whole = laplacian(data.i, data.j, weight, n) + 1 / n + _RIDGE * np.eye(n)
+    order = np.argsort(data.row, kind="stable")
+    owner = np.unique(data.row[order], return_inverse=True)[1]
+    rows = int(owner.max(initial=-1)) + 1
+    covariance = np.zeros((n, n))
+    for start in range(0, rows, _CHUNK):
+        games = order[np.searchsorted(owner, start) : np.searchsorted(owner, start + _CHUNK)]
+        own = owner[np.searchsorted(owner, start) : np.searchsorted(owner, start + _CHUNK)] - start
+        i, j, many = data.i[games], data.j[games], int(own.max()) + 1
+        gradient, information = np.zeros((many, n)), np.zeros((many, n, n))
+        for side, other, sign in ((i, j, 1.0), (j, i, -1.0)):
+            np.add.at(gradient, (own, side), sign * left[games])
+            np.add.at(information, (own, side, side), weight[games])
+            np.add.at(information, (own, side, other), -weight[games])
+        moved = np.linalg.solve(whole - information, gradient[:, :, None])[:, :, 0]
+        covariance += moved.T @ moved
+    return covariance * max(0, rows - 1) / max(1, rows)
 
 
 def elo(data: Comparisons, k: float = 4.0, orders: int = 20, seed: int = 0) -> Floats:
@@ -126,19 +144,9 @@ def elo(data: Comparisons, k: float = 4.0, orders: int = 20, seed: int = 0) -> F
     return total / orders
 
 
-def _fit(data: Comparisons, weight: Floats) -> Floats:
-    """Strengths with every comparison counted ``weight`` times (a whole number)."""
-    times = weight.astype(np.int64)
-    i, j = (np.repeat(column, times) for column in (data.i, data.j))
-    return bradley_terry(i, j, np.repeat(data.p, times), len(data.names), _RIDGE).values
-
-
-def _resampled(row: NDArray[np.int64], rounds: int, seed: int) -> Iterable[Floats]:
-    """How often each comparison is drawn when source rows are drawn with replacement."""
-    draw = np.random.default_rng(seed)
-    rows, owner = np.unique(row, return_inverse=True)
-    for _ in range(rounds):
-        yield draw.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))[owner].astype(np.float64)
+def _fit(data: Comparisons, weight: Floats | float) -> Floats:
+    """Strengths with every comparison counted ``weight`` times."""
+    return bradley_terry(data.i, data.j, data.p, len(data.names), _RIDGE, weight).values
 
 
 def table(rated: Sequence[Rating]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from rlaif.engines.base import FailureReason
 from rlaif.errors import UsageError
 from rlaif.evaluate.benchmark_rows import open_rows
 from rlaif.evaluate.config import RewardModelConfig
-from rlaif.evaluate.outcome import Found, as_json, named
+from rlaif.evaluate.outcome import Found, as_json, continued, named
 from rlaif.evaluate.requirements import CORRELATION, NUMBER, SHARE, Range
 from rlaif.evaluate.reward import Judged, cells, facts, pairs_of, rewards
 from rlaif.evaluate.rewardbench import TIES, BestOf, Scored, best_of
@@ -49,7 +49,7 @@ def check_reward_model(config: RewardModelConfig, progress: Progress | None = No
             "source_digest": stamp(config.source),
             "reward_model": " + ".join(model.identity for model in models),
         }
-        folder.write("running", facts)
+        continued(folder, facts, config, ["reward_model"])
         write_config(config, config.out, "evaluate reward")
         progress.stage("score", None, 0)
         judged: list[tuple[Row, list[Judged]]] = []

@@ -13,6 +13,7 @@ from rlaif.data.records import OVERALL, PreferenceRecord
 from rlaif.data.rows import Turn
 from rlaif.evaluate.agreement import Interval
 from rlaif.evaluate.intervals import NOTHING, expanded, mean_interval, resampled
+from rlaif.evaluate.prediction_powered import corrected
 
 DRAWS = 2000
 """Resamplings of the prompts for an interval."""
@@ -26,16 +27,19 @@ Floats = NDArray[np.float64]
 
 class Games(NamedTuple):
     """Comparisons of A with B. p: [N], the probability that A's response is better. longer: [N], by how many characters A's is
-    longer. prompt: [N], numbers of the prompts."""
+    longer. prompt: [N], numbers of the prompts. known: [N], 1 where a label says that A's is better, ½ for a tie, 0 for B's,
+    NaN without one."""
 
     p: Floats
     longer: Floats
     prompt: NDArray[np.int64]
+    known: Floats
 
 
 class WinRate(NamedTuple):
     """share: mean of p. wins, ties, losses: comparisons with p above, at and below ½. controlled: the share where both
-    responses are of one length. prompts: how many there are."""
+    responses are of one length. prompts: how many there are. labelled: comparisons with a label, and corrected: the rate that
+    these would give over all (``prediction_powered.corrected``), NaN where they are too few."""
 
     name: str
     share: Interval
@@ -44,6 +48,8 @@ class WinRate(NamedTuple):
     ties: int
     losses: int
     prompts: int
+    labelled: int = 0
+    corrected: Interval = NOTHING
 
 
 def games(records: Iterable[PreferenceRecord]) -> dict[str, Games]:
@@ -51,18 +57,20 @@ def games(records: Iterable[PreferenceRecord]) -> dict[str, Games]:
 
     A principle without a verdict on a pair has no game there.
     """
-    played: dict[str, list[tuple[float, float, int]]] = {OVERALL: []}
+    played: dict[str, list[tuple[float, float, int, float]]] = {OVERALL: []}
     prompts: dict[str, int] = {}
     for record in records:
         first = record.chosen_index == 0
         longer = (_length(record.chosen) - _length(record.rejected)) * (1 if first else -1)
         prompt = prompts.setdefault(repr(record.prompt), len(prompts))
         verdicts = [(OVERALL, record.p_chosen), *((verdict.id, verdict.p) for verdict in record.principles)]
-        for name, p in verdicts:
+        margins = [record.gold_margin, *(record.gold_margins.get(verdict.id) for verdict in record.principles)]
+        for (name, p), margin in zip(verdicts, margins, strict=True):
             if p is not None:
-                played.setdefault(name, []).append((p if first else 1.0 - p, longer, prompt))
-    columns = {name: np.array(rows, dtype=np.float64).reshape(-1, 3).T for name, rows in played.items()}
-    return {name: Games(p, longer, prompt.astype(np.int64)) for name, (p, longer, prompt) in columns.items()}
+                known = np.nan if margin is None else (1.0 + np.sign(margin if first else -margin)) / 2
+                played.setdefault(name, []).append((p if first else 1.0 - p, longer, prompt, known))
+    columns = {name: np.array(rows, dtype=np.float64).reshape(-1, 4).T for name, rows in played.items()}
+    return {name: Games(p, longer, prompt.astype(np.int64), known) for name, (p, longer, prompt, known) in columns.items()}
 
 
 def win_rate(name: str, played: Games, seed: int = 0, draws: int = DRAWS) -> WinRate:
@@ -82,6 +90,8 @@ def win_rate(name: str, played: Games, seed: int = 0, draws: int = DRAWS) -> Win
         int((played.p == 0.5).sum()),
         int((played.p < 0.5).sum()),
         number,
+        int((~np.isnan(played.known)).sum()),
+        corrected(played.p, played.known, played.prompt),
     )
 
 

@@ -54,6 +54,12 @@ class LabelConfig:
     calibration: Path | None = setting(
         None, "Put the critic's probabilities right by this file of rlaif critic calibrate.", panel=INPUT
     )
+    batch: bool = setting(
+        False,
+        "Ask through the batch API of OpenAI or Anthropic: half the price, within a day; the same command fetches.",
+        panel="Critic",
+        resumable=True,
+    )
     require: tuple[str, ...] = setting(
         (),
         "Exit with 1 unless this holds of the labels, such as 'flips<0.3' or 'agreement>0.6' (repeat for more).",
@@ -86,6 +92,45 @@ class WinRateConfig:
     limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
     width: float | None = setting(
         None, "Stop when the interval of the overall win rate is this narrow, such as 0.1.", panel=INPUT, above=0, below=1
+    )
+    gold: str | None = setting(
+        None, "Labels of some of the pairs, such as rlaif annotate's, that correct the win rate.", panel=INPUT, path=True
+    )
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
+    drawing: SamplingConfig = nested(Alone)
+    outcome: Outcome = nested(Outcome)
+    overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderConfig:
+    """What ``rlaif evaluate ladder`` is asked to do.
+
+    policies: files of samples, or models that are sampled; ``NAME=…`` gives one a name. budget: comparisons at most; None: 100
+    for each policy. width: of every rating's interval, in points, at which no more is asked.
+    """
+
+    policies: tuple[str, ...] = setting(
+        help="Two policies or more: files of rlaif sample, models or training runs' folders; NAME=… names one.",
+        metavar="POLICY…",
+        argument=True,
+        path=True,
+    )
+    out: Path = setting(help="The label run's folder; samples and responses go beside it.", panel=OUTPUT)
+    source: str | None = setting(None, "Prompts to answer, where a policy is a model.", panel=INPUT, path=True)
+    limit: int | None = setting(None, "Only the first so many prompts.", panel=INPUT, least=1)
+    budget: int | None = setting(
+        None, "Comparisons at most; by default 100 for each policy.", panel=INPUT, least=1, resumable=True
+    )
+    width: float | None = setting(
+        None,
+        "Stop when the interval of every rating is this narrow, in points, such as 60.",
+        panel=INPUT,
+        above=0,
+        resumable=True,
+    )
+    bootstrap: int = setting(
+        0, "Intervals from so many resamplings of whole prompts (0: from the sandwich).", panel=OUTPUT, least=0
     )
     critic: CriticConfig = nested(CriticConfig, without=("mode",), required=("critic", "constitution"))
     drawing: SamplingConfig = nested(Alone)

@@ -32,8 +32,10 @@ from rlaif.label.records import canary_record, failure_record, preference_record
 from rlaif.sample.policy import PolicySampler, with_responses
 
 CHUNK_QUESTIONS = 512
-LOOK_AHEAD = 4
-"""Chunks under way at once: what bounds memory, and what keeps the engine busy."""
+LOOK_AHEAD = 4 * CHUNK_QUESTIONS
+"""Questions under way at once, where the engine does not ask for more (its ``ahead``): what keeps it busy."""
+MOST_LETTERS = 1 << 25
+"""Of the texts in all questions under way, but for one chunk: what bounds memory."""
 FIRST_JUDGEMENT = 100
 """Verdicts, failed ones included, before the failure rate is held against its limit."""
 
@@ -94,15 +96,18 @@ class PlannedRow(NamedTuple):
 
 @dataclass
 class Chunk:
-    """Rows whose questions go to the critics together. size: rows and questions."""
+    """Rows whose questions go to the critics together. size: rows and questions. letters: of the texts in these."""
 
     entries: list[BadRow | PlannedRow] = field(default_factory=list)
     replies: Replies = field(default_factory=Replies)
     size: int = 0
+    letters: int = 0
 
     def add(self, entry: BadRow | PlannedRow) -> None:
         self.entries.append(entry)
-        self.size += 1 + (_calls(entry.plans) if isinstance(entry, PlannedRow) else 0)
+        calls = _calls(entry.plans) if isinstance(entry, PlannedRow) else 0
+        self.size += 1 + calls
+        self.letters += calls * _letters(entry.row) if isinstance(entry, PlannedRow) else 0
 
     @property
     def items(self) -> list[PlannedRow]:
@@ -134,7 +139,7 @@ class Labeller:
         flying: deque[tuple[Chunk, asyncio.Task[None]]] = deque()
         try:
             async for chunk in self._chunks(rows):
-                if len(flying) == LOOK_AHEAD:
+                while flying and self._enough([earlier for earlier, _ in flying]):
                     await self._finish(flying, sink, counts)
                 flying.append((chunk, asyncio.create_task(self._solve(chunk))))
                 await asyncio.sleep(0)  # the chunk reaches the engine before the next one is planned
@@ -165,6 +170,11 @@ class Labeller:
         if not all(plan.by_critic[0] for plan in plans):
             return BadRow(row.number, "no principle of the constitution applies to this row (see `when`)")
         return PlannedRow(row, labelled, plans)
+
+    def _enough(self, chunks: Sequence[Chunk]) -> bool:
+        """Whether so much is under way that the next chunk has to wait."""
+        ahead = max(LOOK_AHEAD, *(getattr(critic.engine, "ahead", 0) for critic in self.critics))
+        return sum(chunk.size for chunk in chunks) >= ahead or sum(chunk.letters for chunk in chunks) >= MOST_LETTERS
 
     @property
     def in_rounds(self) -> bool:
@@ -289,6 +299,12 @@ class Labeller:
         counts.canaries_right += won is not None and won > 0
         if sink.canaries is not None:
             sink.canaries.write(canary_record(row.principle, row.id, won, verdict))
+
+
+def _letters(row: Row) -> int:
+    """In the conversation and all responses: at least what a question shows."""
+    turns = (turn for turns in (row.conversation, *(response.turns for response in row.responses)) for turn in turns)
+    return sum(len(turn["content"]) for turn in turns)
 
 
 def _calls(plans: Iterable[Plan]) -> int:

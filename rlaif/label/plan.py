@@ -18,6 +18,7 @@ from rlaif.critic.store import VerdictStore
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Failure, FailureReason, Message, Prompt
+from rlaif.engines.batches import HALF
 from rlaif.engines.spending import Meter, metered
 from rlaif.errors import UsageError
 from rlaif.label.config import LabelConfig
@@ -136,14 +137,15 @@ def dry_run(config: LabelConfig) -> DryRun:
     tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
     counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
     named = {"too_long": tuple(fits.too_long), "shortened": tuple(fits.shortened)}
-    paid = _dollars(metered(engines), len(engines), tokens, calls - totals["cached"], config.critic)
+    half = HALF if config.batch else 1.0
+    paid = _dollars(half, metered(engines), len(engines), tokens, calls - totals["cached"], config.critic)
     return DryRun(**{**totals, **counted, **named, **paid, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
 
 
 def _dollars(
-    meters: Sequence[Meter], critics: int, tokens: float, calls: float, config: CriticConfig
+    share: float, meters: Sequence[Meter], critics: int, tokens: float, calls: float, config: CriticConfig
 ) -> dict[str, float | bool]:
-    """What ``calls`` that read ``tokens`` cost; each critic has the same share of them."""
+    """What ``calls`` that read ``tokens`` cost, at a share of the price; each critic has the same share of them."""
     if not meters or not all(meter.price for meter in meters):
         return {}
     draws = config.votes if config.labels == "sampled" and not config.reasons else 1
@@ -152,8 +154,8 @@ def _dollars(
     longest = calls * ((written + label) / 2 if written else label)  # with reasons, every other call is for them
     prices = [(meter.price, 1 if meter.once else draws) for meter in meters]
     return {
-        "read": sum(price.of(tokens * times, 0) for price, times in prices if price) / critics,
-        "written": sum(price.of(0, longest) for price, _ in prices if price) / critics,
+        "read": share * sum(price.of(tokens * times, 0) for price, times in prices if price) / critics,
+        "written": share * sum(price.of(0, longest) for price, _ in prices if price) / critics,
         "priced": True,
     }
 

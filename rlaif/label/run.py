@@ -37,6 +37,7 @@ from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
+from rlaif.label.batch import answer_in_batches, batched, check_batch
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
@@ -82,6 +83,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     chosen(config.track)
     calibration = read_calibration(config.calibration) if config.calibration else None
     check_hub(config.push_to_hub)
+    check_batch(config)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
@@ -90,10 +92,12 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         canaries = draw_canaries(config, constitution)
         engines, policy = open_engines(config.critic, config.policy, config.drawing)
         store = stack.enter_context(VerdictStore(config.critic.store))
-        critics = config.critic.critics(engines, store)
+        provider, stand_in = batched(engines, config.critic) if config.batch else (None, None)
+        asked: Sequence[Engine] = [stand_in] if stand_in else engines
+        critics = config.critic.critics(asked, store)
         labeller = Labeller(critics, config.pairs, policy, config.critic.max_failure_rate)
         budget = budget_of(engines)
-        facts = run_facts(config, critics[0].judge, engines, policy)
+        facts = run_facts(config, critics[0].judge, asked, policy)
         if calibration and config.calibration:
             fitting, left_out = calibration.fitting(config.calibration, critics[0].judge, facts["critic"], facts["config"])
             labeller = replace(labeller, calibration=fitting)
@@ -104,7 +108,6 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         continue_spending(budget, config.out)
         rows = unchanged(rows, config.source, facts["source_digest"])
         total = _total(config.source, config.limit) if rounds is None else rounds.total
-        progress.stage("label", total, 0)
         counts, stopped, watch = Counts(), None, Watch({**what, **facts}, rounds.seen if rounds else None)
         started = time.monotonic()
         with JsonlWriter(config.out / "failures.jsonl") as writer:
@@ -113,6 +116,11 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
             sources = itertools.chain(rounds or (), [mixed_rows(rows, canaries, total)])
             try:
                 mixed = bool(canaries)
+                if provider and stand_in:
+                    again = read_rows(config.source, config.limit, named_columns(config.columns))
+                    every = mixed_rows(again, canaries, total)
+                    answer_in_batches(labeller, every, provider, stand_in, config.out, progress)
+                progress.stage("label", total, 0)
                 _stream(labeller, sources, config.out, failures, counts, progress, watch, tracker, budget, mixed=mixed)
             except RunFailed as error:
                 stopped = error

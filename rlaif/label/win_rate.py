@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.data.read import read_rows
-from rlaif.data.records import OVERALL, PreferenceRecord, beside_overall, read_records
+from rlaif.data.records import OVERALL, PreferenceRecord, beside_overall
 from rlaif.data.rows import Row
 from rlaif.data.write import atomic_write, dumps
 from rlaif.errors import UsageError
+from rlaif.evaluate.gold import labelled_records
 from rlaif.evaluate.outcome import Found, named
+from rlaif.evaluate.prediction_powered import FEWEST
 from rlaif.evaluate.requirements import SHARE, Range
 from rlaif.evaluate.table import interval
 from rlaif.evaluate.win_rate import WinRate, games, win_rate
@@ -24,7 +26,7 @@ from rlaif.sample.run import run_sample
 
 FIRST_LOOK = 100
 """Pairs that are judged before the interval's width is looked at; then as many again each time."""
-MEASURES: dict[str, Range] = {"win-rate": SHARE, "equal-length": SHARE}
+MEASURES: dict[str, Range] = {"win-rate": SHARE, "equal-length": SHARE, "corrected": SHARE}
 """What can be required."""
 
 
@@ -50,7 +52,7 @@ def compare_models(config: WinRateConfig, progress: Progress | None = None) -> l
         source=str(source), critic=replace(config.critic, mode="compare"), out=config.out, overwrite=config.overwrite
     )
     run_label(label, progress, _Looks(source, len(pairs), config.width) if config.width else None)
-    played = games(read_records(config.out / "preferences.jsonl", PreferenceRecord))
+    played = games(labelled_records(config.out, config.gold))
     return [win_rate(name, played[name], config.critic.seed) for name in [OVERALL, *(n for n in played if n != OVERALL)]]
 
 
@@ -62,8 +64,14 @@ def found(rates: list[WinRate]) -> Found:
         for name, rate in zip(names, rates, strict=True)
     ]
     header = ["", "A wins", "at equal length", "won", "tied", "lost"]
+    facts = []
+    if any(rate.labelled for rate in rates):
+        header.append("corrected")
+        rows = [[*row, interval(rate.corrected)] for row, rate in zip(rows, rates, strict=True)]
+        facts.append(f"corrected: A's win rate over all pairs by the labels of {rates[0].labelled:,} of them, from {FEWEST} on")
     parts = [rate._replace(name=name) for name, rate in zip(names, rates, strict=True)]
-    return Found(rates, [header, *rows], named(parts, OVERALL, win_rate="share", equal_length="controlled"))
+    figures = named(parts, OVERALL, win_rate="share", equal_length="controlled", corrected="corrected")
+    return Found(rates, [header, *rows], figures, facts)
 
 
 def responses(given: str, out: Path, config: Any, progress: Progress) -> Path:

@@ -109,5 +109,6 @@ def _total(device: str) -> int:
     if device == "cuda":
         return int(torch.cuda.get_device_properties(processes().device).total_memory)
     if device == "cpu" and hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of the same run, which share it
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // beside
     return 0

@@ -183,7 +183,7 @@ def fitted(config: RlConfig, setting: Setting, free: int | None = None) -> RlCon
     """The configuration with micro-batches and batches of samples where it has none.
 
     free: bytes that activations and caches may take on a device with a limit. On a CPU they follow from the model's shape
-    alone, so that the same run is the same on every machine.
+    alone, so that the same run is the same to the bit on every machine.
     """
     longest = setting.prompt + config.max_tokens
     room = ON_CPU if setting.device == "cpu" or free is None else free

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlaif.errors import UsageError
 from rlaif.models.adapter import fuse
@@ -140,7 +141,7 @@ def build(config: RlConfig, base: Base) -> Networks:
     With adapters there is one base: the policy's adapter on it, the reference is the base without one, and the value net a
     second adapter, unless it starts from a reward model. With β = 0 there is no reference.
     """
-    model = load(base, "causal", low_precision=config.lora > 0)
+    model = load(base, "causal", low_precision=config.lora > 0, attention=config.attention)
     apart = _frozen(model, base.bf16) if config.beta and not config.lora else None
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
@@ -153,7 +154,18 @@ def build(config: RlConfig, base: Base) -> Networks:
             if network:
                 network.model.gradient_checkpointing_enable({"use_reentrant": False})
     reference = Policy(apart or model, None, base.bf16) if config.beta else None
-    return Networks(policy, reference, value)
+    networks = Networks(policy, reference, value)
+    if config.compile:
+        _compile({id(network.model): network.model for network in networks if network}.values())
+    return networks
+
+
+def _compile(models: Iterable[Any]) -> None:
+    """Compile layer by layer: they are alike, so that it is done once; and for any length, since lengths change."""
+    for model in models:
+        for layer in model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.compile(dynamic=True)
 
 
 def _frozen(model: Any, bf16: bool) -> Any:
@@ -188,7 +200,7 @@ def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
         raise UsageError(
             f"--value-model {config.value_model}: its tokenizer is not {config.model}'s; the value net reads its tokens"
         )
-    model = load(value_base, "sequence-classification", low_precision=config.lora > 0)
+    model = load(value_base, "sequence-classification", low_precision=config.lora > 0, attention=config.attention)
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear) or score.out_features != 1:
         raise UsageError(f"--value-model {config.value_model}: no causal model with one linear score (rlaif train reward)")

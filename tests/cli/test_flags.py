@@ -8,14 +8,14 @@ from rlaif.cli.constitution import TestConfig as ExamplesConfig
 from rlaif.cli.flags import parameters
 from rlaif.compare.config import CompareConfig, LabCompareConfig
 from rlaif.critic.config import CriticConfig
-from rlaif.evaluate.config import AgreementConfig, RewardModelConfig
-from rlaif.label.config import LabelConfig, ReviseConfig, WinRateConfig
+from rlaif.evaluate.config import AgreementConfig, ConsistencyConfig, RewardModelConfig
+from rlaif.label.config import LabelConfig, LadderConfig, ReviseConfig, WinRateConfig
 from rlaif.rl.methods import METHODS as ONLINE
 from rlaif.sample.config import SampleConfig
 from rlaif.serve.config import ServeConfig
 from rlaif.settings import settings_of
 from rlaif.train.config import configuration
-from rlaif.train.feedback import best_of_n_configuration, rounds_configuration
+from rlaif.train.feedback import best_of_n_configuration, generated_configuration, rounds_configuration
 from rlaif.train.methods import LOSSES as OFFLINE
 from rlaif.train.methods import find_loss
 
@@ -26,11 +26,13 @@ ASKING = {
     "revise": ReviseConfig,
     "evaluate agreement": AgreementConfig,
     "evaluate win-rate": WinRateConfig,
+    "evaluate ladder": LadderConfig,
     "constitution test": ExamplesConfig,
     "serve": ServeConfig,
     "compare": CompareConfig,
     "lab compare": LabCompareConfig,
     "train best-of-n": best_of_n_configuration(),
+    "train critic": generated_configuration(),
     **{f"train {method}": rounds_configuration(method) for method in OFFLINE if find_loss(method).prefers()},
     **{f"train {method}": kind for method, kind in ONLINE.items()},
 }
@@ -38,7 +40,8 @@ EVERY = {
     **ASKING,
     "sample": SampleConfig,
     "evaluate reward": RewardModelConfig,
-    **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
+    "evaluate consistency": ConsistencyConfig,
+    **{f"train {method}": configuration(method) for method in OFFLINE if method in ("sft", "reward")},
 }
 
 

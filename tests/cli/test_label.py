@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from tests.reference.report_page import Page
+
 CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: kind, text: The response is kind.}\n"
 GOOD = [{"prompt": "hi", "responses": ["a", "b"]}, {"prompt": "ho", "responses": ["c", "d"]}]
 
@@ -207,4 +209,6 @@ def test_reasons_votes_and_clamps_are_flags(run, tmp_path):
     assert code == 0, err
     record = json.loads((tmp_path / "run" / "preferences.jsonl").read_text().splitlines()[0])
     assert record["p_chosen"] == 0.6 and record["rationale"].count("Because.") == 2
-    assert "Because." in (tmp_path / "run" / "report.html").read_text()
+    page = Page((tmp_path / "run" / "report.html").read_text())
+    ((_, reasons),) = page.text(page.blocks["rationale"][0] - 1)[0]
+    assert reasons == record["rationale"]

@@ -130,3 +130,12 @@ def test_what_no_model_says_is_listed_and_never_kept(store, broken):
     failure = found[b"broken"]
     assert failure.reason is FailureReason.ENGINE_ERROR and "cannot be used" in failure.detail
     assert isinstance(found[b"a"], Choice) and store.get([*found]).keys() == {b"a", b"c"}
+
+
+def test_a_piece_ends_where_a_group_does_unless_the_group_is_larger(store):
+    engine = Engine(piece=4)
+    prompts = ["a1", "a2", "a3", "b1", "b2", "c1", "c2", "d1", "d2", "d3", "d4", "d5", "e1"]
+    wanted = {prompt.encode(): prompt for prompt in prompts}
+    found = asyncio.run(answered(engine, wanted, engine.choose, store, lambda prompt: prompt[0]))
+    assert sorted(engine.calls) == [["a1", "a2", "a3"], ["b1", "b2", "c1", "c2"], ["d1", "d2", "d3", "d4"], ["d5", "e1"]]
+    assert list(found.answers) == list(wanted)

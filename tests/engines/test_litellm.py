@@ -155,6 +155,7 @@ def test_the_price_is_litellms_and_the_use_the_providers(provider, model, reques
     about = litellm.model_cost[model.partition("/")[2]]
     read, written = requests * TOKENS, requests * WRITTEN
     assert (engine.meter.read, engine.meter.written) == (read, written) and engine.meter.once == (requests == 1)
+    assert engine.batch == (*model.split("/"),)  # whose batch API, for which model
     assert engine.meter.dollars == pytest.approx(
         read * about["input_cost_per_token"] + written * about["output_cost_per_token"]
     )

@@ -30,6 +30,13 @@ def test_shares_of_clustered_observations(prompts, each, truth):
     assert 0.93 <= covered(simulate, truth) <= 0.97
 
 
+def test_means_of_fractions_that_are_less_spread_than_ones_and_noughts():
+    def simulate(rng):
+        return share(rng.beta(8, 2, 50), np.arange(50))
+
+    assert 0.93 <= covered(simulate, 0.8) <= 0.97
+
+
 def test_shares_of_weighted_strata():
     sizes, shares = np.array([30, 90, 60]), np.array([0.6, 0.8, 0.7])
     weight = np.repeat(1 / (3 * sizes), sizes)

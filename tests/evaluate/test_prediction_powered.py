@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlaif.evaluate.agreement import moments
-from rlaif.evaluate.prediction_powered import Z, estimate
+from rlaif.evaluate.prediction_powered import FEWEST, Z, corrected, estimate
 
 TRUTH = 0.7
 RUNS, LABELLED, OTHERS = 1500, 120, 1200
@@ -52,3 +52,37 @@ def test_without_enough_labels_or_without_others_there_is_none():
     few, many = np.ones(19), np.ones(50)
     assert math.isnan(estimate(moments(few, few), moments(many, many)).value)
     assert math.isnan(estimate(moments(many, many), moments(few[:0], few[:0])).value)
+
+
+@pytest.mark.parametrize(("worth", "apart"), [(0.0, 0.0), (0.0, 0.3), (0.5, 0.3), (1.0, 0.3)])
+def test_a_corrected_win_rate_covers_the_truth_where_prompts_have_several_pairs(worth, apart):
+    """apart: how far prompts' own rates are from the mean; the critic is off by up to .2, and as biased on all of them."""
+    draw = np.random.default_rng(4)
+    prompts, each, labels = 150, 3, 150
+    cluster, covered = np.arange(prompts).repeat(each), 0
+    for _ in range(2000):
+        own = (TRUTH + draw.uniform(-apart, apart, prompts)).repeat(each)
+        predicted = np.clip(own * worth + draw.random(prompts * each) * (1 - worth) + 0.2, 0, 1)
+        known = np.full(prompts * each, np.nan)
+        labelled = draw.choice(prompts * each, labels, replace=False)
+        known[labelled] = draw.random(labels) < own[labelled]
+        found = corrected(predicted, known, cluster)
+        covered += found.low <= TRUTH <= found.high
+    assert 0.93 <= covered / 2000 <= 0.97
+
+
+def test_of_single_pairs_it_is_the_same_estimate():
+    draw = np.random.default_rng(5)
+    predicted, known = drawn(draw, 600, 0.5)
+    known[80:] = np.nan
+    one = corrected(predicted, known, np.arange(600))
+    other = estimate(moments(predicted[:80], known[:80]), moments(predicted[80:], np.zeros(520)))
+    assert one == pytest.approx(other, abs=2e-3)
+
+
+def test_labels_of_all_are_their_mean_and_too_few_say_nothing():
+    known = np.array([1.0, 0.0, 0.5, 1.0] * 10)
+    found = corrected(np.full(40, 0.9), known, np.arange(40))
+    assert found.value == known.mean() and found.low < found.value < found.high
+    known[FEWEST - 1 :] = np.nan
+    assert math.isnan(corrected(np.full(40, 0.9), known, np.arange(40)).value)

@@ -382,9 +382,14 @@ def test_rows_come_out_in_input_order_whatever_the_engine_does(project):
     assert [record["row"] for record in project.read("preferences.jsonl")] == list(range(1, 3001))
 
 
-def test_reading_stays_a_bounded_way_ahead_of_writing(project):
+@pytest.mark.parametrize(("ahead", "letters", "chunks"), [(0, None, 4), (8 * 512, None, 8), (8 * 512, 1, 1)])
+def test_reading_stays_a_bounded_way_ahead_of_writing(project, monkeypatch, ahead, letters, chunks):
+    """In questions, of which an engine may ask for more, and in the texts that they hold."""
     import asyncio
 
+    from rlaif.label import pipeline
+
+    monkeypatch.setattr(pipeline, "MOST_LETTERS", letters or pipeline.MOST_LETTERS)
     from rlaif.constitution.load import load_constitution
     from rlaif.critic.ask import Critic
     from rlaif.critic.judge import Judge
@@ -392,7 +397,7 @@ def test_reading_stays_a_bounded_way_ahead_of_writing(project):
     from rlaif.critic.templates import load_template
     from rlaif.data.rows import Response, Row
     from rlaif.engines.scripted import ScriptedEngine
-    from rlaif.label.pipeline import CHUNK_QUESTIONS, LOOK_AHEAD, Counts, Labeller, Sink
+    from rlaif.label.pipeline import CHUNK_QUESTIONS, Counts, Labeller, Sink
 
     read, written, furthest = 0, 0, 0
 
@@ -410,10 +415,12 @@ def test_reading_stays_a_bounded_way_ahead_of_writing(project):
             furthest = max(furthest, read - written)
 
     engine = ScriptedEngine(project.folder / "s.yaml")
+    engine.ahead = ahead
     judge = Judge(load_constitution(project.folder / "c.yaml"), load_template("compare"), engine.identity)
     counts = Counts()
     with VerdictStore(project.folder / "store.sqlite") as store:
         sink = Sink(Writer(), Writer(), None, lambda counts: None)
         asyncio.run(Labeller((Critic(engine, judge, store),)).run(rows(), sink, counts))
     assert written == counts.rows_out == 6000
-    assert furthest <= (LOOK_AHEAD + 2) * CHUNK_QUESTIONS / 4 < 1000
+    in_a_chunk = CHUNK_QUESTIONS / 4  # each row counts, and so do its questions
+    assert (chunks - 1) * in_a_chunk < furthest <= (chunks + 2) * in_a_chunk

@@ -68,7 +68,7 @@ def test_the_plan_is_within_15_percent_of_what_is_held(configured, tmp_path, kin
     ]
     batch, learner, found = collate(rollouts, 0), Learner(config, networks), {}
     sampler = TransformersSampler(networks.policy, base.tokenizer, [], new, 10_000, False)
-    found["sampling"] = peak_of(lambda: sampler._sample([one.query for one in rollouts[::2]], 2, 1.0, (0, 0)))
+    found["sampling"] = peak_of(lambda: sampler._sample([one.query for one in rollouts[::2]], 2, 1.0, 0))
     views = []
     found["looking"] = peak_of(lambda: views.append(look(networks, batch, 1.0, config.micro_tokens)))
     experience = estimate(config, batch, views[0], torch.linspace(-1, 1, rows), config.beta)

@@ -13,6 +13,7 @@ from rlaif.rl.methods.rloo import Rloo
 from rlaif.rl.prompts import read_queries
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
+from tests.reference.report_page import Page
 
 
 def lines(path):
@@ -49,6 +50,10 @@ def test_a_run_leaves_a_model_and_says_what_it_did(learn, tmp_path):
     ] == samples[0]["reward"]
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "REINFORCE leave-one-out" in card and "3 steps on 20 prompts" in card
+    page = Page((folder / "report.html").read_text(encoding="utf-8")).blocks["training"]
+    assert len(page["samples"]) == 4 and page["panels"][0]["series"][0]["y"] == pytest.approx(
+        [entry["reward"] for entry in metrics[1:]], rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("method", ["ppo", "reinforce", "rloo", "grpo"])

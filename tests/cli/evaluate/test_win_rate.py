@@ -22,5 +22,10 @@ def test_a_win_rate_is_printed_written_and_required(files, tmp_path, rlaif):
     assert code == 1 and "win-rate/right>0.75 is not met: 70.0%" in err
     code, _, err = rlaif(*command, "--require", "wins>0.5")
     assert code == 2 and "expected one of win-rate, equal-length" in err
+    gold = [{"prompt": f"q{n}", "chosen": f"{'bad' if n % 2 else 'good'} {n}", "rejected": f"{'good' if n % 2 else 'bad'} {n}"}
+            for n in range(12)]  # fmt: skip
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold))
+    code, out, _ = rlaif(*command, "--gold", "gold.jsonl")
+    assert code == 0 and "corrected" in out and "by the labels of 12 of them, from 20 on" in out
     code, out, _ = rlaif(*command, "--dry-run")
     assert code == 0 and "12 prompts · at most 24 calls of the critic" in out

@@ -1,0 +1,3 @@
+Browser.open();
+Training.open();
+Live.open();
