@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ def vocabulary(draw: random.Random) -> list[str]:
 
 
 def records(n: int, words: list[str], draw: random.Random) -> Iterator[dict[str, Any]]:
-    weights = [1 / (rank + 10) for rank in range(len(words))]
+    weights = [*accumulate(1 / (rank + 10) for rank in range(len(words)))]
 
     def text(least: int, most: int) -> str:
-        return " ".join(draw.choices(words, weights, k=draw.randint(least, most)))
+        return " ".join(draw.choices(words, cum_weights=weights, k=draw.randint(least, most)))
 
     for number in range(1, n + 1):
         verdicts = []

@@ -22,6 +22,7 @@ from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
+from rlaif.report.page import write_report
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -241,6 +242,7 @@ def _saved(
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
     checkpoints.remove(config.out / "checkpoints")
+    write_report(config.out)
     return run
 
 
