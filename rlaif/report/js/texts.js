@@ -31,7 +31,7 @@ class Texts {
     const entries = this.kept.get(block) ?? await unpack(`texts/${block}`);
     this.kept.delete(block);
     this.kept.set(block, entries);
-    if (this.kept.size > 96) this.kept.delete(this.kept.keys().next().value);
+    if (this.kept.size > 256) this.kept.delete(this.kept.keys().next().value);
     return entries;
   }
 
@@ -48,7 +48,7 @@ class Texts {
       const parts = entries.map(([turns]) => `${turns.map((turn) => turn[1]).join("\n")}\n`.toLowerCase());
       parts.forEach((part, at) => { starts[at + 1] = starts[at] + part.length; });
       this.plain.push({ text: parts.join(""), starts, first: this.first[block] });
-      if (block % 8 === 7) await pause();
+      if (block % 16 === 15) await pause();
     }
   }
 
