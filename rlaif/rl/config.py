@@ -183,12 +183,7 @@ class RlConfig:
     max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
     max_failure_rate: float = redefault(CriticConfig, "max_failure_rate", 0.2)
     ahead: int = setting(
-        0,
-        "1: sample the next rollouts while the update runs, from weights one step old.",
-        panel=SAMPLING,
-        least=0,
-        most=1,
-        name="async",
+        0, "1: sample ahead while the update runs, from weights one step old.", panel=SAMPLING, least=0, most=1, name="async"
     )
     sampler: str = setting("transformers", "transformers, vllm, base URLs of vLLM servers, or module:Name.", panel=SAMPLING)
     sampler_memory: float = setting(
@@ -210,12 +205,7 @@ class RlConfig:
     attention: Attention = setting(
         "auto", "auto: flash attention where a GPU has it, else sdpa; or eager.", panel=DEVICE, resumable=True
     )
-    compile: bool = setting(
-        False,
-        "Compile the networks' layers (torch.compile): minutes at first, faster steps on a GPU.",
-        panel=DEVICE,
-        resumable=True,
-    )
+    compile: bool = setting(False, "Compile the networks' layers: minutes at first.", panel=DEVICE, resumable=True)
     save_every: int | None = setting(
         None, "Steps between checkpoints; ten in a run by default.", panel=OUTPUT, least=1, resumable=True
     )
@@ -274,6 +264,11 @@ class RlConfig:
             raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
         if 0 < self.importance_cap < 1:
             raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
+
+    @property
+    def taught_by(self) -> str | None:
+        """The model that stands in the reference policy's place, for a method that learns from one."""
+        return None
 
     def estimate(self, scored: Scored) -> tuple[Tensor, Tensor]:
         """(advantages, returns), [B, R] each; returns are 0 without a value net."""

@@ -140,9 +140,14 @@ def build(config: RlConfig, base: Base) -> Networks:
 
     With adapters there is one base: the policy's adapter on it, the reference is the base without one, and the value net a
     second adapter, unless it starts from a reward model. With β = 0 there is no reference.
+    A teacher stands in its place.
     """
     model = load(base, "causal", low_precision=config.lora > 0, attention=config.attention)
-    apart = _frozen(model, base.bf16) if config.beta and not config.lora else None
+    apart = None
+    if config.taught_by:
+        apart = _teacher(config, config.taught_by, base)
+    elif config.beta and not config.lora:
+        apart = _frozen(model, base.bf16)
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
         fuse(model)
@@ -166,6 +171,15 @@ def _compile(models: Iterable[Any]) -> None:
         for layer in model.modules():
             if isinstance(layer, GradientCheckpointingLayer):
                 layer.compile(dynamic=True)
+
+
+def _teacher(config: RlConfig, name: str, base: Base) -> Any:
+    """The model in the reference policy's place. Raises UsageError where it does not read the policy's tokens."""
+    found = find_base(name, "causal", None, config.precision, config.trust_remote_code)
+    if found.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise UsageError(f"--teacher {name}: its tokenizer is not {config.model}'s; it is asked about the policy's tokens")
+    model = load(found._replace(bf16=base.bf16), "causal", low_precision=True, attention=config.attention)
+    return model.requires_grad_(False)
 
 
 def _frozen(model: Any, bf16: bool) -> Any:

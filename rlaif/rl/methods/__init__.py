@@ -19,6 +19,7 @@ METHODS = Registry(
         "opo": "rlaif.rl.methods.opo:Opo",
         "gdpo": "rlaif.rl.methods.gdpo:Gdpo",
         "remax": "rlaif.rl.methods.remax:ReMax",
+        "distill": "rlaif.rl.methods.distill:Distill",
         "maxrl": "rlaif.rl.methods.maxrl:MaxRl",
     },
 )
