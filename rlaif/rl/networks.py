@@ -33,7 +33,7 @@ class Network:
     """
 
     def __init__(self, model: Any, body: Any, adapter: str | None, bf16: bool) -> None:
-        self.model, self._body, self._adapter, self._bf16 = model, body, adapter, bf16
+        self.model, self._body, self._adapter, self.bf16 = model, body, adapter, bf16
 
     @contextmanager
     def active(self, learning: bool = False) -> Iterator[None]:
@@ -43,7 +43,7 @@ class Network:
                 self.model.set_adapter(self._adapter)
             elif hasattr(self.model, "disable_adapter"):
                 stack.enter_context(self.model.disable_adapter())
-            if self._bf16:
+            if self.bf16:
                 stack.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
             # There is no dropout (``models.load``), so that a mode of training is of gradient checkpointing alone.
             self.model.train(learning and getattr(self._body, "is_gradient_checkpointing", False))
@@ -80,7 +80,7 @@ class Policy(Network):
         tokens = batch.tokens[batch.mask]
         if self._plain:
             hidden, weight = self.hidden(batch), self.causal.get_output_embeddings().weight
-            if self._bf16:
+            if self.bf16:
                 hidden, weight = hidden.bfloat16(), weight.bfloat16()
             logprobs, entropies = chunked_logprobs(hidden, weight, tokens, temperature, entropy)
         else:
@@ -99,7 +99,7 @@ class Policy(Network):
         if not isinstance(head, nn.Linear) or head.bias is not None:
             return False
         ids = torch.arange(8, device=head.weight.device)[None]
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
             states = self._body(input_ids=ids, use_cache=False).last_hidden_state
             expected = self.causal(input_ids=ids, use_cache=False).logits
             return torch.allclose((states @ head.weight.T).float(), expected.float(), rtol=1e-3, atol=1e-3)

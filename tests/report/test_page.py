@@ -110,6 +110,7 @@ def test_a_label_run_that_goes_on_is_shown_live_and_refused_as_a_report(tmp_path
     write_lines(tmp_path / "metrics.jsonl.part", counts)
     found = Page(page([tmp_path], live=True))
     (panel, *_) = found.blocks["training"]["panels"]
+    assert "The run goes on" in page([tmp_path], live=True)
     assert panel["series"][0]["y"] == [10, 20] and panel["x"] == "seconds" and found.tags["img"] == 0
     with pytest.raises(UsageError, match="has not finished"):
         page([tmp_path])
