@@ -179,10 +179,12 @@ def on_policy_cost(config: RlConfig) -> Cost:
     groups = config.steps * config.batch_size * (1 + config.refill)
     held_out = looks * min(config.eval_prompts, len(rows.usable))
     calls = groups * _per_prompt(config.rewards, rows.usable, config.samples)
+    if config.greedy:
+        calls += groups * _per_prompt(config.rewards, rows.usable, 1)
     calls += held_out * _per_prompt(config.rewards, rows.usable, many)
     if config.second and config.second != "gold":
         calls += held_out * _per_prompt(RewardConfig(reward=config.second), rows.usable, many)
-    texts = groups * config.samples + held_out * many
+    texts = groups * (config.samples + config.greedy) + held_out * many
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.max_tokens, math.ceil(calls))
 
 
