@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def test_the_verifiers_values(module, words, expected):
 
 def test_the_page_names_every_example():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert all(f"({path.name}" in page for path in EXAMPLES.iterdir() if path.name not in ("README.md", "__pycache__"))
+    linked = {target.partition("/")[0] for target in re.findall(r"\]\(([^)]+)\)", page)}
+    assert linked == {path.name for path in EXAMPLES.iterdir()} - {"README.md", "__pycache__"}
 
 
 def test_the_files_of_the_real_demo_can_be_read():

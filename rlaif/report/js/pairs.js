@@ -40,7 +40,7 @@ class Pairs {
     const any = (look) => (pair) => verdicts && this.some(pair, which, look);
     return {
       all: which < 0 ? () => true : any(() => true),
-      flips: any((at) => flips(this.verdict_p[at], this.gap[at])),
+      flips: any((at) => flips(this.own_p[at], this.gap[at])),
       disagreements: (pair) => (overall && wrong(this.p[pair], this.gold[pair]))
         || any((at) => wrong(this.verdict_p[at], this.verdict_gold[at]))(pair),
       failures: any((at) => this.failure[at] > 0),
