@@ -59,19 +59,22 @@ test-vllm: install-vllm
 coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs and not browser" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
 
-# The tests against other trainers' packages. Of these TRL is in the development environment.
-test-integrations: install
+# The tests against other trainers' packages. Of these TRL is in the development environment; others lie above it.
+test-integrations: install build/trainers/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations
+	OMP_NUM_THREADS=1 build/trainers/bin/python -m pytest tests/integrations/test_verifiers.py tests/integrations/test_openenv.py
 
-# The tests of critics behind litellm: its pins and those of the development environment do not meet, so it lies above that.
+# The tests of critics behind litellm.
 test-api: build/api/installed
 	OMP_NUM_THREADS=1 build/api/bin/python -m pytest tests/engines/test_litellm.py
 
-build/api/installed: .venv/installed
-	$(PYTHON) -m venv build/api
-	build/api/bin/pip install -q 'litellm==1.110.2'
-	cd $(BIN)/../lib/python3*/site-packages && pwd > $(CURDIR)/build/api/below
-	cp build/api/below "$$(echo build/api/lib/python3*/site-packages)/below.pth"
+# Packages whose pins and those of the development environment do not meet: each environment lies above that one.
+build/api/installed: PACKAGES = litellm==1.110.2
+build/trainers/installed: PACKAGES = verifiers==0.4.0 openenv-core==0.3.0
+build/%/installed: .venv/installed
+	$(PYTHON) -m venv build/$*
+	build/$*/bin/pip install -q $(PACKAGES)
+	cd $(BIN)/../lib/python3*/site-packages && pwd -P > "$$(echo $(CURDIR)/build/$*/lib/python3*/site-packages)/below.pth"
 	touch $@
 
 # The site, in build/site; a link to nothing is an error. Then what its tutorials and the notebook say is run.

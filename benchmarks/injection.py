@@ -26,6 +26,7 @@ from tokenizers import AddedToken, normalizers
 from transformers import AutoTokenizer
 
 from rlaif.critic.modes.compare import first_label, sure
+from rlaif.critic.modes.same import SAME
 from rlaif.critic.templates import Template, load_template
 from rlaif.data.rows import Turn
 from rlaif.engines import EngineConfig
@@ -35,6 +36,7 @@ from rlaif.engines.open import lab_model
 from rlaif.engines.tokens import PromptEncoder
 from rlaif.evaluate.agreement import wilson
 from rlaif.evaluate.table import interval
+from rlaif.evaluate.wordings import FORM as REWORD
 from rlaif.lab.gold import PRINCIPLES
 from rlaif.lab.world import rows
 from tests.tiny import CHATML, byte_tokenizer, piece_tokenizer
@@ -155,6 +157,8 @@ def prompts(rng: random.Random, clean: bool = False) -> Iterator[tuple[str, Prom
     yield "rank", rank.render("Be kind.", user, replies)
     critique = "word" if clean else attack(rng)
     yield "revise", revise.render("Be kind.", user, replies[:1], rationale=critique, request="Be kind.")
+    yield "same", load_template(SAME.form).render("Be kind.", user, replies[:2])
+    yield "reword", load_template(REWORD).render("Be kind.", user, [])
 
 
 class Structural(NamedTuple):

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.memory [--sizes 1M,30M,135M] [--out benchmarks/memory.md]
 
 Each case is a process of its own: a random model of the size, made-up rollouts, PPO's looks, passes and steps, and samples
-drawn with transformers. Counted is what torch's allocator hands out. Some three minutes of CPU time.
+drawn with transformers. Counted is what torch's allocator hands out. Some two minutes of CPU time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SIZES = {
 }
 """Layers, hidden, inner, heads, heads of keys and values, their width, vocabulary; the last is SmolLM2-135M's shape."""
 KINDS = {"all weights": (0, False), "LoRA 8": (8, False), "all weights, bfloat16": (0, True), "LoRA 8, bfloat16": (8, True)}
-ROWS, PROMPT, NEW = 16, 32, 32
+ROWS, PROMPT, NEW = 8, 32, 32
 
 
 def measure(size: str, kind: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def measure(size: str, kind: str) -> dict[str, Any]:
 
         def draw() -> None:
             sampler = TransformersSampler(networks.policy, cast(Any, _Words()), [], NEW, config.sample_tokens or 0, False)
-            sampler._sample(queries, 1, 1.0, (0, 0))  # in this thread, which is the one that is watched
+            sampler._sample(queries, 1, 1.0, 0)  # in this thread, which is the one that is watched
 
         peaks["sampling"] = peak_of(draw)
         peaks["looking"] = peak_of(lambda: views.append(look(networks, batch, 1.0, config.micro_tokens)))

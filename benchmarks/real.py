@@ -22,9 +22,11 @@ from rlaif.evaluate.agreement import accuracy, wilson
 from rlaif.evaluate.calibration import ece
 from rlaif.evaluate.quality import quality
 from rlaif.evaluate.table import interval
+from rlaif.train.predict import RewardModel
+from rlaif.train.rows import Example, read_examples
 
-LONGEST = 600
-"""Characters of a whole conversation: longer pairs are left out, to keep a run on two cores within minutes."""
+LONGEST = 1000
+"""Characters of a whole conversation: longer pairs are left out, to keep a run on two cores within an hour."""
 HELD_OUT = 500
 HARMLESS = """\
 name: harmless
@@ -33,6 +35,52 @@ principles:
   - id: harmless
     text: The response is harmless, and as helpful as it can be while it stays harmless.
 """
+TEMPLATES = {
+    "compare": """\
+mode: compare
+version: 1
+choices: [A, B]
+principle: "{{ text }}"
+messages:
+  - role: system
+    content: Compare two responses.
+  - role: user
+    content: |-
+      <conversation>
+      {{ conversation }}
+      </conversation>
+      <response_a>
+      {{ response_a }}
+      </response_a>
+      <response_b>
+      {{ response_b }}
+      </response_b>
+      {{ principle }}
+answer: "Answer:"
+""",
+    "score": """\
+mode: score
+version: 1
+choices: ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
+principle: "{{ text }}"
+messages:
+  - role: system
+    content: Score the response, from 1 to 9.
+  - role: user
+    content: |-
+      <conversation>
+      {{ conversation }}
+      </conversation>
+      <response>
+      {{ response }}
+      </response>
+      {{ principle }}
+answer: "Score:"
+""",
+}
+"""Shorter questions than the shipped: half of a step's time is the question's own tokens."""
+CONTEXT = 512
+LEARNING = ["--batch-size", 16, "--micro-batch", 4, "--layers", 10, "--learning-rate", 1e-4, "--precision", "bfloat16"]
 
 
 def rlaif(*arguments: object) -> None:
@@ -65,20 +113,44 @@ def human(options: argparse.Namespace) -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     train, held = split_pairs(options.source, options.seed)
-    train_rows, held_rows = write(out / "train.jsonl", train), write(out / "held.jsonl", held[: options.test])
+    train, held = train[: options.train], held[: options.test]
+    train_rows, held_rows = write(out / "train.jsonl", train), write(out / "held.jsonl", held)
     principles = out / "harmless.yaml"
     principles.write_text(HARMLESS, encoding="utf-8")
-    steps = ["--batch-size", 8, "--micro-batch", 8, "--learning-rate", 5e-4, "--lora", 16, "--eval-fraction", 0.1]
-    steps += ["--precision", "bfloat16", "--context", 256, "--limit", options.train, "--seed", options.seed]
-    asked = ["--constitution", principles, "--dtype", "bfloat16", "--critic-context", 256, "--store", out / "verdicts.sqlite"]
-    rlaif("label", held_rows, "--critic", options.model, *asked, "--min-mass", 0, "--out", out / "before")
-    rlaif(
-        "train", "critic", train_rows, "--model", options.model, "--constitution", principles, *steps, "--out", out / "critic"
+    steps = [*LEARNING, "--context", CONTEXT, "--save-every", 1000, "--seed", options.seed]
+    asked = ["--constitution", principles, "--critic-context", CONTEXT, "--store", out / "verdicts.sqlite"]
+    asked += ["--engine", options.engine, "--min-mass", 0, "--max-failure-rate", 1]
+    short = ["--prompts", templates(out / "prompts")]
+    learn = ["--mode", "score", "--constitution", principles, "--eval-fraction", 0.08, *short]
+    rlaif("train", "critic", train_rows, "--model", options.model, *learn, *steps, "--out", out / "critic")
+    score = ["--mode", "score", *short]
+    rlaif("label", held_rows, "--critic", out / "critic", *asked, *score, "--out", out / "scores, trained")
+    rlaif("label", held_rows, "--critic", options.model, *asked, "--out", out / "as it comes")
+    rlaif("label", held_rows, "--critic", options.model, *asked, *short, "--out", out / "answer begun, short question")
+    rlaif("label", held_rows, "--critic", options.model, *asked, *score, "--out", out / "scores, as it comes")
+    rlaif("train", "reward", train_rows, "--model", options.model, *steps, "--out", out / "reward")
+    show(out, ["as it comes", "answer begun, short question", "scores, as it comes", "scores, trained"])
+    difference = margins(out / "reward", held_rows)
+    print(f"| reward model | {interval(wilson(int((difference > 0).sum()), len(held)))} | | | | |")
+    longer = sum(len(row["chosen"]) > len(row["rejected"]) for row in held)
+    print(f"| the longer response | {interval(wilson(longer, len(held)))} | | | | |")
+
+
+def templates(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for mode, text in TEMPLATES.items():
+        (folder / f"{mode}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def margins(model: Path, rows: Path) -> Any:
+    """Of each row's chosen response over its rejected, by a reward model's scores, [N]."""
+    pairs = [example for example in read_examples(str(rows), "pairs", "soft") if isinstance(example, Example)]
+    scorer = RewardModel(str(model / "model"))
+    chosen, rejected = (
+        scorer.scores([pair.prompt for pair in pairs], [str(pair.responses[side]) for pair in pairs]).numpy() for side in (0, 1)
     )
-    rlaif("label", held_rows, "--critic", out / "critic", *asked, "--out", out / "after")
-    longer = sum(len(row["chosen"]) > len(row["rejected"]) for row in held[: options.test])
-    print(f"the longer response: {interval(wilson(longer, len(held[: options.test])))}")
-    show(out, ["before", "after"])
+    return chosen - rejected
 
 
 def distilled(options: argparse.Namespace) -> None:
@@ -100,7 +172,7 @@ def distilled(options: argparse.Namespace) -> None:
 
 def show(out: Path, runs: list[str]) -> None:
     """The table of the page."""
-    print("| critic | agreement | flips | ECE | label mass | calls |\n|---|---|---|---|---|---|")
+    print("\n| critic | agreement | flips | ECE | label mass | calls |\n|---|---|---|---|---|---|")
     for name in runs:
         found: Any = quality(out / name)
         counts = json.loads((out / name / "run.json").read_text(encoding="utf-8"))["counts"]
@@ -117,8 +189,9 @@ def main() -> None:
     hh = commands.add_parser("hh")
     hh.add_argument("source", type=Path)
     hh.add_argument("--model", required=True)
-    hh.add_argument("--train", type=int, default=140)
-    hh.add_argument("--test", type=int, default=100)
+    hh.add_argument("--train", type=int, default=600)
+    hh.add_argument("--test", type=int, default=500)
+    hh.add_argument("--engine", default="vllm")
     hh.set_defaults(run=human)
     distil = commands.add_parser("distil")
     distil.add_argument("--train", type=int, default=400)

@@ -11,13 +11,15 @@ does not answer.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlaif.data.write import dumps
 from rlaif.report.page import write_report
@@ -44,16 +46,25 @@ new PerformanceObserver((seen) => {
 """
 
 
+class Filtered(NamedTuple):
+    """cpu: of the main thread, drawing included; took: until the list stood; longest: of the tasks; all in ms. found: pairs."""
+
+    cpu: float
+    took: float
+    longest: float
+    found: str
+
+
 def vocabulary(draw: random.Random) -> list[str]:
     """Words of 2 to 10 letters, the first of them far more common than the last (Zipf)."""
     return ["".join(draw.choices("etaoinshrdlucmfwyp", k=draw.randint(2, 10))) for _ in range(8000)]
 
 
 def records(n: int, words: list[str], draw: random.Random) -> Iterator[dict[str, Any]]:
-    weights = [1 / (rank + 10) for rank in range(len(words))]
+    weights = [*accumulate(1 / (rank + 10) for rank in range(len(words)))]
 
     def text(least: int, most: int) -> str:
-        return " ".join(draw.choices(words, weights, k=draw.randint(least, most)))
+        return " ".join(draw.choices(words, cum_weights=weights, k=draw.randint(least, most)))
 
     for number in range(1, n + 1):
         verdicts = []
@@ -75,8 +86,8 @@ def records(n: int, words: list[str], draw: random.Random) -> Iterator[dict[str,
         }
 
 
-def measure(n: int, folder: Path) -> tuple[dict[str, float], dict[str, tuple[float, float, str]]]:
-    """The figures of writing and opening; and by filter: milliseconds, the longest task's, and what was found."""
+def measure(n: int, folder: Path) -> tuple[dict[str, float], dict[str, Filtered]]:
+    """The figures of writing and opening, and what each filter took."""
     draw = random.Random(0)
     words = vocabulary(draw)
     run = write_run(folder / "run", [])
@@ -112,9 +123,9 @@ def measure(n: int, folder: Path) -> tuple[dict[str, float], dict[str, tuple[flo
     return figures, filters
 
 
-def act(driver: Any, control: str, value: str) -> tuple[float, float, str]:
-    """Change a control as a user does; milliseconds until the list stands, the longest task's, what was found."""
-    event = "input" if control == "search" else "change"
+def act(driver: Any, control: str, value: str) -> Filtered:
+    """Change a control as a user does."""
+    before, event = tasks(driver), "input" if control == "search" else "change"
     driver.execute_script(
         "window.longest = 0; const list = document.getElementById('pairs'); delete list.dataset.took;"
         "const control = document.getElementById(arguments[0]); control.value = arguments[1];"
@@ -128,7 +139,7 @@ def act(driver: Any, control: str, value: str) -> tuple[float, float, str]:
     took, longest, told = driver.execute_script(
         "return [document.getElementById('pairs').dataset.took, window.longest, document.getElementById('count').textContent]"
     )
-    return float(took), float(longest), told
+    return Filtered(1e3 * (tasks(driver) - before), float(took), float(longest), told.split()[0])
 
 
 def clear(driver: Any) -> None:
@@ -151,8 +162,8 @@ def wait(driver: Any, script: str, seconds: float = 300) -> None:
         time.sleep(0.02)
 
 
-def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str, tuple[float, float, str]]) -> str:
-    rows = [(name, f"{took:,.0f}", f"{longest:,.0f}", told.split()[0]) for name, (took, longest, told) in filters.items()]
+def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str, Filtered]) -> str:
+    rows = [(name, *(f"{ms:,.0f}" for ms in each[:3]), each.found) for name, each in filters.items()]
     lines = [
         "# The report of many pairs",
         "",
@@ -162,13 +173,13 @@ def markdown(command: str, n: int, figures: dict[str, float], filters: dict[str,
         "|---|---:|",
         *(f"| {name} | {value:,.2f} |" if value < 100 else f"| {name} | {value:,.0f} |" for name, value in figures.items()),
         "",
-        "| filter | until the list stands, ms | longest task, ms | found |",
-        "|---|---:|---:|---:|",
+        "| filter | main thread, ms | until the list stands, ms | longest task, ms | found |",
+        "|---|---:|---:|---:|---:|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
         "Main-thread time is CPU time, by the browser's own count (TaskDuration); all others are wall time. Texts are unpacked",
-        "for the search in pieces while the page can be used; a search before that waits for them. The browser lists no task",
-        "shorter than 50 ms: 0.",
+        "for the search in pieces while the page can be used; a search before that waits for them, and goes in pieces too. The",
+        f"browser lists no task shorter than 50 ms: 0. The machine's load was {os.getloadavg()[1]:.0f}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    "README.md CHANGELOG.md CONTRIBUTING.md LICENSE docs/**/* benchmarks/*.md benchmarks/*.svg benchmarks/*.py "
+    "README.md CHANGELOG.md CONTRIBUTING.md LICENSE docs/**/*.md docs/*.png benchmarks/*.md benchmarks/*.svg benchmarks/*.py "
     "examples/**/* prompts/*.yaml constitutions/*.yaml"
 ).split()
 
@@ -21,7 +21,7 @@ def on_config(config: Any) -> Any:
     pages = ROOT / "build" / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     for path in sorted({path for pattern in PAGES for path in ROOT.glob(pattern) if path.is_file()}):
-        if "__pycache__" not in path.parts and path != Path(__file__):
+        if "__pycache__" not in path.parts:
             copy = pages / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)

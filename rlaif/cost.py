@@ -33,7 +33,7 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix_file import load_mix
 from rlaif.sample.config import SampleConfig
-from rlaif.train.feedback import BestOfN, RoundsConfig
+from rlaif.train.feedback import BestOfN, GeneratedConfig, RoundsConfig
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,18 @@ def rounds_cost(config: RoundsConfig) -> Cost:
     return Cost(len(rows.usable), rows.unusable, texts, texts * drawing.max_tokens, math.ceil(calls))
 
 
+def generation_cost(config: GeneratedConfig) -> Cost:
+    """Of ``rlaif train critic --generate``: an answer, a critique and a revision of each prompt, and what the critic is asked.
+
+    Raises UsageError where the rows cannot be read or the settings do not go together.
+    """
+    sample, revise = config.stages()
+    rows = _read(sample.source, sample.limit, sample.columns)
+    texts = 3 * len(rows.usable)
+    calls = _calls(revise.critic, ((_answered(row, 2), [(0, 1)]) for row in rows.usable))
+    return Cost(len(rows.usable), rows.unusable, texts, texts * sample.drawing.max_tokens, math.ceil(calls))
+
+
 def on_policy_cost(config: RlConfig) -> Cost:
     """Of ``rlaif train ppo`` and the other on-policy methods, evaluations on held-out prompts included.
 
@@ -167,10 +179,12 @@ def on_policy_cost(config: RlConfig) -> Cost:
     groups = config.steps * config.batch_size * (1 + config.refill)
     held_out = looks * min(config.eval_prompts, len(rows.usable))
     calls = groups * _per_prompt(config.rewards, rows.usable, config.samples)
+    if config.greedy:
+        calls += groups * _per_prompt(config.rewards, rows.usable, 1)
     calls += held_out * _per_prompt(config.rewards, rows.usable, many)
     if config.second and config.second != "gold":
         calls += held_out * _per_prompt(RewardConfig(reward=config.second), rows.usable, many)
-    texts = groups * config.samples + held_out * many
+    texts = groups * (config.samples + config.greedy) + held_out * many
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.max_tokens, math.ceil(calls))
 
 

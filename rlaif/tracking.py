@@ -52,7 +52,8 @@ class Tracker:
     """
 
     def __init__(self, track: str, out: Path, config: Mapping[str, Any], begun_at: int = 0) -> None:
-        self._trackers = [_open(name, out, config, begun_at) for name in chosen(track)]
+        names = chosen(track)
+        self._trackers = [_open(name, out, config, begun_at) for name in names] if names and _speaks() else []
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """The figures of a step. Those that are not finite are left out: no tracker can draw them."""
@@ -64,6 +65,13 @@ class Tracker:
         """Have the trackers write what they still hold."""
         for tracker in self._trackers:
             tracker.finish()
+
+
+def _speaks() -> bool:
+    """Whether this is the main process, or the only one."""
+    from rlaif.processes import processes
+
+    return bool(processes().is_main_process)
 
 
 def _open(name: str, out: Path, config: Mapping[str, Any], begun_at: int) -> Any:

@@ -68,3 +68,11 @@ def test_a_label_run_tracks_its_figures(rlaif, tmp_path):
     assert found["verdicts"] == {4: 4.0} and found["flips"] == {4: 1.0} and found["kind/flips"] == {4: 1.0}
     code, _, err = rlaif(*command, "--out", "other", "--track", "tensorboard,mlflow")
     assert code == 2 and "--track mlflow" in err and not (tmp_path / "other").exists()
+
+
+def test_of_several_processes_only_the_main_one_speaks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "_speaks", lambda: False)
+    tracker = Tracker("tensorboard", tmp_path, {})
+    tracker.log(1, {"a": 1.0})
+    tracker.close()
+    assert not (tmp_path / "tensorboard").exists()

@@ -31,7 +31,6 @@ class AnnotateConfig:
     out: Path | None = setting(None, "Where answers are added; by default annotations.jsonl in RUN.", panel=SAVED)
     terminal: bool = setting(False, "Ask in the terminal, without a page.", panel=PAGE)
     port: int = setting(0, "Of the page, on this machine alone; 0 is any that is free.", panel=PAGE, least=0, most=65535)
-    open: bool = setting(False, "Open the page in the browser.", panel=PAGE)
 
     @property
     def log(self) -> Path:

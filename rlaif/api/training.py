@@ -15,8 +15,15 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.methods import METHODS
 from rlaif.settings import configure
 from rlaif.train.config import configuration
-from rlaif.train.feedback import RoundsConfig, best_of_n_configuration, rounds_configuration
+from rlaif.train.feedback import (
+    GeneratedConfig,
+    RoundsConfig,
+    best_of_n_configuration,
+    generated_configuration,
+    rounds_configuration,
+)
 from rlaif.train.methods import LOSSES, find_loss
+from rlaif.train.methods.critic import Critic
 
 if TYPE_CHECKING:
     from rlaif.progress import Progress
@@ -42,7 +49,7 @@ def train(
 ) -> Trained:
     """Train a model, as ``rlaif train METHOD`` does.
 
-    method: sft, reward, dpo, ipo, kto, orpo, cpo, simpo, best-of-n, ppo, rloo, grpo, reinforce, or ``module:Name``.
+    method: sft, reward, critic, dpo, ipo, kto, orpo, cpo, simpo, best-of-n, ppo, rloo, grpo, reinforce, or ``module:Name``.
     source: a label run's folder, a path, a ``datasets`` name, a list of dicts or a ``datasets.Dataset``, such as
         ``label`` gives.
     model: a path, a hub id or ``lab:policy``. out: the run's folder. constitution: for methods with a critic; see ``label``.
@@ -54,7 +61,8 @@ def train(
     folder = Path(out)
     if constitution is not None:
         settings["constitution"] = constitution_of(constitution, folder.parent, folder.name)
-    kind = configuration_of(method, "rounds" in settings)
+    generated = method == Critic.name and "generate" in settings
+    kind = generated_configuration() if generated else configuration_of(method, "rounds" in settings)
     config: Any = configure(kind, source=source_of(source, folder.parent, folder.name), model=model, out=folder, **settings)
     return Trained(folder / "model", train_configured(config, progress))
 
@@ -78,6 +86,10 @@ def train_configured(config: Any, progress: Progress | None) -> dict[str, Any]:
         from rlaif.rl.run import run_rl
 
         return run_rl(config, progress)
+    if isinstance(config, GeneratedConfig):
+        from rlaif.train.generate import run_generated
+
+        return run_generated(config, progress)
     if not isinstance(config, RoundsConfig):
         from rlaif.train.run import run_train
 

@@ -26,7 +26,7 @@ def _annotate(config: AnnotateConfig) -> None:
         if config.terminal:
             ask(session)
         else:
-            serve(config, session, lambda address: _started(config, address))
+            serve(config, session, _started)
     outcome = conclude(config, session)
     echo(f"{outcome.answered:,} of {outcome.total:,} questions answered by {config.annotator}. {session.words()}")
     for both in outcome.both:
@@ -38,12 +38,8 @@ def _annotate(config: AnnotateConfig) -> None:
     suggest(f"rlaif evaluate agreement {config.run} --gold {config.gold}")
 
 
-def _started(config: AnnotateConfig, address: str) -> None:
+def _started(address: str) -> None:
     echo(f"open {address}\nCtrl-C ends it; every answer is saved at once, and the same command goes on")
-    if config.open:
-        import webbrowser
-
-        webbrowser.open(address)
 
 
 annotate = from_config(AnnotateConfig, _annotate, "annotate")

@@ -14,7 +14,7 @@ from rlaif.settings import nested, redefault, setting, verify
 
 DATA, METHOD, JUDGING, OUTPUT = "Data and model", "Methods", "Judging the results", "Output"
 LAB = Path(__file__).with_name("lab.yaml")
-"""Settings that suit the lab's policy, in the form of ``--settings``."""
+"""Settings that suit the lab's policy, in the form of ``settings``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,10 @@ class CompareConfig:
     seeds: int = setting(3, "Each with prompts, samples and orders of its own.", panel=METHOD, least=1, resumable=True)
     budget: int = setting(2048, "Responses of the policy that each method learns from.", panel=METHOD, least=8)
     settings: Path | None = setting(
-        None, "YAML of settings by step: `dpo: {beta: 0.2}`; `train` and `on-policy` stand for several.", panel=METHOD
+        None,
+        "YAML of settings by step: `dpo: {beta: 0.2}`; `train` and `on-policy` stand for several.",
+        panel=METHOD,
+        resumable=True,
     )
     verifier: str | None = setting(
         None, "For reft: FILE.py:function, or rlaif.rl.rewards.checks:NAME.", panel=METHOD, path=True
@@ -76,6 +79,11 @@ class CompareConfig:
             raise UsageError(f"--budget {self.budget}: is not enough for one prompt's --samples {self.drawing.samples}")
         if "reft" in self.methods and not self.verifier:
             raise UsageError("--methods reft: its reward is a verifier: give --verifier")
+
+    @property
+    def settings_file(self) -> Path | None:
+        """``settings``; in the lab what suits its policy, where none is given."""
+        return self.settings or (LAB if self.in_lab else None)
 
     @property
     def by_gold(self) -> bool:
@@ -107,7 +115,6 @@ class LabCompareConfig(CompareConfig):
     source: str = setting("lab", hidden=True)
     model: str = redefault(CompareConfig, "model", "lab:policy")
     budget: int = redefault(CompareConfig, "budget", 1024)
-    settings: Path | None = redefault(CompareConfig, "settings", LAB)
     verifier: str | None = redefault(CompareConfig, "verifier", "rlaif.lab.verify:correct")
     critic: CriticConfig = nested(LabCritic, without=("mode",), rename={"labels": "critic_labels"})
     drawing: SamplingConfig = nested(LabSampling)

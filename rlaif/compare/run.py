@@ -58,7 +58,7 @@ def open_comparison(config: CompareConfig) -> Opened:
 
     Raises UsageError for settings and methods that do not go with each other or with the rows.
     """
-    rows, given = read_source(config), read_given(config.settings)
+    rows, given = read_source(config), read_given(config.settings_file)
     known = config.in_lab or is_paired(rows)
     both = {each.id in config.safety for each in principles_of(config)} == {True, False}
     missing = {

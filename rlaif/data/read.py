@@ -33,7 +33,7 @@ def read_rows(source: str, limit: int | None = None, columns: Mapping[str, str] 
     """
     if unknown := [name for name in columns or {} if name not in CANONICAL]:
         raise UsageError(f"--columns {unknown[0]}=…: no such name; give {', '.join(CANONICAL)}")
-    records = _records(source)
+    records = source_records(source)
     lead: list[tuple[Row | BadRow, bool]] = []
     for record in records:
         lead.append(_row(record, columns))
@@ -68,7 +68,8 @@ def count_rows(source: str) -> int | None:
     return formats.count(path) if path.is_file() else None
 
 
-def _records(source: str) -> Iterator[Record]:
+def source_records(source: str) -> Iterator[Record]:
+    """What the source holds, not read as rows yet. Raises UsageError where it cannot be used."""
     path = Path(source)
     if path.is_file():
         return formats.records(path)

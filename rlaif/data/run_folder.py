@@ -42,7 +42,7 @@ OUTPUTS = (
 """Files that runs write into their folders. By name: an --out may hold what the user would miss."""
 TRAINED = ("checkpoints", "model", "tensorboard")
 """What training leaves in its folder."""
-RESULTS = ("preferences.jsonl", "cost.json", "batches.json", "checkpoints/*", "model", "label", "train", "round-*")
+RESULTS = ("preferences.jsonl", "cost.json", "batches.json", "checkpoints/*", "model", "label", "train", "round-*", "seed-*")
 """What a run that failed may have come to."""
 
 

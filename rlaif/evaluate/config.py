@@ -35,10 +35,11 @@ class Outcome:
 class AgreementConfig:
     """What ``rlaif evaluate agreement`` is asked to do. critic, out, columns and limit are for judging a file."""
 
-    source: Path = setting(
-        help="A label run's folder, or a file of known preferences (pairs, or a benchmark's).",
+    source: str = setting(
+        help="A label run's folder, or known preferences: a file or a datasets name (pairs, or a benchmark's).",
         metavar="SOURCE",
         argument=True,
+        path=True,
     )
     by: str | None = setting(None, BY, panel=INPUT)
     gold: str | None = setting(

@@ -39,6 +39,7 @@ PROMPTS = 32
 """Asked at a time."""
 MEASURES: dict[str, Range] = {**dict.fromkeys(("resampled", "reworded", "always"), SHARE), "wording": CORRELATION}
 """What can be required."""
+POLICY, REWORDER = "the policy", "the reworder"
 
 
 class _Asked(NamedTuple):
@@ -60,12 +61,14 @@ def check_consistency(config: ConsistencyConfig, progress: Progress | None = Non
     rows = read_rows(config.source, config.limit, named_columns(config.columns))
     total = count_rows(config.source)
     with RunFolder(config.out, {"kind": "evaluate consistency", "source": config.source}, config.overwrite, config) as folder:
-        engines, critics = _open(config)
-        policy = PolicySampler(engines["policy"], config.drawing.sampling(config.critic.seed))
+        engines = _open(config)
+        critics = [engines[model] for model in dict.fromkeys(config.critic.models)]
+        policy = PolicySampler(engines[POLICY], config.drawing.sampling(config.critic.seed))
+        reworder = engines[REWORDER] if config.reworder is not None else None
         facts: dict[str, Any] = {"config": shown(config), "source_digest": stamp(config.source)}
-        facts |= {name: engine.identity for name, engine in engines.items()}
-        facts["critic"] = " + ".join(engine.identity for engine in critics)
-        continued(folder, facts, config, [*engines, "critic"])
+        facts |= {"policy": policy.engine.identity, "critic": " + ".join(engine.identity for engine in critics)}
+        facts["reworder"] = reworder.identity if reworder else None
+        continued(folder, facts, config, ["policy", "critic", "reworder"])
         write_config(config, config.out, "evaluate consistency")
         progress.stage("ask", total if total is None or config.limit is None else min(total, config.limit), 0)
         with (
@@ -74,8 +77,8 @@ def check_consistency(config: ConsistencyConfig, progress: Progress | None = Non
             JsonlWriter(config.out / "rewordings.jsonl") as wordings,
             JsonlWriter(config.out / "failures.jsonl") as failures,
         ):
-            work = _Work(config, policy, engines.get("reworder"), _jury(config, critics, store), store)
-            found, failed = loops.run(_run(work, rows, answers, wordings, failures, progress, {*engines.values(), *critics}))
+            work = _Work(config, policy, reworder, _jury(config, critics, store), store)
+            found, failed = loops.run(_run(work, rows, answers, wordings, failures, progress, set(engines.values())))
         if not found:
             raise RunFailed(f"none of the {failed} prompts has two answers; {config.out}/failures.jsonl says why")
         lines = consistency(found, config.critic.seed)
@@ -237,15 +240,21 @@ def _record(each: _Asked, alike: Floats, shares: Kept) -> dict[str, Any]:
     }
 
 
-def _open(config: ConsistencyConfig) -> tuple[dict[str, Engine], list[Engine]]:
-    """The policy's engine and the reworder's, by name, and the critics'. On one GPU they share its memory."""
-    asked = replace(config.critic, mode=same.NAME)
-    others = len(dict.fromkeys(asked.models)) + (config.reworder not in (None, config.model))
-    engines = {"policy": config.drawing.open(config.model, others=others)}
-    if config.reworder is not None:
-        own = config.reworder != config.model
-        engines["reworder"] = config.drawing.open(config.reworder, others=others) if own else engines["policy"]
-    return engines, asked.engines(others=len(engines)) if asked.models else []
+def _open(config: ConsistencyConfig) -> dict[str, Engine]:
+    """The engines of the critics by model, the policy's and the reworder's; a model that is several of these is opened once.
+    On one GPU they share its memory."""
+    asked, drawing = replace(config.critic, mode=same.NAME), config.drawing
+    models = list(dict.fromkeys([*asked.models, config.model, *([config.reworder] if config.reworder else [])]))
+    alike = asked.engine.context == drawing.engine.context and drawing.generation_config == "neutral"
+    critics = asked.engines(others=len(models) - len(set(asked.models))) if asked.models else []
+    engines = dict(zip(dict.fromkeys(asked.models), critics, strict=True))
+    drawn = dict(engines) if alike else {}
+    for name, model in ((POLICY, config.model), (REWORDER, config.reworder)):
+        if model is not None:
+            if model not in drawn:
+                drawn[model] = drawing.open(model, others=len(models) - 1)
+            engines[name] = drawn[model]
+    return engines
 
 
 def _jury(config: ConsistencyConfig, engines: Sequence[Engine], store: VerdictStore) -> Jury | None:

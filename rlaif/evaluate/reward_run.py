@@ -9,6 +9,7 @@ from typing import Any
 
 from rlaif.config_file import shown, write_config
 from rlaif.data.inputs import stamp
+from rlaif.data.read import count_rows
 from rlaif.data.records import OVERALL, FailureRecord, GoldScore, ScoreRecord
 from rlaif.data.rows import BadRow, Row, Turn
 from rlaif.data.run_folder import RunFolder
@@ -51,7 +52,8 @@ def check_reward_model(config: RewardModelConfig, progress: Progress | None = No
         }
         continued(folder, facts, config, ["reward_model"])
         write_config(config, config.out, "evaluate reward")
-        progress.stage("score", None, 0)
+        total = count_rows(config.source)
+        progress.stage("score", total if total is None or config.limit is None else min(total, config.limit), 0)
         judged: list[tuple[Row, list[Judged]]] = []
         done = failed = 0
         with JsonlWriter(config.out / "scores.jsonl") as scores, JsonlWriter(config.out / "failures.jsonl") as failures:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rlaif.critic.modes import MODES
+from rlaif.data import hub
 from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import read_run
@@ -37,7 +38,7 @@ def agree(config: AgreementConfig, progress: Progress | None = None) -> tuple[Fo
 
     Raises UsageError for settings that do not go with the source, and where it has no known preferences.
     """
-    folder, by = (config.source, config.by) if is_run(config) else _judged(config, progress or Progress())
+    folder, by = (Path(config.source), config.by) if is_run(config) else _judged(config, progress or Progress())
     if lines := None if config.gold else benchmark.best_of(folder):
         return Found(lines, benchmark.best_of_cells(lines), named(lines, "all", best_of="score")), folder
     sections = benchmark.sections(folder, by, config.gold)
@@ -59,7 +60,8 @@ def _of_all(folder: Path, gold: str | None) -> list[str]:
 
 def is_run(config: AgreementConfig) -> bool:
     """Whether the source has been judged. Raises UsageError for settings that do not go with it."""
-    if config.source.is_file():
+    here = Path(config.source)
+    if here.is_file() or (config.critic.models and config.out and not here.is_dir() and hub.named(config.source)):
         if config.critic.constitution is None or not config.critic.models or config.out is None:
             raise UsageError(f"{config.source}: to judge a file, --constitution, --critic and --out are needed")
         return False
@@ -67,7 +69,7 @@ def is_run(config: AgreementConfig) -> bool:
     for name, value in flat(config).items():
         if name not in _FOR_RUNS and value != own[name].default:
             raise UsageError(f"{flag(name)} is for judging a file; {config.source} is a run's folder")
-    read_run(config.source)
+    read_run(here)
     return True
 
 
@@ -75,7 +77,7 @@ def planned(config: AgreementConfig) -> Iterator[Row | BadRow]:
     """The rows that the critic would be asked about."""
     found = _benchmark(config)
     if found is None:
-        return read_rows(str(config.source), config.limit, named_columns(config.columns))
+        return read_rows(config.source, config.limit, named_columns(config.columns))
     rows = (to_row(number, row) for number, row in enumerate(found.rows, 1))
     return (row for number, row in enumerate(rows) if config.limit is None or number < config.limit)
 
@@ -90,13 +92,12 @@ def _judged(config: AgreementConfig, progress: Progress) -> tuple[Path, str | No
     assert config.out is not None
     source, by, found = config.source, config.by, _benchmark(config)
     if found is not None:
-        source = config.out.with_name(f"{config.out.name}-rows.jsonl")
-        write_rows(found.rows, source)
+        rows = config.out.with_name(f"{config.out.name}-rows.jsonl")
+        write_rows(found.rows, rows)
+        source = str(rows)
         by = by or found.by
     else:
-        by = by or split_of(str(source), config.columns)
+        by = by or split_of(source, config.columns)
     critic = replace(config.critic, max_failure_rate=1.0)  # what has no verdict is told in the table
-    run_label(
-        LabelConfig(source=str(source), critic=critic, out=config.out, columns=config.columns, limit=config.limit), progress
-    )
+    run_label(LabelConfig(source=source, critic=critic, out=config.out, columns=config.columns, limit=config.limit), progress)
     return config.out, by

@@ -8,6 +8,8 @@ ModelKind = Literal["causal", "sequence-classification"]
 """What a model gives: the next token's logits, or scores of a whole text."""
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISION = "auto: bfloat16 where a GPU has it, and where a CPU has it and the model is 512 wide or wider."
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+"""``auto``: flash attention where a GPU computes in half precision and the package is installed, else PyTorch's own (sdpa)."""
 Quantize = Literal["none", "4bit"]
 
 CHUNK = {"cpu": 2**24}

@@ -6,6 +6,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from rlaif.engines.identity import resolve
 from rlaif.engines.open import model_path
 from rlaif.errors import UsageError
-from rlaif.models.config import ModelKind, Precision, Quantize
+from rlaif.models.config import Attention, ModelKind, Precision, Quantize
 from rlaif.processes import processes
 
 DEFAULT_CONTEXT = 2048
@@ -118,6 +119,7 @@ def load(
     heads: int = 1,
     quantize: Quantize = "none",
     device: torch.device | None = None,
+    attention: Attention = "auto",
 ) -> Any:
     """The model on the device that it will be trained on, without dropout, whose noise would pass for a change of policy.
 
@@ -125,10 +127,14 @@ def load(
     heads: scores that a sequence classifier gives. quantize: ``4bit`` holds linear layers in NF4, with quantised constants
     (Dettmers et al. 2023, arXiv 2305.14314). device: where to put it, the training's own if None.
 
-    Raises UsageError where the model is of another kind.
+    Raises UsageError where the model is of another kind, or has no such attention.
     """
     target = device or processes().device
     options: dict[str, Any] = {}
+    flash = target.type == "cuda" and base.bf16 and find_spec("flash_attn") is not None
+    if attention == "flash_attention_2" and not flash:
+        raise UsageError("--attention flash_attention_2: needs a GPU, --precision bfloat16 and the package flash-attn")
+    chosen = attention if attention != "auto" else "flash_attention_2" if flash else None  # None: the model's own default
     if quantize == "4bit":
         options = {
             "quantization_config": _four_bits(torch.bfloat16 if base.bf16 else torch.float32),
@@ -152,6 +158,7 @@ def load(
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=base.trust_remote_code,
+            attn_implementation=chosen,
             **options,
         )
     except ValueError as error:

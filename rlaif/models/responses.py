@@ -33,8 +33,7 @@ def response_logprobs(model: Any, ids: Tensor, mask: Tensor, **options: Any) -> 
     keep = ids.shape[1] - first + 1
     if takes(model, "logits_to_keep"):
         options["logits_to_keep"] = keep
-    inner = _unwrapped(model)
-    head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
+    head = _output_layer(model)
     if type(head) is nn.Linear and head.bias is None and head not in _CHANGED:
         predicted, tokens = mask[:, first:], ids[:, first:][mask[:, first:]]
         given: list[Tensor] = []
@@ -62,7 +61,7 @@ def exact_logits(model: Any) -> Iterator[None]:
     In bfloat16 logits of 16 to 32 are .125 apart: two labels that a critic tells apart come out alike. Output layers that are
     no plain product stay as they are.
     """
-    head = _unwrapped(model).get_output_embeddings()
+    head = _output_layer(model)
     if type(head) is not nn.Linear:
         yield
         return
@@ -88,6 +87,12 @@ def _unwrapped(model: Any) -> Any:
     """The model without data parallelism and adapter."""
     inner = getattr(model, "module", model)
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+
+
+def _output_layer(model: Any) -> Any:
+    """None where the model has none of its own."""
+    inner = _unwrapped(model)
+    return inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
 
 
 @contextmanager

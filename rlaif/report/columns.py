@@ -16,7 +16,7 @@ import numpy as np
 from rlaif.data.write import dumps
 
 Kind = Literal["u1", "u2", "u4", "i2", "f4", "json"]
-CHUNK = 1 << 17
+CHUNK = 1 << 15
 """Characters of texts in one block: what is unpacked to show a pair."""
 
 

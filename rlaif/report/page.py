@@ -61,7 +61,13 @@ def page(folders: Sequence[Path], max_pairs: int = MAX_PAIRS, live: bool = False
 
 
 _VERBS = {"label": "labels", "train": "trains"}
+_KINDS = {"label": "label", "revise": "label", "train": "train", "rounds": "train"}
 
 
 def _kind(folder: Path) -> str:
-    return "train" if read_record(folder).get("kind") in ("train", "rounds") else "label"
+    """Raises UsageError for a run that has another page, or none."""
+    kind = read_record(folder).get("kind", "label")
+    if kind not in _KINDS:
+        where = "; README.md in it is its page" if (folder / "README.md").is_file() else ""
+        raise UsageError(f"{folder}: a run of rlaif {kind} has no report{where}; give a run that labels or trains")
+    return _KINDS[kind]

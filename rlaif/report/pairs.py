@@ -21,7 +21,7 @@ _COLUMNS: Mapping[Kind, tuple[str, ...]] = {
     "u2": ("chosen_index", "rejected_index", "principle", "ask_prompt", "ask_said"),
     "u1": ("failure", "ask_order", "ask_critic"),
     "i2": ("ask_logprobs",),
-    "f4": ("p", "gold", "verdict_p", "gap", "weight", "mass", "verdict_gold"),
+    "f4": ("p", "gold", "verdict_p", "own_p", "gap", "weight", "mass", "verdict_gold"),
 }
 _TYPES = {"u1": "B", "u2": "H", "u4": "I", "i2": "h", "f4": "f"}
 """How ``array`` calls them."""
@@ -87,6 +87,7 @@ class Pairs:
                 principle=self._principles.setdefault(beside_overall(verdict.id), len(self._principles)),
                 failure=0 if verdict.failure is None else 1 + self._failures.setdefault(verdict.failure, len(self._failures)),
                 verdict_p=verdict.p,
+                own_p=verdict.asked,
                 gap=verdict.gap,
                 weight=verdict.weight,
                 mass=verdict.mass,

@@ -82,7 +82,7 @@ def _rl_doubts(run: Mapping[str, Any], metrics: Metrics, warnings: Sequence[Mapp
             "past its best",
             f"By {'the second judge' if second else 'the held-out reward'}, the policy is past its best, by "
             f"{fallen[-1][1]:.1f} standard errors.",
-            "Take fewer steps, or a larger --beta; checkpoints/ still has the best policies.",
+            "Take fewer steps, or a larger --beta.",
         )
     gains = [_gain(metrics, name) for name in ("heldout_reward", "heldout_second_reward")]
     if gains[0] is not None and gains[1] is not None and gains[0] > GAINED and gains[1] < KEPT_UP:

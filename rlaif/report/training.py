@@ -127,7 +127,7 @@ def counts(folder: Path) -> str:
         run=run,
         name=folder.resolve().name,
         title=f"{folder.resolve().name}: labelling",
-        story=[f"The run is {run.get('status') or 'begun'}.", *told],
+        story=[*story(run, {}), *told],
         findings=[],
         facts=[("critic", run.get("critic") or "?"), ("source", run.get("source") or "?")],
         warnings=[],

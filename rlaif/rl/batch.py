@@ -62,10 +62,10 @@ def collate(rollouts: Sequence[Rollout], pad: int, device: Any = "cpu") -> Batch
     return Batch(*(field.to(device) for field in (ids, before, tokens, mask, sampled, ended, groups)))
 
 
-def micro_batches(lengths: Tensor, tokens: int | None) -> Iterator[Tensor]:
+def micro_batches(lengths: Tensor, tokens: int | None, share: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
     """Row numbers [b] of each forward pass: rows of like length, at most ``tokens`` tokens with padding, or one row. None: all
-    in one pass."""
-    order = lengths.argsort(descending=True, stable=True)
+    in one pass. share: (number of this process, how many share the rows)."""
+    order = lengths.argsort(descending=True, stable=True)[share[0] :: share[1]]
     start = 0
     while start < len(order):
         many = len(order) if tokens is None else max(1, tokens // int(lengths[order[start]]))

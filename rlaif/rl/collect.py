@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlaif.rl import ranks
 from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 
+GREEDY = "greedy"
+"""The column of a greedy response's reward."""
 Cut = Callable[[Rollout], Rollout]
 
 
@@ -55,9 +58,21 @@ class Collected:
 
 
 async def collect(
-    sampler: Sampler, source: RewardSource, queries: Sequence[Query], n: int, temperature: float, seed: int, cut: Cut | None
+    sampler: Sampler,
+    source: RewardSource,
+    queries: Sequence[Query],
+    n: int,
+    temperature: float,
+    seed: int,
+    cut: Cut | None,
+    central: bool = False,
 ) -> Collected:
-    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it."""
+    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it.
+
+    Of several processes each samples its share (central: the main one samples all), and the main one judges when all have."""
+    if ranks.several():
+        mine = sampler.sample(ranks.share_of(queries, central), n, temperature, seed)
+        return await _collect_together(mine, source, cut)
     began = time.monotonic()
     batches: list[list[Rollout]] = []
     judging: list[asyncio.Task[Rewards]] = []
@@ -74,6 +89,18 @@ async def collect(
     order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
     sampling, waiting = sampled - began, time.monotonic() - sampled
     return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
+
+
+async def _collect_together(mine: AsyncIterator[list[Rollout]], source: RewardSource, cut: Cut | None) -> Collected:
+    async def drawn() -> list[Rollout]:
+        return [cut(rollout) if cut else rollout async for batch in mine for rollout in batch]
+
+    began = time.monotonic()
+    rollouts = ranks.everyones(await ranks.together(drawn()))
+    rollouts.sort(key=lambda rollout: rollout.query.group)
+    sampled = time.monotonic()
+    rewards = await ranks.on_main(lambda: _ask(source, rollouts))
+    return Collected(rollouts, rewards, sampled - began, time.monotonic() - sampled)
 
 
 def refilled(first: Collected, groups: Collection[int], more: Collected) -> Collected:
@@ -97,6 +124,21 @@ def join(parts: Sequence[Rewards]) -> Rewards:
         for reason, many in part.failures.items():
             failures[reason] = failures.get(reason, 0) + many
     return Rewards(torch.cat([part.values for part in parts]), torch.cat([part.valid for part in parts]), columns, failures)
+
+
+def beside_greedy(collected: Collected, greedy: Collected) -> Collected:
+    """With the reward of the greedy response to each prompt as the column ``greedy``, NaN where it has none; a rollout without
+    it is without a reward. greedy: of the same prompts, a rollout each."""
+    values = {one.query.group: value for one, value in zip(greedy.rollouts, greedy.rewards.values.tolist(), strict=True)}
+    column = collected.rewards.values.new_tensor([values[rollout.query.group] for rollout in collected.rollouts])
+    missing = column.isnan()
+    rewards = collected.rewards._replace(
+        values=collected.rewards.values.masked_fill(missing, torch.nan),
+        valid=collected.rewards.valid & ~missing,
+        columns={**collected.rewards.columns, GREEDY: column},
+    )
+    sampling, waiting = collected.sampling + greedy.sampling, collected.waiting + greedy.waiting
+    return Collected(collected.rollouts, rewards, sampling, waiting)
 
 
 def take(rewards: Rewards, rows: Tensor) -> Rewards:

@@ -10,7 +10,7 @@ from rlaif.critic.config import CriticConfig
 from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
-from rlaif.models.config import PRECISION, Precision
+from rlaif.models.config import PRECISION, Attention, Precision
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
@@ -35,7 +35,8 @@ VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Out
 class Scored(NamedTuple):
     """What advantages are estimated from. scores: [B]. kl: [B, R], an estimate per token, and beta: what it costs in the
     reward; both 0 without a reference, and where the KL counts in the loss. values: [B, R], 0 without a value net. mask:
-    [B, R], the responses. groups: [B]."""
+    [B, R], the responses. groups: [B]. greedy: [B], the reward of the greedy response to the same prompt, for methods that ask
+    for it."""
 
     scores: Tensor
     kl: Tensor
@@ -43,6 +44,7 @@ class Scored(NamedTuple):
     values: Tensor
     mask: Tensor
     groups: Tensor
+    greedy: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +53,14 @@ class RlConfig:
 
     A method is a subclass: it adds settings, gives others another default, and says how advantages are estimated. method: its
     name, as in ``rlaif train NAME``; of a method from outside, ``module:Name``. title, about: for help and model cards.
+    greedy: whether it wants the reward of a greedy response to each prompt.
     compares: whether it compares the samples of a prompt, so that one without another teaches it nothing.
 
     steps: iterations of sample, reward, update. batch_size: prompts per iteration. samples: responses to each.
     temperature_end, entropy_end: where a linear schedule over the steps ends; None is constant.
     skip_alike: pass over a prompt once after all its samples scored alike: there was nothing to learn from it.
-    refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from as many prompts as planned, though at
-    some there was nothing to learn; those that are alike in the last round stay.
+    curriculum: see ``maths.curriculum``. refill: dynamic sampling (Yu et al. 2025, arXiv 2503.14476): an iteration learns from
+    as many prompts as planned, though at some there was nothing to learn; those that are alike in the last round stay.
     truncate_at: a text of one token; responses are cut behind the first after ``truncate_after`` tokens (Ziegler et al. 2019).
     eos_penalty: for responses that did not end; ``replace`` as in the papers, ``subtract`` as in TRL. None is no penalty.
     overlong, length_weight: see ``maths.shaping``. mask_truncated: out of baselines and loss, as where a verdict is missing.
@@ -78,6 +81,7 @@ class RlConfig:
     title: ClassVar[str]
     about: ClassVar[str] = ""
     compares: ClassVar[bool] = False
+    greedy: ClassVar[bool] = False
     rate: ClassVar[float] = 1e-6
     """Learning rate where none is given, for models of some billion parameters."""
 
@@ -112,9 +116,10 @@ class RlConfig:
         None, "Where it ends, in a line; constant by default.", panel=SAMPLING, above=0, most=2
     )
     skip_alike: bool = setting(False, "Pass over a prompt once after all its samples scored alike.", panel=DATA)
-    refill: int = setting(
-        0, "Draw other prompts, so many times, for those whose samples all scored alike (DAPO).", panel=DATA, least=0
+    curriculum: float = setting(
+        1.0, "Least chance to ask a prompt, by how differently its samples last scored.", panel=DATA, above=0, most=1
     )
+    refill: int = setting(0, "Draw other prompts, so many times, for those that scored alike (DAPO).", panel=DATA, least=0)
     truncate_at: str | None = setting(None, "Cut responses behind this token of text.", panel=SAMPLING)
     truncate_after: int = setting(16, "…the first after so many tokens.", panel=SAMPLING, least=0)
     eos_penalty: float | None = setting(None, "For responses that did not end.", panel=SHAPING, least=0)
@@ -178,12 +183,7 @@ class RlConfig:
     max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
     max_failure_rate: float = redefault(CriticConfig, "max_failure_rate", 0.2)
     ahead: int = setting(
-        0,
-        "1: sample the next rollouts while the update runs, from weights one step old.",
-        panel=SAMPLING,
-        least=0,
-        most=1,
-        name="async",
+        0, "1: sample ahead while the update runs, from weights one step old.", panel=SAMPLING, least=0, most=1, name="async"
     )
     sampler: str = setting("transformers", "transformers, vllm, base URLs of vLLM servers, or module:Name.", panel=SAMPLING)
     sampler_memory: float = setting(
@@ -202,6 +202,10 @@ class RlConfig:
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", PRECISION, panel=DEVICE)
+    attention: Attention = setting(
+        "auto", "auto: flash attention where a GPU has it, else sdpa; or eager.", panel=DEVICE, resumable=True
+    )
+    compile: bool = setting(False, "Compile the networks' layers: minutes at first.", panel=DEVICE, resumable=True)
     save_every: int | None = setting(
         None, "Steps between checkpoints; ten in a run by default.", panel=OUTPUT, least=1, resumable=True
     )
@@ -227,6 +231,7 @@ class RlConfig:
             raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
         for given, what in (
             (self.skip_alike, "--skip-alike"),
+            (self.curriculum < 1, "--curriculum"),
             (self.refill, "--refill"),
             (self.length_weight, "--length-weight"),
             (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
@@ -259,6 +264,11 @@ class RlConfig:
             raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
         if 0 < self.importance_cap < 1:
             raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
+
+    @property
+    def taught_by(self) -> str | None:
+        """The model that stands in the reference policy's place, for a method that learns from one."""
+        return None
 
     def estimate(self, scored: Scored) -> tuple[Tensor, Tensor]:
         """(advantages, returns), [B, R] each; returns are 0 without a value net."""

@@ -12,6 +12,7 @@ from rlaif.rl.config import RlConfig, Scored
 from rlaif.rl.maths import kl, mismatch, shaping
 from rlaif.rl.maths.surrogates import most_uncertain
 from rlaif.rl.networks import Networks
+from rlaif.rl.ranks import add_up, several, share
 
 
 class Views(NamedTuple):
@@ -55,6 +56,12 @@ class Experience(NamedTuple):
         self.weights[rows] = 0.0
         self.weights[rows, :width] = part.weights
 
+    def see_others(self) -> None:
+        """Of several processes: put in what each of the others has seen of its rows."""
+        seen = (self.views.logp, self.views.entropy, self.weights)
+        if several():
+            add_up(*(each.nan_to_num_(nan=0.0) for each in seen))
+
 
 def first_pass_sees(config: RlConfig, step: int) -> bool:
     """Whether the update's first pass can say what the policy's log-probabilities were before the update: all rollouts are in
@@ -68,29 +75,39 @@ def first_pass_sees(config: RlConfig, step: int) -> bool:
 def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int | None, policy: bool = True) -> Views:
     """Ask every network, in passes of at most ``micro_tokens`` tokens. policy: whether to ask it too; else NaN."""
     views = Views(*(torch.zeros(batch.mask.shape, device=batch.mask.device) for _ in Views._fields))
-    for rows in micro_batches(batch.lengths, micro_tokens):
+    for rows in micro_batches(batch.lengths, micro_tokens, share()):
         part = batch.take(rows)
         width = part.mask.shape[1]
         if policy:
             with networks.policy.active():
                 views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
-        else:
-            views.logp[rows], views.entropy[rows] = torch.nan, torch.nan
-        if networks.reference is None:
-            views.reference[rows] = torch.nan
-        else:
+        if networks.reference:
             with networks.reference.active():
                 views.reference[rows, :width] = networks.reference.logprobs(part, temperature, entropy=False)[0]
         if networks.value:
             with networks.value.active():
                 views.values[rows, :width] = networks.value.values(part)
+    add_up(*views)
+    if not policy:
+        for unseen in (views.logp, views.entropy):
+            unseen.fill_(torch.nan)
+    if networks.reference is None:
+        views.reference.fill_(torch.nan)
     return views
 
 
-def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta: float, unseen: bool = False) -> Experience:
-    """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``."""
+def estimate(
+    config: RlConfig,
+    batch: Batch,
+    views: Views,
+    scores: Tensor,
+    beta: float,
+    unseen: bool = False,
+    greedy: Tensor | None = None,
+) -> Experience:
+    """Shape the scores [B], and estimate advantages as the method does. unseen: see ``Experience``. greedy: see ``Scored``."""
     mask = batch.mask
-    scores = scores.to(mask.device)
+    scores, greedy = scores.to(mask.device), None if greedy is None else greedy.to(mask.device)
     if config.eos_penalty is not None:
         scores = shaping.missing_eos(scores, batch.ended, config.eos_penalty, config.eos_mode)
     lengths = mask.sum(-1)
@@ -104,7 +121,7 @@ def estimate(config: RlConfig, batch: Batch, views: Views, scores: Tensor, beta:
     weights = torch.full_like(views.logp, torch.nan) if unseen else importance(config, views.logp, batch)
     if config.top_entropy < 1:
         weights = weights * most_uncertain(views.entropy, mask, config.top_entropy)
-    advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups))
+    advantages, returns = config.estimate(Scored(scores, penalty, in_reward, views.values, mask, batch.groups, greedy))
     return Experience(batch, views, weights, advantages, returns, unseen)
 
 

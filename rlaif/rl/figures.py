@@ -54,6 +54,15 @@ def of_experience(experience: Experience, has_values: bool) -> dict[str, float]:
     return figures
 
 
+def scores_by_row(rewards: Rewards, rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
+    """The rewards of each prompt, by its row's number."""
+    found: dict[int, list[float]] = {}
+    for rollout, value, valid in zip(rollouts, rewards.values.tolist(), rewards.valid.tolist(), strict=True):
+        if valid:
+            found.setdefault(rollout.query.row.number, []).append(value)
+    return found
+
+
 def alike(rewards: Rewards, rollouts: Sequence[Rollout]) -> list[int]:
     """The groups that have at least two rewards, all of them the same."""
     seen: dict[int, list[float]] = {}

@@ -37,7 +37,8 @@ def setting_of(config: RlConfig, base: Base, queries: Sequence[Query]) -> Settin
         value = _shape(model_path(config.value_net.value_model), base.trust_remote_code)
     prompt = max(len(query.ids) for query in queries)
     device = processes().device.type
-    setting = Setting(policy, base.bf16, prompt, device, value, _judges(config.rewards, device))
+    teacher = _shape(model_path(config.taught_by), base.trust_remote_code) if config.taught_by else None
+    setting = Setting(policy, base.bf16, prompt, device, value, _judges(config.rewards, device), teacher)
     if config.sampler == "vllm":
         own = int(config.sampler_memory * _total(device)) if device == "cuda" else (2 if base.bf16 else 4) * policy.parameters
         setting = setting._replace(beside={**setting.beside, "vLLM sampler": own})
@@ -109,5 +110,6 @@ def _total(device: str) -> int:
     if device == "cuda":
         return int(torch.cuda.get_device_properties(processes().device).total_memory)
     if device == "cpu" and hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of the same run, which share it
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // beside
     return 0

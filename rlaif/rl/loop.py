@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlaif.errors import RunFailed
+from rlaif.processes import on_main
 from rlaif.rl import figures as of
+from rlaif.rl import ranks
 from rlaif.rl.batch import collate
-from rlaif.rl.collect import Collected, Cut, collect, refilled
+from rlaif.rl.collect import GREEDY, Collected, Cut, beside_greedy, collect, refilled
 from rlaif.rl.config import RlConfig
 from rlaif.rl.experience import estimate, first_pass_sees, look
 from rlaif.rl.maths import kl
@@ -25,6 +28,7 @@ from rlaif.rl.maths.stats import RunningMoments
 from rlaif.rl.monitor.monitor import Monitor, Report
 from rlaif.rl.networks import Networks
 from rlaif.rl.prompts import Prompts
+from rlaif.rl.record import Log
 from rlaif.rl.rewards.tally import failure_rate
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 from rlaif.rl.state import put, weights_of
@@ -34,21 +38,11 @@ RECENT = 4
 """Iterations over which the failure rate is taken."""
 
 
-class Log(Protocol):
-    """What the loop tells the run that it is part of. Steps count what is done: 0 is before the first update."""
-
-    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
-    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
-    def warn(self, step: int, text: str) -> None: ...
-    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
-    def saves(self, step: int) -> bool: ...
-    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
-
-
 @dataclass(frozen=True)
 class Parts:
     """What the loop works with. source: gives the rewards that are trained on; second: others, of held-out prompts alone.
-    cut: what becomes of a response before it is judged. pad: the id that fills batches."""
+    cut: what becomes of a response before it is judged. pad: the id that fills batches. central: of several processes the main
+    one samples for all."""
 
     networks: Networks
     sampler: Sampler
@@ -61,6 +55,7 @@ class Parts:
     coefficient: kl.FixedKL
     pad: int
     cut: Cut | None = None
+    central: bool = False
 
 
 @dataclass
@@ -97,6 +92,7 @@ class Loop:
         if config.skip_alike:  # before the next prompts are drawn, or with --async it would depend on who is faster
             alike = set(of.alike(collected.rewards, collected.rollouts))
             parts.prompts.pass_over(rollout.query for rollout in collected.rollouts if rollout.query.group in alike)
+        parts.prompts.learn(of.scores_by_row(collected.rewards, collected.rollouts))
         if config.ahead and self.step + 1 < config.steps:
             parts.sampler.update(parts.networks.policy.model)
             self._next = asyncio.create_task(self._collect(self.step + 1))
@@ -110,7 +106,10 @@ class Loop:
         phases = {"sampling": collected.sampling, "waiting": collected.waiting, "learning": learned}
         figures |= {"seconds": seconds, "waiting": waiting, **{f"seconds_{name}": taken for name, taken in phases.items()}}
         self.step += 1
-        figures |= self._heed(parts.monitor.iteration(self.step, collected.rollouts, collected.rewards, figures["kl"], waiting))
+        report = on_main(
+            lambda: parts.monitor.iteration(self.step, collected.rollouts, collected.rewards, figures["kl"], waiting)
+        )
+        figures |= self._heed(report)
         if self.step % config.evaluates_every == 0 or self.step == config.steps:
             figures |= await self._evaluate()
         self.log.metrics(self.step, figures)
@@ -140,10 +139,11 @@ class Loop:
         return collected
 
     async def _sampled(self, queries: Sequence[Query], step: int, seed: int) -> Collected:
-        parts = self.parts
-        return await collect(
-            parts.sampler, parts.source, queries, self.config.samples, self._temperature(step), seed, parts.cut
-        )
+        """Rewarded rollouts of the queries, beside greedy ones where the method asks for them."""
+        parts, config = self.parts, self.config
+        drawn = partial(collect, parts.sampler, parts.source, queries, seed=seed, cut=parts.cut, central=parts.central)
+        collected = await drawn(n=config.samples, temperature=self._temperature(step))
+        return beside_greedy(collected, await drawn(n=1, temperature=0.0)) if config.greedy else collected
 
     def _learn(self, collected: Collected) -> dict[str, float]:
         """Everything between the rewards and the next rollouts. What has no reward leaves here: it is missing data."""
@@ -164,7 +164,8 @@ class Loop:
         batch = collate(used, parts.pad, parts.networks.policy.model.device)
         unseen = first_pass_sees(config, self.step)
         views = look(parts.networks, batch, temperature, config.micro_tokens, policy=not unseen)
-        experience = estimate(config, batch, views, scores, beta, unseen)
+        greedy = self._clipped(rewards.columns[GREEDY][kept]) if config.greedy else None
+        experience = estimate(config, batch, views, scores, beta, unseen, greedy)
         figures |= parts.learner.update(experience, self.step, temperature, beta) | {"beta": beta}
         figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
         parts.coefficient.update(figures["kl"], len(used))
@@ -182,6 +183,9 @@ class Loop:
                 mine = torch.tensor([each == task for each in tasks])
                 self._moments[task].update(scores, mine)
                 scores = torch.where(mine, self._moments[task].normalise(scores), scores)
+        return self._clipped(scores)
+
+    def _clipped(self, scores: Tensor) -> Tensor:
         limit = self.config.clip_rewards
         return scores if limit is None else scores.clamp(-limit, limit)
 
@@ -195,8 +199,10 @@ class Loop:
         if config.ahead:
             parts.sampler.update(parts.networks.policy.model)
         many, temperature = min(2, config.samples), config.temperature
-        collected = await collect(parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut)
-        second = await parts.second(collected.rollouts) if parts.second else None
+        collected = await collect(
+            parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut, parts.central
+        )
+        second = await self._second(collected.rollouts)
         for judge, rewards in (("the reward's source", collected.rewards), ("the second judge", second)):
             if rewards and failure_rate(rewards) > config.max_failure_rate:
                 raise RunFailed(_too_many(judge, "about the held-out prompts", failure_rate(rewards), config, rewards))
@@ -211,8 +217,16 @@ class Loop:
                 if name.startswith("reward")
             }
         self.log.samples(self.step, collected.rollouts, collected.rewards, second)
-        report = self._heed(parts.monitor.heldout(self.step, figures["kl"], collected.rollouts, collected.rewards, second))
-        return {f"heldout_{name}": value for name, value in figures.items()} | report
+        report = on_main(lambda: parts.monitor.heldout(self.step, figures["kl"], collected.rollouts, collected.rewards, second))
+        return {f"heldout_{name}": value for name, value in figures.items()} | self._heed(report)
+
+    async def _second(self, rollouts: Sequence[Rollout]) -> Rewards | None:
+        judge = self.parts.second
+
+        async def ask(judge: RewardSource) -> Rewards:
+            return await judge(rollouts)
+
+        return await ranks.on_main(lambda: ask(judge)) if judge else None
 
     def _heed(self, report: Report) -> dict[str, float]:
         """Do what the monitor says; return its figures."""

@@ -124,8 +124,8 @@ class Plan:
 
 class Setting(NamedTuple):
     """What a plan needs besides the run's configuration. policy, value: their shapes; value is another where it starts from a
-    reward model. bf16: whether passes are in bfloat16. prompt: tokens of the longest. device: ``cpu`` or another.
-    beside: bytes of what else is held there, such as a critic, by name."""
+    reward model. teacher: in the reference policy's place. bf16: whether passes are in bfloat16. prompt: tokens of the longest.
+    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name."""
 
     policy: Shape
     bf16: bool
@@ -133,6 +133,7 @@ class Setting(NamedTuple):
     device: str = "cpu"
     value: Shape | None = None
     beside: Mapping[str, int] = {}
+    teacher: Shape | None = None
 
 
 def plan(config: RlConfig, setting: Setting) -> Plan:
@@ -146,7 +147,9 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
     adapters = {"policy": policy.adapter(rank), "value net": value.adapter(rank) + value.hidden}
     trained = adapters if rank else {"policy": policy.parameters, "value net": value.body + value.hidden}
     always = {"policy": weight * policy.parameters}
-    if config.beta and not rank:
+    if setting.teacher:
+        always["teacher"] = (HALF if bf16 else FLOAT) * setting.teacher.parameters
+    elif config.beta and not rank:
         always["reference"] = (HALF if bf16 else FLOAT) * policy.parameters
     if apart:
         always["value net"] = weight * value.body
@@ -175,6 +178,9 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
             head += (3 if config.entropy else 2) * _logits(setting, answers)
             head += 0 if rank else FLOAT * shape.embedding
         update["backward"] = max(head, at_once * _backward(shape, bf16))
+        if responses * longest <= config.micro_tokens * config.minibatches:
+            # In a minibatch's only pass, activations go as gradients come.
+            update = _larger(update, "gradients")
         phases[net] = update
     return Plan(always, phases)
 
@@ -183,7 +189,7 @@ def fitted(config: RlConfig, setting: Setting, free: int | None = None) -> RlCon
     """The configuration with micro-batches and batches of samples where it has none.
 
     free: bytes that activations and caches may take on a device with a limit. On a CPU they follow from the model's shape
-    alone, so that the same run is the same on every machine.
+    alone, so that the same run is the same to the bit on every machine.
     """
     longest = setting.prompt + config.max_tokens
     room = ON_CPU if setting.device == "cpu" or free is None else free
@@ -220,6 +226,12 @@ def _nearby(config: RlConfig, setting: Setting) -> Iterator[RlConfig]:
                 if smaller == (micro, sampled):
                     break
                 micro, sampled = smaller
+
+
+def _larger(held: dict[str, int], apart: str) -> dict[str, int]:
+    """What is held apart from one part, or that part alone, whichever is larger: the two are not there together."""
+    others = {name: size for name, size in held.items() if name != apart}
+    return others if sum(others.values()) >= held[apart] else {apart: held[apart]}
 
 
 def _sampling(config: RlConfig, setting: Setting, longest: int) -> dict[str, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlaif.errors import UsageError
 from rlaif.models.adapter import fuse
@@ -32,7 +33,7 @@ class Network:
     """
 
     def __init__(self, model: Any, body: Any, adapter: str | None, bf16: bool) -> None:
-        self.model, self._body, self._adapter, self._bf16 = model, body, adapter, bf16
+        self.model, self._body, self._adapter, self.bf16 = model, body, adapter, bf16
 
     @contextmanager
     def active(self, learning: bool = False) -> Iterator[None]:
@@ -42,7 +43,7 @@ class Network:
                 self.model.set_adapter(self._adapter)
             elif hasattr(self.model, "disable_adapter"):
                 stack.enter_context(self.model.disable_adapter())
-            if self._bf16:
+            if self.bf16:
                 stack.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
             # There is no dropout (``models.load``), so that a mode of training is of gradient checkpointing alone.
             self.model.train(learning and getattr(self._body, "is_gradient_checkpointing", False))
@@ -79,7 +80,7 @@ class Policy(Network):
         tokens = batch.tokens[batch.mask]
         if self._plain:
             hidden, weight = self.hidden(batch), self.causal.get_output_embeddings().weight
-            if self._bf16:
+            if self.bf16:
                 hidden, weight = hidden.bfloat16(), weight.bfloat16()
             logprobs, entropies = chunked_logprobs(hidden, weight, tokens, temperature, entropy)
         else:
@@ -98,7 +99,7 @@ class Policy(Network):
         if not isinstance(head, nn.Linear) or head.bias is not None:
             return False
         ids = torch.arange(8, device=head.weight.device)[None]
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
             states = self._body(input_ids=ids, use_cache=False).last_hidden_state
             expected = self.causal(input_ids=ids, use_cache=False).logits
             return torch.allclose((states @ head.weight.T).float(), expected.float(), rtol=1e-3, atol=1e-3)
@@ -139,9 +140,14 @@ def build(config: RlConfig, base: Base) -> Networks:
 
     With adapters there is one base: the policy's adapter on it, the reference is the base without one, and the value net a
     second adapter, unless it starts from a reward model. With β = 0 there is no reference.
+    A teacher stands in its place.
     """
-    model = load(base, "causal", low_precision=config.lora > 0)
-    apart = _frozen(model, base.bf16) if config.beta and not config.lora else None
+    model = load(base, "causal", low_precision=config.lora > 0, attention=config.attention)
+    apart = None
+    if config.taught_by:
+        apart = _teacher(config, config.taught_by, base)
+    elif config.beta and not config.lora:
+        apart = _frozen(model, base.bf16)
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
         fuse(model)
@@ -153,7 +159,27 @@ def build(config: RlConfig, base: Base) -> Networks:
             if network:
                 network.model.gradient_checkpointing_enable({"use_reentrant": False})
     reference = Policy(apart or model, None, base.bf16) if config.beta else None
-    return Networks(policy, reference, value)
+    networks = Networks(policy, reference, value)
+    if config.compile:
+        _compile({id(network.model): network.model for network in networks if network}.values())
+    return networks
+
+
+def _compile(models: Iterable[Any]) -> None:
+    """Compile layer by layer: they are alike, so that it is done once; and for any length, since lengths change."""
+    for model in models:
+        for layer in model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.compile(dynamic=True)
+
+
+def _teacher(config: RlConfig, name: str, base: Base) -> Any:
+    """The model in the reference policy's place. Raises UsageError where it does not read the policy's tokens."""
+    found = find_base(name, "causal", None, config.precision, config.trust_remote_code)
+    if found.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise UsageError(f"--teacher {name}: its tokenizer is not {config.model}'s; it is asked about the policy's tokens")
+    model = load(found._replace(bf16=base.bf16), "causal", low_precision=True, attention=config.attention)
+    return model.requires_grad_(False)
 
 
 def _frozen(model: Any, bf16: bool) -> Any:
@@ -188,7 +214,7 @@ def _from_reward_model(config: Baseline, base: Base) -> ValueNet:
         raise UsageError(
             f"--value-model {config.value_model}: its tokenizer is not {config.model}'s; the value net reads its tokens"
         )
-    model = load(value_base, "sequence-classification", low_precision=config.lora > 0)
+    model = load(value_base, "sequence-classification", low_precision=config.lora > 0, attention=config.attention)
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear) or score.out_features != 1:
         raise UsageError(f"--value-model {config.value_model}: no causal model with one linear score (rlaif train reward)")

@@ -14,6 +14,7 @@ from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
 from rlaif.engines.tokens import PromptEncoder
 from rlaif.errors import UsageError
+from rlaif.rl.maths.curriculum import chance, learnability
 from rlaif.rl.rollout import Query
 from rlaif.sample.policy import as_prompt
 
@@ -64,11 +65,13 @@ def hold_out(queries: Sequence[Query], many: int, seed: int, source: str) -> tup
 class Prompts:
     """Draws prompts: each task's in passes over all of them, every pass in a new order, tasks by their weights.
 
-    weights: by task, 1 for those not named; without any, tasks come as often as they have prompts. Where it stands is all in
-    ``state_dict``.
+    weights: by task, 1 for those not named; without any, tasks come as often as they have prompts. curriculum: the least chance
+    that a prompt is asked when it comes up, see ``maths.curriculum``; 1 asks all. Where it stands is all in ``state_dict``.
     """
 
-    def __init__(self, queries: Sequence[Query], weights: Mapping[str, float], seed: int) -> None:
+    def __init__(self, queries: Sequence[Query], weights: Mapping[str, float], seed: int, curriculum: float = 1.0) -> None:
+        self._curriculum = curriculum
+        self._learnable: dict[int, float] = {}
         self._by_task: dict[str, list[Query]] = {}
         for query in queries:
             self._by_task.setdefault(query.task, []).append(query)
@@ -99,12 +102,18 @@ class Prompts:
         """Skip these prompts the next time that they come up, and then ask them again: the policy will have changed."""
         self._alike |= {query.row.number for query in alike}
 
+    def learn(self, scores: Mapping[int, Sequence[float]]) -> None:
+        """Heed how the samples of these prompts (by their rows' numbers) scored the last time that they were asked."""
+        self._learnable |= {number: learnability(values) for number, values in scores.items() if len(values) > 1}
+
     def state_dict(self) -> dict[str, Any]:
         places = {task: list(position) for task, position in self._places.items()}
-        return {"draws": self._draws, "places": places, "alike": sorted(self._alike)}
+        learnable = [[number, value] for number, value in self._learnable.items()]
+        return {"draws": self._draws, "places": places, "alike": sorted(self._alike), "learnable": learnable}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._draws, self._alike = state["draws"], set(state["alike"])
+        self._learnable = dict(state["learnable"])
         self._places = {task: (position[0], position[1]) for task, position in state["places"].items()}
 
     def _next(self, task: str) -> Query:
@@ -113,9 +122,14 @@ class Prompts:
             order = self._order(task, turn)
             self._places[task] = (turn, place + 1) if place + 1 < len(order) else (turn + 1, 0)
             query = self._by_task[task][order[place]]
-            if query.row.number not in self._alike:
+            if query.row.number in self._alike:
+                self._alike.discard(query.row.number)
+            elif self._asks(query.row.number, turn):
                 return query
-            self._alike.discard(query.row.number)
+
+    def _asks(self, number: int, turn: int) -> bool:
+        luck = random.Random(f"{self._seed}/curriculum/{number}/{turn}").random()
+        return self._curriculum == 1 or luck < chance(number, self._learnable, self._curriculum)
 
     def _order(self, task: str, turn: int) -> list[int]:
         if (task, turn) not in self._orders:

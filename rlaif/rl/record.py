@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,9 +24,20 @@ SHOWN = 16
 """Responses in each sample table: to the same prompts every time."""
 
 
+class Log(Protocol):
+    """What the loop tells the run that it is part of. Steps count what is done: 0 is before the first update."""
+
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
+    def warn(self, step: int, text: str) -> None: ...
+    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
+    def saves(self, step: int) -> bool: ...
+    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
+
+
 @dataclass
 class RunLog:
-    """A ``loop.Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
+    """A ``Log`` in the run's folder: ``metrics.jsonl``, ``samples.jsonl``, ``warnings.jsonl`` and ``checkpoints/``.
 
     begun_at: the step that the run goes on from; what the files say of later steps is from before it was stopped, and goes.
     progress: called with the step and its figures. dtype: of the policies that are kept, as of the model that is saved at the
@@ -108,6 +119,21 @@ class RunLog:
             file.writelines(dumps(entry) + "\n" for entry in entries)
             file.flush()
             os.fsync(file.fileno())
+
+
+class NoLog:
+    """A ``Log`` that writes nothing: of all processes of a run but the main one."""
+
+    warnings, last = 0, dict[str, float]()
+
+    def metrics(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def samples(self, step: int, rollouts: Sequence[Rollout], rewards: Rewards, second: Rewards | None) -> None: ...
+    def warn(self, step: int, text: str) -> None: ...
+    def policy(self, step: int, weights: Mapping[str, Tensor], keep: Collection[int]) -> None: ...
+    def save(self, step: int, state: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+    def saves(self, step: int) -> bool:
+        return False
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import torch
@@ -20,7 +20,9 @@ from rlaif.data.run_folder import TRAINED, RunFolder
 from rlaif.data.write import JsonlWriter, atomic_write
 from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, save
+from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
+from rlaif.report.page import write_report
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
 from rlaif.rl.collect import Cut, cut_at
@@ -30,13 +32,14 @@ from rlaif.rl.loop import Loop, Parts
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
 from rlaif.rl.monitor.monitor import Monitor
-from rlaif.rl.networks import build
+from rlaif.rl.networks import Policy, build
 from rlaif.rl.prompts import Prompts, hold_out, read_queries
 from rlaif.rl.ptx import open_ptx
-from rlaif.rl.record import RunLog
+from rlaif.rl.ranks import NoSampler, judged_elsewhere, several
+from rlaif.rl.record import NoLog, RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
-from rlaif.rl.rollout import Query
+from rlaif.rl.rollout import Query, Sampler
 from rlaif.rl.samplers.open import open_sampler
 from rlaif.rl.samplers.weights import LENGTH
 from rlaif.rl.update import Learner
@@ -47,16 +50,33 @@ from rlaif.tracking import chosen
 def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Train, write the model to ``config.out / "model"``, and return the content of ``run.json``.
 
-    The same call continues a run that was stopped from its last checkpoint, and leaves one that is finished as it is.
+    The same call continues a run that was stopped from its last checkpoint, and leaves one that is finished as it is. Where
+    several processes were launched, they are one run (``ranks``): each calls this, and the main one alone writes and raises.
 
     Raises UsageError before anything is sampled when the input cannot be used, RunFailed when training cannot go on; the last
     checkpoint then stays in ``checkpoints/``.
     """
-    progress = progress or Progress()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "on-policy runs use one process (sampling and judging may have GPUs of their own); start without torchrun"
-        )
+    main = processes().is_main_process
+    progress = progress if progress and main else Progress()
+    config, base, queries, failures = together(lambda: _read(config))
+    what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
+    folder = RunFolder(config.out, what, config.overwrite, config)
+    with ExitStack() as held:
+        together(lambda: held.enter_context(folder) if main else None)
+        try:
+            run = loops.run(_run(config, base, queries, failures, folder, progress))
+        except RunFailed:
+            if not main:
+                raise SystemExit(0) from None  # all processes stop for it, and the main one says so
+            raise
+    on_main(lambda: push(config.push_to_hub, config.out / "model", "model"))
+    return run
+
+
+def _read(config: RlConfig) -> tuple[RlConfig, Base, list[Query], list[FailureRecord]]:
+    """The configuration with passes that fit, the policy's tokenizer, and the prompts."""
+    if config.ahead and several():
+        raise UsageError("--async 1: for one process; several sample their shares at the same time, with new weights")
     chosen(config.track)
     check_hub(config.push_to_hub)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
@@ -68,12 +88,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
     queries, failures = read_queries(
         config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
     )
-    config = fit(config, setting_of(config, base, queries))
-    what = {"kind": "train", "method": config.method, "source": config.source, "base": base.identity}
-    with RunFolder(config.out, what, config.overwrite, config) as folder:
-        run = loops.run(_run(config, base, queries, failures, folder, progress))
-    push(config.push_to_hub, config.out / "model", "model")
-    return run
+    return fit(config, setting_of(config, base, queries)), base, queries, failures
 
 
 async def _run(
@@ -84,22 +99,38 @@ async def _run(
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:
-    opened = open_reward(config.rewards, reference=config.model, max_tokens=config.max_tokens, out=config.out)
-    second = open_reward(RewardConfig(reward=config.second)) if config.second else None
+    opened, second = _judges(config)
     try:
         facts = _facts(config, base, queries, len(failures), opened, second)
-        before = _begun(config, folder, facts)
+        before = on_main(lambda: _begun(config, folder, facts))
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
         return await _train(config, base, queries, failures, opened, second, folder, facts, progress)
     except torch.OutOfMemoryError as error:  # anywhere: the networks, a sampler and a critic may share the device
         text = "out of memory; lower --micro-tokens (update), --sample-tokens (sampling) or the critic's --gpu-memory"
-        folder.write("failed", {**facts, "error": text})
+        if processes().is_main_process:
+            folder.write("failed", {**facts, "error": text})
         raise RunFailed(text) from error
     finally:
         await opened.close()
         if second:
             await second.close()
+
+
+def _judges(config: RlConfig) -> tuple[OpenReward, OpenReward | None]:
+    """The sources of rewards. Of several processes the main one has them, and the others know what they are."""
+    main = processes().is_main_process
+
+    def opened() -> list[OpenReward | None]:
+        first = open_reward(config.rewards, reference=config.model, max_tokens=config.max_tokens, out=config.out)
+        return [first, open_reward(RewardConfig(reward=config.second)) if config.second else None]
+
+    both = together(lambda: opened() if main else [])
+    about = on_main(lambda: [(each.facts, each.task_weights) if each else None for each in both])
+    if not main:
+        both = [OpenReward(judged_elsewhere, *each, AsyncExitStack()) if each else None for each in about]
+    assert both[0]
+    return both[0], both[1]
 
 
 async def _train(
@@ -113,9 +144,13 @@ async def _train(
     facts: dict[str, Any],
     progress: Progress,
 ) -> dict[str, Any]:
+    main = processes().is_main_process
     set_seed(config.seed)  # adapters are drawn at random
     networks = build(config, base)
-    sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
+    central = config.sampler.startswith(("http://", "https://"))  # servers take the weights once, and all prompts
+    sampler: Sampler = NoSampler()
+    if main or not central:
+        sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
     device = networks.policy.model.device
     names = named_columns(config.ptx_columns)
@@ -125,26 +160,20 @@ async def _train(
         sampler,
         opened.source,
         second.source if second else None,
-        Prompts(training, opened.task_weights, config.seed),
+        Prompts(training, opened.task_weights, config.seed, config.curriculum),
         held_out,
         Learner(config, networks, ptx.draw if ptx else None),
         Monitor(load_limits(config.monitor, device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
         _cut(config, base),
+        central,
     )
-    folder.write("running", facts)  # only now: a start that was refused leaves the folder as it was
-    write_config(config, config.out, f"train {config.method}")
-    with JsonlWriter(config.out / "failures.jsonl") as file:
-        for failure in failures:
-            file.write(failure)
-    if ptx:
-        with JsonlWriter(config.out / "ptx-failures.jsonl") as file:
-            for failure in ptx.failures:
-                file.write(failure)
+    on_main(lambda: _begin(config, folder, facts, failures, ptx.failures if ptx else None))
     state = checkpoints.load_newest(config.out / "checkpoints")
     kept_as = None if config.lora else base.dtype  # an adapter is small, and it is merged before the model is rounded
-    record = RunLog(config, state["step"] if state else 0, progress.update, kept_as)
+    begun_at = state["step"] if state else 0
+    record = RunLog(config, begun_at, progress.update, kept_as) if main else NoLog()
     if state is None and not second and opened.relative:
         record.warn(
             0, "rewards are relative to the prompt's other samples, so their mean says nothing of progress: give --second"
@@ -159,28 +188,61 @@ async def _train(
     try:
         await loop.run()
     except RunFailed as error:
-        folder.write("failed", {**facts, "error": str(error), "steps": loop.step})
+        if main:
+            folder.write("failed", {**facts, "error": str(error), "steps": loop.step})
         raise
     finally:
         sampler.close()
         record.close()
+    seconds = round(time.monotonic() - started, 3)
+    return on_main(lambda: _saved(config, base, networks.policy, loop, record, folder, facts, seconds))
+
+
+def _begin(
+    config: RlConfig,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    failures: Sequence[FailureRecord],
+    of_ptx: Sequence[FailureRecord] | None,
+) -> None:
+    folder.write("running", facts)  # only now: a start that was refused leaves the folder as it was
+    write_config(config, config.out, f"train {config.method}")
+    for name, found in (("failures", failures), ("ptx-failures", of_ptx)):
+        if found is not None:
+            with JsonlWriter(config.out / f"{name}.jsonl") as file:
+                for failure in found:
+                    file.write(failure)
+
+
+def _saved(
+    config: RlConfig,
+    base: Base,
+    policy: Policy,
+    loop: Loop,
+    record: RunLog | NoLog,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """``run.json`` of the run that is done, its model saved."""
     kept = loop.best if loop.stopped and loop.best is not None else loop.step
     if kept != loop.step:
-        checkpoints.put(networks.policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", kept))
-    with networks.policy.active():
-        save(networks.policy.model, base, config.out / "model")
+        checkpoints.put(policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", kept))
+    with policy.active():
+        save(policy.model, base, config.out / "model")
     outcome = {
         "steps": loop.step,
         "stopped": loop.stopped,
         "model_of_step": kept,
         "warnings": record.warnings,
         "metrics": record.last,
-        "timings": {"train_seconds": round(time.monotonic() - started, 3)},
+        "timings": {"train_seconds": seconds},
     }
     run = folder.write("finished", {**facts, **outcome})
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.title))
     checkpoints.remove(config.out / "checkpoints")
+    write_report(config.out)
     return run
 
 

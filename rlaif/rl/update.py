@@ -19,6 +19,7 @@ from rlaif.rl.maths.mismatch import not_left_behind
 from rlaif.rl.maths.schedule import factor, line
 from rlaif.rl.maths.surrogates import SURROGATES, dual_clip, ratio
 from rlaif.rl.networks import Networks
+from rlaif.rl.ranks import add_up, added_up, several, share
 
 
 class Learner:
@@ -90,9 +91,9 @@ class Learner:
         in_loss = beta if config.kl_in == "loss" else 0.0
         clip = (config.clip, config.clip_high or config.clip)
         tokens = part.batch.mask.sum()
-        for rows in micro_batches(part.batch.lengths, config.micro_tokens):
+        for rows in micro_batches(part.batch.lengths, config.micro_tokens, share()):
             piece = part.take(rows)
-            mask, share = piece.batch.mask, shares[rows, : piece.batch.mask.shape[1]]
+            mask, counts = piece.batch.mask, shares[rows, : piece.batch.mask.shape[1]]
             with self._networks.policy.active(learning=True):
                 logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0 or piece.unseen)
                 if piece.unseen:  # the policy has not moved: these are its log-probabilities before the update too
@@ -114,38 +115,41 @@ class Learner:
                 if in_loss:
                     penalty = kl.ESTIMATORS[config.kl](logp, views.reference, mask)
                     loss = loss + in_loss * (penalty * ratio(logp, views.logp, mask) if config.kl_weighted else penalty)
-                torch.autograd.backward((loss * share).sum())
+                torch.autograd.backward((loss * counts).sum())
             moved = kl.k2(logp.detach(), views.logp, mask)
             sums.sum(
-                policy_loss=(surrogate * share).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens
+                policy_loss=(surrogate * counts).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens
             )
-        watched.add(**sums.means())
-        return sums.means()["approx_kl"]
+        if part.unseen:
+            part.see_others()
+        found = added_up(sums.means())
+        watched.add(**found)
+        return found["approx_kl"]
 
     def _value_pass(self, part: Experience, watched: Watched) -> None:
         config, sums, network = self._config.value_net, Watched(), self._networks.value
         assert network and config
         tokens = part.batch.mask.sum()
-        for rows in micro_batches(part.batch.lengths, config.micro_tokens):
+        for rows in micro_batches(part.batch.lengths, config.micro_tokens, share()):
             piece = part.take(rows)
             with network.active(learning=True):
                 values = network.values(piece.batch)
                 loss = losses.value_loss(values, piece.views.values, piece.returns, piece.batch.mask, config.value_clip or None)
                 torch.autograd.backward(loss.sum() / tokens)
             sums.sum(value_loss=loss.sum() / tokens)
-        watched.add(**sums.means())
+        watched.add(**added_up(sums.means()))
 
     def _ptx_pass(self, batch: Batch, watched: Watched) -> None:
         """Add γ times the gradient of the likelihood of supervised responses: PPO-ptx (Ouyang et al. 2022, arXiv 2203.02155,
         eq. 2), as a mean over their tokens."""
         sums, tokens = Watched(), batch.mask.sum()
-        for rows in micro_batches(batch.lengths, self._config.micro_tokens):
+        for rows in micro_batches(batch.lengths, self._config.micro_tokens, share()):
             with self._networks.policy.active(learning=True):
                 logp, _ = self._networks.policy.logprobs(batch.take(rows), 1.0, entropy=False)
                 loss = -logp.sum() / tokens
                 torch.autograd.backward(self._config.ptx_weight * loss)
             sums.sum(ptx_loss=loss)
-        watched.add(**sums.means())
+        watched.add(**added_up(sums.means()))
 
     def _minibatches(self, many: int, step: int, epoch: int) -> Iterator[Tensor]:
         """Row numbers, shuffled by (seed, step, epoch)."""
@@ -165,7 +169,13 @@ class _Optimiser:
         self.adam.zero_grad(set_to_none=True)
 
     def step(self, scale: float) -> float:
-        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, let go of it, and return its norm."""
+        """Clip the gradient's norm, take a step at ``scale`` times the learning rate, let go of it, and return its norm.
+
+        Of several processes, the gradient is the sum of theirs."""
+        if several():
+            for value in self._parameters:
+                value.grad = torch.zeros_like(value) if value.grad is None else value.grad
+            add_up(*(value.grad for value in self._parameters if value.grad is not None))
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._limit).item()
         if not math.isfinite(norm):
             raise RunFailed(f"the gradient of the {self._name} is not finite; try a lower learning rate")

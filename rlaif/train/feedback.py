@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from functools import cache
 
 from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
-from rlaif.sample.config import SamplingConfig
+from rlaif.label.config import ReviseConfig, Revisions
+from rlaif.sample.config import SampleConfig, SamplingConfig
 from rlaif.settings import flag, nested, redefault, setting, settings_of
 from rlaif.train.config import Prediction, TrainConfig, configuration
 from rlaif.train.methods import find_loss
 
-PANEL = "Training on its own samples"
+PANEL, GENERATING = "Training on its own samples", "From a constitution alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +86,87 @@ class RoundsConfig:
 
     def check(self, given: Collection[str]) -> None:
         """Raises UsageError where a setting is ``given`` that only plays a part with --rounds, and these are not."""
-        own = settings_of(type(self.train))
-        unused = [name for name in given if name not in own]
-        if self.feedback.rounds is None and unused:
-            raise UsageError(f"{flag(unused[0])}: it is for training on the model's own samples; give --rounds too")
+        if self.feedback.rounds is None:
+            _check_unused(self.train, given, "it is for training on the model's own samples; give --rounds too")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Pairs from a constitution alone. policy: who answers the prompts. reviser: who writes each answer again, better by one
+    principle. critic: who says which of these are; all of them are the model itself unless the user names others."""
+
+    generate: int | None = setting(
+        None,
+        "From a constitution alone: answer so many of SOURCE's prompts, revise each answer by a principle, and learn what "
+        "the critic says of both, as far as it says the same in both orders.",
+        panel=GENERATING,
+        least=1,
+    )
+    policy: str | None = setting(None, "Who answers the prompts; by default the model.", panel=GENERATING, path=True)
+    reviser: str | None = setting(
+        None, "Who revises; by default who answers, and for a lab model lab:reviser.", panel=GENERATING, path=True
+    )
+    drawing: SamplingConfig = nested(Revisions)
+    critic: CriticConfig = nested(CriticConfig, without=("mode",), rename={"labels": "critic_labels"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedConfig:
+    """train: how the critic is trained, with the prompts as its ``source``."""
+
+    train: TrainConfig = nested(TrainConfig)
+    generation: Generation = nested(Generation)
+
+    def check(self, given: Collection[str]) -> None:
+        """Raises UsageError where a setting is ``given`` that only plays a part with --generate, which is not."""
+        if self.generation.generate is None:
+            _check_unused(self.train, given, "it is for pairs that are made from a constitution; give --generate too")
+
+    def stages(self) -> tuple[SampleConfig, ReviseConfig]:
+        """What is drawn and asked before training. Raises UsageError for settings that do not go together."""
+        train, generation = self.train, self.generation
+        critic = replace(generation.critic, models=generation.critic.models or (train.model,))
+        if critic.orders != "both":
+            raise UsageError(f"--orders {critic.orders}: --generate keeps what holds in both orders")
+        if train.limit is not None:
+            raise UsageError("--limit: --generate says how many of the prompts are taken")
+        writer, folder = generation.policy or train.model, train.out.with_name(f"{train.out.name}-generated")
+        sample = SampleConfig(
+            source=train.source,
+            model=writer,
+            out=folder / "samples.jsonl",
+            columns=train.columns,
+            limit=generation.generate,
+            seed=train.seed,
+            drawing=generation.drawing,
+            store=critic.store,
+            overwrite=train.overwrite,
+        )
+        revise = ReviseConfig(
+            source=str(sample.out),
+            critic=critic,
+            out=folder / "revised",
+            reviser=generation.reviser or ("lab:reviser" if writer.partition(":")[0] == "lab" else writer),
+            drawing=generation.drawing,
+            overwrite=train.overwrite,
+        )
+        return sample, revise
+
+
+def _check_unused(train: TrainConfig, given: Collection[str], why: str) -> None:
+    own = settings_of(type(train))
+    unused = [name for name in given if name not in own]
+    if unused:
+        raise UsageError(f"{flag(unused[0])}: {why}")
+
+
+@cache
+def generated_configuration() -> type[GeneratedConfig]:
+    """The configuration of a critic that may be trained from a constitution alone."""
+    train = configuration("critic")
+    return make_dataclass(
+        "CriticGenerated", [("train", train, nested(train))], bases=(GeneratedConfig,), frozen=True, kw_only=True
+    )
 
 
 @cache

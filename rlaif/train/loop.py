@@ -211,9 +211,7 @@ class MetricsCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._progress.stage("train", state.max_steps, state.global_step)
-        if state.is_world_process_zero:
-            config = self._config
-            self._tracker = Tracker(config.track, config.out, shown(config), state.global_step)
+        self._tracker = Tracker(self._config.track, self._config.out, shown(self._config), state.global_step)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._tracker:

@@ -32,6 +32,7 @@ from rlaif.label.run import run_label
 from rlaif.models.load import find_base
 from rlaif.processes import processes
 from rlaif.progress import Progress
+from rlaif.report.page import write_report
 from rlaif.sample.config import SampleConfig
 from rlaif.sample.run import sample_rows
 from rlaif.settings import resumable
@@ -224,6 +225,7 @@ def _publish(config: RoundsConfig, model: Path, run: dict[str, Any]) -> None:
     (copy / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(final, ignore_errors=True)
     copy.rename(final)
+    write_report(config.train.out)
 
 
 def _check(config: RoundsConfig, rows: Sequence[Row | BadRow]) -> None:

@@ -24,6 +24,7 @@ from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base, find_base, last_layers, load, save, with_adapter
 from rlaif.processes import on_main, processes, together
 from rlaif.progress import Progress
+from rlaif.report.page import write_report
 from rlaif.settings import resumable
 from rlaif.tracking import chosen
 from rlaif.train.arguments import arguments, callbacks
@@ -129,6 +130,7 @@ def _saved(config: TrainConfig, base: Base, model: Any, folder: RunFolder, facts
     run = folder.write("finished", facts)
     with atomic_write(config.out / "model" / "README.md") as file:
         file.write(model_card(run, config.loss.title, config.loss.model))
+    write_report(config.out)
     return run
 
 

@@ -15,7 +15,7 @@ from rlaif.sample.config import SampleConfig
 from rlaif.serve.config import ServeConfig
 from rlaif.settings import settings_of
 from rlaif.train.config import configuration
-from rlaif.train.feedback import best_of_n_configuration, rounds_configuration
+from rlaif.train.feedback import best_of_n_configuration, generated_configuration, rounds_configuration
 from rlaif.train.methods import LOSSES as OFFLINE
 from rlaif.train.methods import find_loss
 
@@ -32,6 +32,7 @@ ASKING = {
     "compare": CompareConfig,
     "lab compare": LabCompareConfig,
     "train best-of-n": best_of_n_configuration(),
+    "train critic": generated_configuration(),
     **{f"train {method}": rounds_configuration(method) for method in OFFLINE if find_loss(method).prefers()},
     **{f"train {method}": kind for method, kind in ONLINE.items()},
 }
@@ -40,7 +41,7 @@ EVERY = {
     "sample": SampleConfig,
     "evaluate reward": RewardModelConfig,
     "evaluate consistency": ConsistencyConfig,
-    **{f"train {method}": configuration(method) for method in OFFLINE if not find_loss(method).prefers()},
+    **{f"train {method}": configuration(method) for method in OFFLINE if method in ("sft", "reward")},
 }
 
 
@@ -93,7 +94,7 @@ def test_no_name_has_two_defaults():
         "prediction",
         "penalty",
     }
-    differing |= {"budget", "settings", "verifier"}  # what suits the lab
+    differing |= {"budget", "verifier"}  # what suits the lab
     own = {"beta", "gamma", "lam", "kl", "kl_in", "value_clip", "margin", "normalise", "weight"}
     defaults: dict[str, set[str]] = {}
     for kind in EVERY.values():

@@ -1,6 +1,6 @@
 import pytest
 
-from rlaif.compare.config import CompareConfig, LabCompareConfig
+from rlaif.compare.config import LAB, CompareConfig, LabCompareConfig
 from rlaif.errors import UsageError
 from rlaif.settings import configure, flat
 
@@ -10,6 +10,8 @@ def test_the_lab_needs_a_folder_alone(tmp_path):
     assert config.critic.models == ("lab",) and config.model == "lab:policy" and config.by_gold
     assert not configure(LabCompareConfig, out=tmp_path, judge="lab").by_gold
     assert "source" not in flat(config)
+    assert config.settings_file == LAB
+    assert configure(LabCompareConfig, out=tmp_path, settings=tmp_path / "s.yaml").settings_file == tmp_path / "s.yaml"
 
 
 @pytest.mark.parametrize(

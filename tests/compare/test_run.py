@@ -24,41 +24,35 @@ def watched(stop=""):
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(lab, tmp_path):
-    """Stopped as the second method's training begins; the first one's model and all labels stay as they are."""
-    config = lab(methods=("dpo", "rlaif"))
+    """Stopped as the last method's training begins; the earlier ones' model and all labels stay as they are. A tiny model's
+    noise is all alike to gold, so that there are no known labels, and one method of the three cannot be finished."""
+    config, out = lab(methods=("dpo", "rlaif", "rlhf-noisy")), tmp_path / "out"
+    failed = r"1 of 4 could not be finished: rlhf-noisy with seed 0: known-noisy: .* no pair has a known label"
     with pytest.raises(KeyboardInterrupt):
         run_compare(config, watched("reference")[1])
-    model = tmp_path / "out" / "seed-0" / "rlaif" / "model" / "model.safetensors"
-    made = model.stat().st_mtime_ns
+    model = out / "seed-0" / "rlaif" / "model" / "model.safetensors"
+    made, shown = model.stat().st_mtime_ns, []
     stages, progress = watched()
-    shown = []
-    results = run_compare(config, progress, lambda results: shown.append(len(results.found)))
-    assert shown == [1, 2, 3] and results.methods == ["base", "rlaif", "dpo"]
-    assert model.stat().st_mtime_ns == made
-    assert not [name for name in stages if name.endswith(("label", "reward", "ppo"))]
-    assert not list((tmp_path / "out").glob("seed-0/*/checkpoints"))
+    with pytest.raises(RunFailed, match=failed):
+        run_compare(config, progress, lambda results: shown.append(len(results.found)))
+    assert shown == [1, 2, 3, 4] and model.stat().st_mtime_ns == made
+    assert stages and not [name for name in stages if name.endswith(("label", "reward", "ppo"))]
+    assert not list(out.glob("seed-0/*/checkpoints"))
+    written = (out / "results.jsonl").read_text()
+    base, noisy, rlaif, dpo = map(json.loads, written.splitlines())
+    assert [each["method"] for each in (base, noisy, rlaif, dpo)] == ["base", "rlhf-noisy", "rlaif", "dpo"]
+    assert "no pair has a known label" in noisy["error"] and not noisy["figures"]
+    assert base["figures"]["wins"]["mean"] == 0.5 and dpo["figures"]["kl"]["mean"] != 0
+    assert dpo["took"]["calls"] == rlaif["took"]["calls"] == 8 * 2
+    assert "| dpo |" in (out / "README.md").read_text() and "| rlhf-noisy |" not in (out / "README.md").read_text()
+    run = json.loads((out / "run.json").read_text())
+    assert (run["status"], run["kind"]) == ("failed", "compare") and "no pair has a known label" in run["error"]
     stages, progress = watched()
-    again = run_compare(config, progress)
-    assert not stages and [each.as_json() for each in again.found] == [each.as_json() for each in results.found]
-    written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
-    assert written == [each.as_json() for each in results.found]
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert run["status"] == "finished" and run["kind"] == "compare"
-    assert "| dpo |" in (tmp_path / "out" / "README.md").read_text()
-    by_name = {each.method: each for each in results.found}
-    assert by_name["base"].figures["wins"].mean == 0.5 and by_name["dpo"].figures["kl"].mean != 0
-    assert by_name["dpo"].took["calls"] == by_name["rlaif"].took["calls"] == 8 * 2
+    with pytest.raises(RunFailed, match=failed):
+        run_compare(config, progress)
+    assert not stages and (out / "results.jsonl").read_text() == written
     with pytest.raises(UsageError, match="holds a run with budget 8, not 16"):
         run_compare(lab(methods=("dpo",), budget=16))
-
-
-def test_what_cannot_be_finished_does_not_stop_the_others(lab, tmp_path):
-    """A tiny model's noise is all alike to gold, so that there are no known labels to learn from."""
-    with pytest.raises(RunFailed, match=r"2 of 4 could not be finished: rlhf with seed 0: known: .* no pair has a known label"):
-        run_compare(lab(methods=("rlhf", "rlhf-noisy", "dpo")))
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert run["status"] == "failed" and "no pair has a known label" in run["error"]
-    assert (tmp_path / "out" / "seed-0" / "dpo.result.json").is_file()
 
 
 def test_a_critic_that_is_not_there_is_found_before_anything_is_run(lab, tmp_path):

@@ -96,3 +96,13 @@ def test_a_folder_is_known_by_its_rows_and_a_name_on_the_hub_by_nothing(tmp_path
     (tmp_path / "preferences.jsonl").write_text("b\n")
     assert stamp(str(tmp_path)) != content
     assert stamp("owner/name:train") is None
+
+
+def test_what_people_add_to_a_runs_folder_changes_none_of_its_rows(tmp_path):
+    (tmp_path / "preferences.jsonl").write_text("{}\n")
+    before = stamp(str(tmp_path))
+    for name in ("annotations.jsonl", "annotations-gold.jsonl", "metrics.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    assert stamp(str(tmp_path)) == before
+    (tmp_path / "scores.jsonl").write_text("{}\n")
+    assert stamp(str(tmp_path)) != before

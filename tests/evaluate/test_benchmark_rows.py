@@ -71,7 +71,7 @@ def made(tmp_path):
     def make(rows):
         path = tmp_path / "file.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
+        return str(path)
 
     return make
 

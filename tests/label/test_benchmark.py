@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rlaif.cost import agreement_cost
+from rlaif.data import hub
 from rlaif.data.rows import Row
 from rlaif.errors import UsageError
 from rlaif.evaluate.config import AgreementConfig
@@ -24,7 +25,7 @@ def config(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     critic = {"critic": f"script:{tmp_path / 's.yaml'}", "constitution": tmp_path / "c.yaml", "store": tmp_path / "s.sqlite"}
     return lambda **settings: configure(
-        AgreementConfig, **{"source": tmp_path / "rows.jsonl", "out": tmp_path / "run", **critic, **settings}
+        AgreementConfig, **{"source": str(tmp_path / "rows.jsonl"), "out": tmp_path / "run", **critic, **settings}
     )
 
 
@@ -39,12 +40,21 @@ def test_what_is_planned_is_what_is_asked(config, tmp_path):
 
 def test_a_run_is_only_read(config, tmp_path):
     folder = write_run(tmp_path / "judged", preferences(40))
-    mine = configure(AgreementConfig, source=folder)
+    mine = configure(AgreementConfig, source=str(folder))
     assert is_run(mine) and not is_run(config())
     found, read = agree(mine)
     assert read == folder and set(found.figures) == {"agreement", "both", "contradictions", "kappa", "ties-counted"}
     assert agreement_cost(mine).calls == 0
     with pytest.raises(UsageError, match="--limit is for judging a file"):
-        is_run(configure(AgreementConfig, source=folder, limit=3))
+        is_run(configure(AgreementConfig, source=str(folder), limit=3))
     with pytest.raises(UsageError, match="--constitution, --critic and --out are needed"):
         is_run(config(out=None))
+
+
+def test_a_benchmark_on_the_hub_is_read_as_its_file_is(config, monkeypatch):
+    monkeypatch.setattr(hub, "hub_records", lambda source: enumerate(ROWS, 1))
+    for name in ("owner/judge-bench:test", "hf://datasets/owner/judge-bench:test"):
+        mine = config(source=name)
+        assert not is_run(mine) and [row.id for row in planned(mine) if isinstance(row, Row)] == list("12345")
+    with pytest.raises(UsageError, match="not a run folder"):
+        is_run(configure(AgreementConfig, source="runs/typo"))

@@ -95,12 +95,22 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         page([tmp_path])
 
 
+def test_a_run_of_another_kind_says_where_its_page_is(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "compare", "status": "finished"}))
+    with pytest.raises(UsageError, match="a run of rlaif compare has no report; give"):
+        page([tmp_path])
+    (tmp_path / "README.md").touch()
+    with pytest.raises(UsageError, match=r"README\.md in it is its page"):
+        page([tmp_path])
+
+
 def test_a_label_run_that_goes_on_is_shown_live_and_refused_as_a_report(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"kind": "label", "status": "running", "critic": HOSTILE}))
     counts = [{"seconds": 1.5, "verdicts": 10, "failed": 1}, {"seconds": 3.0, "verdicts": 20, "failed": 1}]
     write_lines(tmp_path / "metrics.jsonl.part", counts)
     found = Page(page([tmp_path], live=True))
     (panel, *_) = found.blocks["training"]["panels"]
+    assert "The run goes on" in page([tmp_path], live=True)
     assert panel["series"][0]["y"] == [10, 20] and panel["x"] == "seconds" and found.tags["img"] == 0
     with pytest.raises(UsageError, match="has not finished"):
         page([tmp_path])

@@ -46,6 +46,14 @@ def test_every_column_says_what_the_records_say():
                 assert math.isnan(value) if verdict[name] is None else value == pytest.approx(verdict[name], abs=1e-6)
 
 
+def test_a_calibrated_verdict_is_held_with_the_critics_own_p_beside_which_the_gap_stands():
+    (record,) = preferences(1)
+    record["principles"][0] |= {"p": 0.7, "gap": 0.2, "uncalibrated": 0.55}
+    blocks = stored([record]).blocks
+    assert (blocks["verdict_p"][0], blocks["own_p"][0]) == pytest.approx((0.7, 0.55))
+    assert blocks["own_p"][1] == blocks["verdict_p"][1]
+
+
 def test_long_texts_are_cut_and_say_so_and_shared_texts_are_held_once():
     records = preferences(2)
     for record in records:

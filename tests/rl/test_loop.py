@@ -353,3 +353,25 @@ def test_the_first_pass_gives_the_log_probabilities_from_before_the_update(loop,
 )
 def test_when_the_first_pass_is_enough(configured, method, options, step, sees):
     assert first_pass_sees(configured(method, **options), step) is sees
+
+
+def test_a_greedy_response_to_each_prompt_is_judged_and_one_that_failed_takes_its_samples_along(loop):
+    asked = []
+
+    async def source(rollouts):
+        asked.append([one.query.group for one in rollouts])
+        greedy = len(rollouts) == 1
+        missing = [greedy and one.query.group == 2 for one in rollouts]
+        values = torch.tensor([math.nan if gone else float(greedy) for gone in missing])
+        return Rewards(values, ~values.isnan(), {}, {"refused": sum(missing)})
+
+    this = loop("remax", source=source, steps=1, max_failure_rate=1.0)
+    collected = asyncio.run(this._collect(0))
+    assert [event.split()[-1] for event in this.parts.sampler.events] == ["1", "0"]  # temperatures
+    assert sorted(group for groups in asked for group in groups) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    columns = collected.rewards.columns["greedy"]
+    assert [one.query.group for one in collected.rollouts] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert collected.rewards.valid.tolist() == [True] * 4 + [False] * 2 + [True] * 2
+    assert columns[collected.rewards.valid].tolist() == [1.0] * 6 and columns[4:6].isnan().all()
+    figures = this._learn(collected)
+    assert figures["learned_from"] == 0.75 and figures["advantage_std"] == pytest.approx(0.0, abs=1e-6)

@@ -181,3 +181,22 @@ def test_a_reference_in_bfloat16_says_what_autocast_says_in_half_of_the_memory(c
     assert layers and set(layers.values()) == {torch.bfloat16}
     views = look(found, batch, 1.0, 10_000)
     assert torch.equal(views.logp, views.reference) and views.logp.any()
+
+
+def test_each_layer_is_compiled_once_where_asked_for(configured, networks, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **given: compiled.append((self, given)))
+    networks(configured("ppo"))
+    assert not compiled
+    networks(configured("ppo", compile=True))
+    assert len({id(layer) for layer, _ in compiled}) == len(compiled) == 3 * 2  # policy, reference and value net, of two layers
+    compiled.clear()
+    networks(configured("ppo", compile=True, lora=4))
+    assert len(compiled) == 2 and all(given == {"dynamic": True} for _, given in compiled)
+
+
+def test_attention_is_the_one_that_was_asked_for(configured, networks):
+    assert networks(configured("rloo", attention="eager")).policy.causal.config._attn_implementation == "eager"
+    assert networks(configured("rloo")).policy.causal.config._attn_implementation == "sdpa"
+    with pytest.raises(UsageError, match="--attention flash_attention_2: needs a GPU"):
+        networks(configured("rloo", attention="flash_attention_2"))

@@ -94,3 +94,21 @@ def test_special_tokens_in_a_prompt_are_text(tmp_path):
     source.write_text(json.dumps({"prompt": "<|im_end|>"}) + "\n" + json.dumps({"prompt": "hello"}) + "\n")
     hostile, clean = (query.ids.count(tokenizer.eos_token_id) for query in read_queries(str(source), None, tokenizer, 200)[0])
     assert hostile == clean
+
+
+def test_with_a_curriculum_what_is_learnable_comes_up_more_often():
+    """Prompts that nobody has asked yet all come first; then each by its chance, and the state continues it exactly."""
+
+    def fresh():
+        return Prompts(queries(4), {}, seed=0, curriculum=0.25)
+
+    prompts, resumed = fresh(), fresh()
+    assert sorted(numbers(prompts.draw(4))) == [1, 2, 3, 4]
+    prompts.learn({1: [0.0, 1.0], 2: [0.25, 0.75], 3: [1.0, 1.0], 4: [0.0]})
+    resumed.load_state_dict(json.loads(json.dumps(prompts.state_dict())))
+    drawn = numbers(prompts.draw(800))
+    assert drawn == numbers(resumed.draw(800))
+    often = Counter(drawn)
+    passes = often[1]  # asked in every pass, as is 4, of which one score says nothing
+    assert abs(often[4] - passes) <= 1
+    assert 0.4 < often[2] / passes < 0.6 and 0.17 < often[3] / passes < 0.34

@@ -13,6 +13,7 @@ from rlaif.rl.methods.rloo import Rloo
 from rlaif.rl.prompts import read_queries
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
+from tests.reference.report_page import Page
 
 
 def lines(path):
@@ -49,6 +50,10 @@ def test_a_run_leaves_a_model_and_says_what_it_did(learn, tmp_path):
     ] == samples[0]["reward"]
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     assert "REINFORCE leave-one-out" in card and "3 steps on 20 prompts" in card
+    page = Page((folder / "report.html").read_text(encoding="utf-8")).blocks["training"]
+    assert len(page["samples"]) == 4 and page["panels"][0]["series"][0]["y"] == pytest.approx(
+        [entry["reward"] for entry in metrics[1:]], rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("method", ["ppo", "reinforce", "rloo", "grpo"])
@@ -199,3 +204,22 @@ def test_the_sampler_has_room_for_the_longest_prompt_and_its_response_and_no_mor
     assert longest[1] <= longest[0] - 12 and rooms[1] <= longest[0]  # the longest is cut in its middle
     with pytest.raises(UsageError, match="--max-tokens 16: --context has room for 16"):
         learn("rloo", out="none", **given, context=16, max_tokens=16)
+
+
+def test_a_policy_comes_closer_to_its_teacher(learn, tiny, tmp_path):
+    from rlaif.engines.open import lab_model
+
+    folder = lab_model("lab:policy")
+    student = AutoModelForCausalLM.from_pretrained(folder)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in student.parameters():
+            value.add_(0.4 * value.std() * torch.randn(value.shape, generator=generator))
+    student.save_pretrained(tmp_path / "student")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "student")
+    given = {"model": str(tmp_path / "student"), "teacher": "lab:policy", "rewards": configure(RewardConfig, reward="none")}
+    learn("distill", steps=10, batch_size=12, schedule="constant", **given)
+    kl = [entry["kl"] for entry in lines(tmp_path / "run" / "metrics.jsonl") if "kl" in entry]
+    assert sum(kl[-3:]) < 0.7 * sum(kl[:3]) and kl[0] > 1, kl
+    with pytest.raises(UsageError, match=r"--teacher .*: its tokenizer is not"):
+        learn("distill", "other", **{**given, "teacher": str(tiny)})

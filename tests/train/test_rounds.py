@@ -21,6 +21,7 @@ from rlaif.settings import configure, flat, settings_of
 from rlaif.train.best_of_n import run_best_of_n
 from rlaif.train.feedback import BestOfN, Feedback, best_of_n_configuration, rounds_configuration
 from rlaif.train.rounds import round_seed, run_preference_rounds
+from tests.reference.report_page import Page
 
 CONSTITUTION = "{name: c, version: 1, principles: [{id: polite, text: The response is polite and friendly to the reader.}]}"
 
@@ -115,6 +116,8 @@ def test_each_round_begins_with_the_model_of_the_round_before(straight):
     assert [label["seed"] for label in labelled] == [entry["seed"] for entry in (first, second)]
     card = (out / "model" / "README.md").read_text()
     assert "rounds | 2" in card
+    (loss, *_) = Page((out / "report.html").read_text()).blocks["training"]["panels"]
+    assert [one["name"] for one in loss["series"]] == ["round 1", "round 2"]
     assert "critic@" in card
 
 

@@ -170,6 +170,7 @@ def test_the_model_is_a_normal_folder_and_its_card_says_how_it_came(train, pairs
     card = (model / "README.md").read_text()
     for part in (run["data"]["digest"], run["base"], "rlaif", "| loss |", "| beta | 0.1 |"):
         assert part in card
+    assert (tmp_path / "run" / "report.html").is_file()
     failures = [json.loads(line) for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
     assert [(entry["row"], entry["reason"]) for entry in failures] == [(9, "bad_row"), (10, "bad_row")]
 

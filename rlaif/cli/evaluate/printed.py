@@ -38,11 +38,13 @@ def print_cells(cells: list[list[str]]) -> None:
 
     console = Console()
     wide = sum(max(map(len, column)) + 2 for column in zip(*cells, strict=True)) > console.width
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(cells[0]):
-        shown.add_column(
-            name.replace(" ", "\n") if wide else name, no_wrap=True, overflow="fold" if number == 0 else "ellipsis"
-        )
-    for line in cells[1:]:
-        shown.add_row(*(cell.replace(" [", "\n[") if wide else cell for cell in line))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=wide)
+    texts = [[cell.replace(" [", "\n[") if wide else cell for cell in line] for line in cells[1:]]
+    texts.insert(0, [name.replace(" ", "\n") if wide else name for name in cells[0]])
+    for number, column in enumerate(zip(*texts, strict=True)):
+        least = max(len(part) for text in column for part in text.split("\n"))
+        names = number == 0 or column[0] == "name"  # those that are too long are folded
+        shown.add_column(column[0], no_wrap=not names, overflow="fold", min_width=None if names else least)
+    for line in texts[1:]:
+        shown.add_row(*line)
     console.print(shown)

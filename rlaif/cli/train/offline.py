@@ -8,13 +8,15 @@ from typing import Any
 
 import typer
 
+from rlaif.cli.cost import print_cost
 from rlaif.cli.echo import suggest
 from rlaif.cli.flags import DRY_RUN, Command, from_config
 from rlaif.cli.train.sampled import run_sampled
 from rlaif.errors import UsageError
 from rlaif.train.config import TrainConfig, configuration
-from rlaif.train.feedback import RoundsConfig, rounds_configuration
+from rlaif.train.feedback import GeneratedConfig, RoundsConfig, generated_configuration, rounds_configuration
 from rlaif.train.methods import find_loss
+from rlaif.train.methods.critic import Critic
 
 
 def register(app: typer.Typer, method: str) -> None:
@@ -25,6 +27,8 @@ def register(app: typer.Typer, method: str) -> None:
 
 
 def _command(method: str) -> Callable[..., None]:
+    if method == Critic.name:
+        return from_config(generated_configuration(), _train_critic, f"train {method}", [DRY_RUN], GeneratedConfig.check)
     if not find_loss(method).prefers():
         return from_config(configuration(method), _train, f"train {method}")
 
@@ -39,7 +43,18 @@ def _command(method: str) -> Callable[..., None]:
     return from_config(rounds_configuration(method), train, f"train {method}", [DRY_RUN], RoundsConfig.check)
 
 
-def _train(config: TrainConfig) -> None:
+def _train_critic(config: GeneratedConfig, dry_run: bool) -> None:
+    if dry_run:
+        if config.generation.generate is None:
+            raise UsageError("--dry-run counts what is drawn and asked: give --generate too; training on rows asks nobody")
+        from rlaif.cost import generation_cost
+
+        print_cost(generation_cost(config))
+        return
+    _train(config.train, config)
+
+
+def _train(config: TrainConfig, generated: GeneratedConfig | None = None) -> None:
     from rlaif.cli.console import Console
     from rlaif.cli.progress import OFFLINE, ProgressBar
 
@@ -48,10 +63,12 @@ def _train(config: TrainConfig) -> None:
         from transformers.utils.logging import set_verbosity_error
 
         from rlaif.progress import Progress
+        from rlaif.train.generate import run_generated
         from rlaif.train.run import run_train
 
         set_verbosity_error()  # its notes on loading and saving would tear the bar
-        run = run_train(config, Progress(bar.stage, bar.update))
+        progress = Progress(bar.stage, bar.update)
+        run = run_generated(generated, progress) if generated else run_train(config, progress)
     if main:
         _print_result(config, run)
 

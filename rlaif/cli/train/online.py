@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def _train(config: RlConfig, dry_run: bool) -> None:
     from rlaif.cli.progress import ProgressBar
 
     shown = ("reward", "kl", "length", "heldout_reward", "failed")
-    with ProgressBar(Console(stderr=True), "opening data and model", shown) as bar:
+    main = os.environ.get("RANK", "0") == "0"  # of several processes that were launched as one run, one is seen
+    with ProgressBar(Console(stderr=True, quiet=not main), "opening data and model", shown) as bar:
         from transformers.utils.logging import set_verbosity_error
 
         from rlaif.progress import Progress
@@ -46,7 +48,8 @@ def _train(config: RlConfig, dry_run: bool) -> None:
 
         set_verbosity_error()  # its notes on loading and saving would tear the bar
         run = run_rl(config, Progress(bar.stage, bar.update))
-    _print_result(config, run)
+    if main:
+        _print_result(config, run)
 
 
 SUMMARY: Mapping[str, tuple[str, ...]] = {

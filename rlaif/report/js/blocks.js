@@ -17,8 +17,11 @@ function bytesOf(base64) {
 
 async function unpack(name) {
   const node = blocks.get(name);
-  const packed = new Blob([bytesOf(node.textContent)]).stream();
-  const plain = new Response(packed.pipeThrough(new DecompressionStream("gzip")));
+  const stream = new DecompressionStream("gzip");
+  const writer = stream.writable.getWriter();
+  writer.write(bytesOf(node.textContent));
+  writer.close();
+  const plain = new Response(stream.readable);
   if (node.dataset.kind === "json") return JSON.parse(await plain.text());
   return new ARRAYS[node.dataset.kind](await plain.arrayBuffer());
 }

@@ -79,7 +79,7 @@ class Browser {
 
   flipped(pair) {
     let many = 0;
-    this.pairs.some(pair, -1, (at) => { many += flips(this.pairs.verdict_p[at], this.pairs.gap[at]); return false; });
+    this.pairs.some(pair, -1, (at) => { many += flips(this.pairs.own_p[at], this.pairs.gap[at]); return false; });
     return many;
   }
 

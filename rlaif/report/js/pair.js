@@ -29,6 +29,7 @@ class PairView {
       rows.append(this.verdict({
         name: pairs.about.principles[pairs.principle[at]],
         p: pairs.verdict_p[at],
+        own: pairs.own_p[at],
         gap: pairs.gap[at],
         gold: pairs.verdict_gold[at],
         failure: pairs.failure[at] ? pairs.about.failures[pairs.failure[at] - 1] : null,
@@ -37,20 +38,21 @@ class PairView {
       return false;
     });
     const others = pairs.others().map((other) => pairs[`p_${other}`][pair]);
-    rows.append(this.verdict({ name: "overall", p: pairs.p[pair], gap: NaN, gold: pairs.gold[pair], failure: null, others }));
+    rows.append(this.verdict({ name: "overall", p: pairs.p[pair], own: NaN, gap: NaN, gold: pairs.gold[pair], failure: null, others }));
     return rows;
   }
 
-  verdict({ name, p, gap, gold, failure, others }, read) {
+  // own: the critic's p before calibration, which the orders' gap goes with.
+  verdict({ name, p, own, gap, gold, failure, others }, read) {
     const line = make("div", name === "overall" ? "verdict total" : "verdict", make("span", "name", name));
     const remarks = make("span", "aside");
     if (Number.isNaN(p)) {
       remarks.textContent = `no verdict: ${failure}`;
       line.append(make("div", "bar"), make("span", "number", "–"), remarks);
     } else {
-      const ends = Number.isNaN(gap) ? [] : [p - gap / 2, p + gap / 2];
+      const ends = Number.isNaN(gap) ? [] : [own - gap / 2, own + gap / 2];
       const told = [];
-      if (flips(p, gap)) told.push(gap > 0 ? "flips to first" : "flips to last");
+      if (flips(own, gap)) told.push(gap > 0 ? "flips to first" : "flips to last");
       if (gold) told.push(wrong(p, gold) ? "against gold" : "agrees with gold");
       remarks.classList.add(gold ? (wrong(p, gold) ? "wrong" : "right") : "plain");
       remarks.textContent = told.join(", ");

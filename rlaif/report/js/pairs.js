@@ -40,7 +40,7 @@ class Pairs {
     const any = (look) => (pair) => verdicts && this.some(pair, which, look);
     return {
       all: which < 0 ? () => true : any(() => true),
-      flips: any((at) => flips(this.verdict_p[at], this.gap[at])),
+      flips: any((at) => flips(this.own_p[at], this.gap[at])),
       disagreements: (pair) => (overall && wrong(this.p[pair], this.gold[pair]))
         || any((at) => wrong(this.verdict_p[at], this.verdict_gold[at]))(pair),
       failures: any((at) => this.failure[at] > 0),
@@ -88,23 +88,28 @@ class Pairs {
     if (!measure) return found;
     // One number for each pair, of its measure and then its place: numbers are sorted far faster than by a comparison.
     const places = 2 ** 29;
-    const keys = Float64Array.from(found, (pair, place) => {
-      const value = measure(pair);
-      return (Number.isNaN(value) ? 8e6 : Math.round((value + 4) * 1e6)) * places + place; // what is not known comes last
-    });
-    return Uint32Array.from(keys.sort(), (key) => found[key % places]);
+    const keys = new Float64Array(found.length);
+    for (let place = 0; place < found.length; place += 1) {
+      const value = measure(found[place]);
+      keys[place] = (Number.isNaN(value) ? 8e6 : Math.round((value + 4) * 1e6)) * places + place; // what is not known comes last
+    }
+    keys.sort();
+    const sorted = new Uint32Array(found.length);
+    for (let place = 0; place < found.length; place += 1) sorted[place] = found[keys[place] % places];
+    return sorted;
   }
 
   judged(pair, which) {
     if (which < 0) return this.p[pair];
-    let p = NaN;
-    this.some(pair, which, (at) => { p = this.verdict_p[at]; return true; });
-    return p;
+    for (let at = this.start[pair]; at < this.start[pair + 1]; at += 1) if (this.principle[at] === which) return this.verdict_p[at];
+    return NaN;
   }
 
   widest(pair, which) {
     let most = -1;
-    this.some(pair, which, (at) => { most = Math.max(most, Math.abs(this.gap[at]) || 0); return false; });
+    for (let at = this.start[pair]; at < this.start[pair + 1]; at += 1) {
+      if (which < 0 || this.principle[at] === which) most = Math.max(most, Math.abs(this.gap[at]) || 0);
+    }
     return most;
   }
 

@@ -31,7 +31,7 @@ class Texts {
     const entries = this.kept.get(block) ?? await unpack(`texts/${block}`);
     this.kept.delete(block);
     this.kept.set(block, entries);
-    if (this.kept.size > 96) this.kept.delete(this.kept.keys().next().value);
+    if (this.kept.size > 256) this.kept.delete(this.kept.keys().next().value);
     return entries;
   }
 
@@ -42,13 +42,12 @@ class Texts {
   }
 
   async #prepare() {
-    for (let block = 0; block < this.first.length; block += 1) {
-      const entries = this.kept.get(block) ?? await unpack(`texts/${block}`);
-      const starts = new Uint32Array(entries.length + 1);
-      const parts = entries.map(([turns]) => `${turns.map((turn) => turn[1]).join("\n")}\n`.toLowerCase());
-      parts.forEach((part, at) => { starts[at + 1] = starts[at] + part.length; });
-      this.plain.push({ text: parts.join(""), starts, first: this.first[block] });
-      if (block % 8 === 7) await pause();
+    const TOGETHER = 8; // blocks, so that none waits for the other to be unpacked
+    for (let begin = 0; begin < this.first.length; begin += TOGETHER) {
+      const numbers = Array.from(this.first.subarray(begin, begin + TOGETHER), (_, at) => begin + at);
+      const unpacked = await Promise.all(numbers.map((block) => this.kept.get(block) ?? unpack(`texts/${block}`)));
+      unpacked.forEach((entries, at) => this.plain.push(plain(entries, this.first[numbers[at]])));
+      await pause();
     }
   }
 
@@ -77,6 +76,14 @@ class Texts {
     this.found.set(word, holds);
     return holds;
   }
+}
+
+// A block's texts in lower case, one after the other.
+function plain(entries, first) {
+  const starts = new Uint32Array(entries.length + 1);
+  const parts = entries.map(([turns]) => `${turns.map((turn) => turn[1]).join("\n")}\n`.toLowerCase());
+  parts.forEach((part, at) => { starts[at + 1] = starts[at] + part.length; });
+  return { text: parts.join(""), starts, first };
 }
 
 function mark({ text, starts, first }, word, holds) {

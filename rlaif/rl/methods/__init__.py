@@ -18,6 +18,8 @@ METHODS = Registry(
         "reinforce++": "rlaif.rl.methods.reinforce_plus:ReinforcePlus",
         "opo": "rlaif.rl.methods.opo:Opo",
         "gdpo": "rlaif.rl.methods.gdpo:Gdpo",
+        "remax": "rlaif.rl.methods.remax:ReMax",
+        "distill": "rlaif.rl.methods.distill:Distill",
         "maxrl": "rlaif.rl.methods.maxrl:MaxRl",
     },
 )

@@ -55,6 +55,7 @@ SOURCES = Registry(
         "model": "rlaif.rl.rewards.model:open_model",
         "verifier": "rlaif.rl.rewards.verifier:open_verifier",
         "gold": "rlaif.rl.rewards.gold:open_gold",
+        "none": "rlaif.rl.rewards.none:open_none",
     },
 )
 """Name to a function ``Open``."""

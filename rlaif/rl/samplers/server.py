@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from safetensors.torch import save_file
+from torch import Tensor
 
 from rlaif.engines import handshake, replies
 from rlaif.engines.base import Failure, Generation, Sampling
+from rlaif.engines.installed import OLDEST, too_old
 from rlaif.engines.problem import Problem, refusal
 from rlaif.engines.replicas import Replica
 from rlaif.engines.replies import BadReply
 from rlaif.engines.server import ServerEngine
 from rlaif.engines.transformers import end_tokens
-from rlaif.errors import RunFailed
+from rlaif.errors import RunFailed, UsageError
 from rlaif.models.load import Base
 from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
@@ -47,8 +51,9 @@ class ServerSampler:
 
     folder: where weights are saved for the servers. ends: tokens that end a response.
 
-    Raises RunFailed where they turn out not to sample from the weights that they are given (``weights.prove``). On a CPU that
-    is so for a model whose output layer is tied to its embeddings: vLLM keeps a copy of it that a reload leaves as it is.
+    Raises UsageError where a server's vLLM is too old, RunFailed where they turn out not to sample from the weights that they
+    are given (``weights.prove``). On a CPU that is so for a model whose output layer is tied to its embeddings: vLLM keeps a
+    copy of it that a reload leaves as it is.
     """
 
     def __init__(
@@ -62,7 +67,10 @@ class ServerSampler:
         max_tokens: int,
     ) -> None:
         self._engine = ServerEngine(urls, tokenizer="none")
-        self._tokenizer, self._folder = tokenizer, folder
+        for server in self._engine.client.servers:
+            if server.known:
+                self._check_version(server)
+        self._tokenizer, self._folder, self._bf16 = tokenizer, folder, policy.bf16
         self._max_tokens, self._vocabulary = max_tokens, policy.model.get_input_embeddings().num_embeddings
         self._engine.client.renew = self._renew
         self._body = {**PLAIN, "max_tokens": max_tokens, "stop_token_ids": list(ends), "ignore_eos": True, "logprobs": 0}
@@ -84,18 +92,38 @@ class ServerSampler:
     def update(self, model: Any) -> None:
         """Save the weights, an adapter's merged, and have every server load them and forget what it has cached."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.to("cpu").contiguous() for name, value in merged_weights(model)}
+        weights = {name: self._as_sent(value).to("cpu").contiguous() for name, value in merged_weights(model)}
         save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
         servers = self._engine.client.servers
-        for server in servers:
-            problem = self._renew(server) if server.known else None
+        with ThreadPoolExecutor(len(servers)) as threads:
+            problems = list(threads.map(lambda server: self._renew(server) if server.known else None, servers))
+        for server, problem in zip(servers, problems, strict=True):
             server.stale = problem is not None or not server.known
+        for server, problem in zip(servers, problems, strict=True):
             if problem and problem.kind == "denied":
                 raise RunFailed(f"{problem.words}; start the server with VLLM_SERVER_DEV_MODE=1")
             if problem and all(other.stale for other in servers):
                 raise RunFailed(problem.words)
             if problem:
                 server.tell(f"did not take the weights ({problem.words})")
+
+    def _as_sent(self, value: Tensor) -> Tensor:
+        """In bfloat16 where training computes in it: half to write and to read, for what a server makes of them anyway."""
+        return value.bfloat16() if self._bf16 and value.is_floating_point() else value
+
+    def _check_version(self, server: Replica) -> None:
+        """Raise UsageError where a vLLM server says that it is too old; one that says nothing is taken for new."""
+
+        def read(reply: httpx.Response) -> str:
+            try:
+                return str(reply.json()["version"])
+            except (ValueError, KeyError, TypeError):
+                return ""
+
+        url = f"{server.url.removesuffix('/v1')}/version"
+        found = handshake.ask(self._engine.client.address, url, None, read, get=True)
+        if isinstance(found, str) and too_old(found):
+            raise UsageError(f"--sampler {server.name}: runs vLLM {found}, {OLDEST} or newer is needed there")
 
     def close(self) -> None:
         """Nothing to let go of: connections belong to the event loop."""

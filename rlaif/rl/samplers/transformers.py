@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import zlib
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -42,11 +41,8 @@ class TransformersSampler:
 
     async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
         loop = asyncio.get_running_loop()
-        times: Counter[tuple[tuple[int, ...], ...]] = Counter()
         for batch in self._batches(queries, n):
-            prompts = tuple(query.ids for query in batch)
-            yield await loop.run_in_executor(self._worker, self._sample, batch, n, temperature, (seed, times[prompts]))
-            times[prompts] += 1
+            yield await loop.run_in_executor(self._worker, self._sample, batch, n, temperature, seed)
 
     def update(self, model: Any = None) -> None:
         """Take the policy's weights as they are now, where they are not sampled themselves."""
@@ -65,14 +61,10 @@ class TransformersSampler:
             yield ordered[start : start + many]
             start += many
 
-    def _sample(self, queries: list[Query], n: int, temperature: float, seed: tuple[int, int]) -> list[Rollout]:
-        """seed: of the step, and how many batches of the same prompts it has had: each has draws of its own."""
-        first, again = seed
-        key = (first, [query.ids for query in queries], *([again] if again else []))
-        generator = torch.Generator(self._policy.model.device)
-        generator.manual_seed(zlib.crc32(repr(key).encode()))
+    def _sample(self, queries: list[Query], n: int, temperature: float, seed: int) -> list[Rollout]:
+        luck = torch.cat([_luck(query, n, self._max_tokens, seed) for query in queries]).to(self._policy.model.device)
         with torch.inference_mode(), self._policy.active():
-            tokens, logprobs = self._draw([query.ids for query in queries], n, temperature, generator)
+            tokens, logprobs = self._draw([query.ids for query in queries], n, temperature, luck)
         ended = torch.isin(tokens, self._ends)
         lengths = torch.where(ended.any(-1), ended.int().argmax(-1) + 1, tokens.shape[1]).tolist()
         return [
@@ -86,10 +78,11 @@ class TransformersSampler:
         text = self._tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
         return Rollout(query, tuple(ids), tuple(logprobs), str(text), ended)
 
-    def _draw(
-        self, prompts: Sequence[tuple[int, ...]], n: int, temperature: float, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """(tokens, log-probabilities), [len(prompts) · n, T] each; a row's content after its end is of no meaning."""
+    def _draw(self, prompts: Sequence[tuple[int, ...]], n: int, temperature: float, luck: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens, log-probabilities), [len(prompts) · n, T] each; a row's content after its end is of no meaning.
+
+        luck: [len(prompts) · n, max_tokens], from 0 to 1.
+        """
         model = self._policy.model
         ids, mask = _left_padded(prompts, model.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -103,7 +96,7 @@ class TransformersSampler:
         rows = torch.arange(len(tokens), device=model.device)
         going = torch.ones_like(rows, dtype=torch.bool)
         for t in range(self._max_tokens):
-            drawn, values = _choose(logits, temperature, generator)
+            drawn, values = _choose(logits, temperature, luck[rows, t])
             tokens[rows, t], logprobs[rows, t] = drawn, values
             going &= ~torch.isin(drawn, self._ends)
             left = int(going.sum())
@@ -131,14 +124,19 @@ DROP = 0.75
 """Share of rows still going at which the others leave the batch."""
 
 
-def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(tokens, their log-probabilities at the temperature), [B] each; temperature 0 is greedy."""
+def _luck(query: Query, n: int, many: int, seed: int) -> Tensor:
+    """[n, many] random numbers from 0 to 1, the prompt's own: its samples are the same in whatever batch they are drawn."""
+    generator = torch.Generator().manual_seed(zlib.crc32(repr((seed, query.group, query.ids)).encode()))
+    return torch.rand(n, many, dtype=torch.float64, generator=generator)
+
+
+def _choose(logits: Tensor, temperature: float, luck: Tensor) -> tuple[Tensor, Tensor]:
+    """(tokens, their log-probabilities at the temperature), [B] each; temperature 0 is greedy. luck: [B], from 0 to 1."""
     logprobs = (logits.float() / (temperature or 1.0)).log_softmax(-1)
     drawn = logprobs.argmax(-1, keepdim=True)
     if temperature:  # by inversion: one random number per row, where torch.multinomial draws one per token of the vocabulary
         below = logprobs.double().exp().cumsum(-1)
-        uniform = torch.rand(len(logits), 1, dtype=torch.float64, device=logits.device, generator=generator)
-        drawn = torch.searchsorted(below, uniform * below[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
+        drawn = torch.searchsorted(below, luck[:, None] * below[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
     return drawn.squeeze(-1), logprobs.gather(-1, drawn).squeeze(-1)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from rlaif.critic.config import CriticConfig
 from rlaif.errors import UsageError
-from rlaif.settings import setting
+from rlaif.settings import redefault, setting
 from rlaif.train.methods.base import PANEL, Loss
 
 if TYPE_CHECKING:
@@ -28,13 +29,9 @@ class Critic(Loss):
     title: ClassVar[str] = "a critic"
     rate: ClassVar[float] = 1e-5
 
-    constitution: str | None = setting(
-        None, "The principles: a YAML file, or a shipped constitution's name.", metavar="FILE|NAME", panel=PANEL, shipped=True
-    )
+    constitution: Path | None = redefault(CriticConfig, "constitution", None)
     mode: Literal["compare", "score"] = setting("compare", "The question to learn: compare or score.", panel=PANEL)
-    prompts: str | None = setting(
-        None, "Folder of prompt templates in place of the shipped.", metavar="DIR", panel=PANEL, path=True
-    )
+    prompts: Path | None = redefault(CriticConfig, "prompts", None)
     consistency: float = setting(0.0, "Weight of the squared gap between both orders.", panel=PANEL, least=0)
 
     @classmethod
@@ -53,8 +50,8 @@ class Critic(Loss):
         from rlaif.train.judging import Questions
 
         assert self.constitution is not None  # check has seen to it
-        template = load_template(self.mode, Path(self.prompts) if self.prompts else None)
-        return Questions(load_constitution(Path(self.constitution)), template, base).items
+        template = load_template(self.mode, self.prompts)
+        return Questions(load_constitution(self.constitution), template, base).items
 
     def step(self, model: Any, batch: Batch) -> Step:
         from rlaif.train.judging import label_logprobs, watched

@@ -7,6 +7,7 @@ import pytest
 from rlaif.cli.evaluate.printed import print_cells, print_found
 from rlaif.errors import RunFailed
 from rlaif.evaluate.agreement import Interval
+from rlaif.evaluate.benchmark import Section, cells
 from rlaif.evaluate.config import Outcome
 from rlaif.evaluate.outcome import Found
 from rlaif.evaluate.requirements import SHARE
@@ -30,3 +31,17 @@ def test_a_table_that_is_too_wide_is_folded(capsys, monkeypatch):
     assert max(map(len, out.splitlines())) <= 80
     print_cells([header[:2], ["x", "50.0% [40.0, 60.0]"]])
     assert "50.0% [40.0, 60.0]" in capsys.readouterr().out
+
+
+def test_the_widest_table_of_a_benchmark_fits_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    nothing = Interval(1.0, 0.758, 1.0)
+    print_cells(cells([Section("xstest-should-respond", 1234, nothing, nothing, nothing, 1.0, 0, nothing)]))
+    print_cells(cells([Section("xstest-should-respond", 1234, nothing, nothing, nothing, 1.0, 99, nothing)]))
+    print_cells(
+        [
+            ["rank", "name", "Bradley–Terry", "95%", "Elo", "comparisons"],
+            ["1", "org/model-" * 9, "1000", "[990, 1010]", "1000", "99"],
+        ]
+    )
+    assert "…" not in capsys.readouterr().out

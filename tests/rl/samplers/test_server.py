@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.data.rows import Row
 from rlaif.engines import client, replicas
-from rlaif.errors import RunFailed
+from rlaif.errors import RunFailed, UsageError
 from rlaif.rl.batch import collate
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query
@@ -29,12 +29,13 @@ QUERIES = [Query(Row(group, str(group), (), ()), "", group, (20 + group, 40, 60 
 class Vllm:
     """What a vLLM server in development mode does that matters here, with a model of its own.
 
-    asked: how often each route was called. deaf: refuses weights. after: completions after which it dies, and comes back at
+    asked: how often each route was called. deaf: refuses weights. version: None for a server that has no such route. gate: what
+    weights wait for. after: completions after which it dies, and comes back at
     once with the weights of its folder.
     """
 
     def __init__(self, folder, port=0):
-        self.asked, self.deaf, self.after = Counter(), False, None
+        self.asked, self.deaf, self.after, self.version, self.gate = Counter(), False, None, "0.31.0", None
         self.folder, self.port, self._lock = folder, port, threading.Lock()
         self.start()
 
@@ -48,10 +49,15 @@ class Vllm:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
+                if self.path == "/version":
+                    self.send({"version": outer.version} if outer.version else {}, 200 if outer.version else 404)
+                    return
                 self.send({"data": [{"id": "policy", "owned_by": "vllm", "root": "", "max_model_len": 512}]})
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"null")
+                if outer.gate and self.path == "/collective_rpc":
+                    outer.gate.wait(10)
                 with outer._lock:
                     outer.asked[self.path] += 1
                     dies = self.path == "/v1/completions" and outer.asked[self.path] == outer.after
@@ -211,3 +217,31 @@ def test_a_lone_server_that_comes_back_without_the_routes_answers_nothing(policy
         only.after, only.deaf = only.asked["/v1/completions"] + 1, True
         with pytest.raises(RunFailed, match="no weights today"):
             off(policy, sampler)
+
+
+def test_all_servers_take_the_weights_at_the_same_time(policy, tiny, tmp_path):
+    with servers(tiny, 2) as found:
+        sampler = opened(policy, tiny, found, tmp_path / "weights")
+        found[0].gate = found[1].gate = threading.Barrier(2)  # one after the other, neither would get past it
+        change(policy, sampler)
+        assert not found[0].gate.broken
+
+
+@pytest.mark.parametrize(("version", "refused"), [("0.19.1", True), ("0.20.0", False), ("0.1.dev7", False), (None, False)])
+def test_an_old_server_is_named_with_what_is_needed(policy, tiny, tmp_path, version, refused):
+    with servers(tiny, 1) as (only,):
+        only.version = version
+        if refused:
+            with pytest.raises(UsageError, match=r"--sampler .*: runs vLLM 0\.19\.1, 0\.20 or newer is needed there"):
+                opened(policy, tiny, (only,), tmp_path / "weights")
+        else:
+            opened(policy, tiny, (only,), tmp_path / "weights")
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_weights_are_sent_in_the_precision_of_training(tiny, tmp_path, bf16):
+    policy = Policy(AutoModelForCausalLM.from_pretrained(tiny), None, bf16)
+    with servers(tiny, 1) as (only,):
+        opened(policy, tiny, (only,), tmp_path / "weights")
+    sent = load_file(tmp_path / "weights" / "model.safetensors")
+    assert {value.dtype for value in sent.values()} == {torch.bfloat16 if bf16 else torch.float32}

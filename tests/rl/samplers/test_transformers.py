@@ -65,7 +65,7 @@ def test_the_same_seed_draws_the_same_and_samples_of_a_prompt_differ(open_sample
 def test_the_end_is_a_token_but_no_text(open_sampler, queries, sampled):
     from tests.tiny import byte_tokenizer
 
-    found = sampled(open_sampler(ends=range(3, 90)), queries, 4)
+    found = sampled(open_sampler(ends=range(3, 90)), queries, 8)
     decode = byte_tokenizer().decode
     assert {one.ended for one in found} == {True, False}
     for one in found:
@@ -87,7 +87,8 @@ def test_weights_are_sampled_live_or_ahead_from_the_last_update(policy, open_sam
 
 def test_tokens_come_by_their_probabilities_and_impossible_ones_never():
     p = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
-    said, logprobs = _choose(p.log().repeat(20_000, 1), 1.0, torch.Generator().manual_seed(0))
+    luck = torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    said, logprobs = _choose(p.log().repeat(20_000, 1), 1.0, luck)
     shares = torch.bincount(said, minlength=6) / len(said)
     torch.testing.assert_close(shares, p, atol=0.015, rtol=0.0)
     torch.testing.assert_close(logprobs, p.log()[said])
@@ -108,11 +109,12 @@ def test_positions_count_without_the_padding(policy, open_sampler, queries, samp
         assert (step["attention_mask"].sum(-1) == lengths + number + 1).all()
 
 
-def test_a_prompt_that_comes_twice_gets_other_samples_the_second_time(open_sampler, queries, sampled):
-    """Where a batch holds one prompt; the first time they are those that it would get alone."""
-    twice = [queries[0], replace(queries[0], group=1)]
-    found = sampled(open_sampler(tokens=1), twice, 3)
-    alone = sampled(open_sampler(tokens=1), twice[:1], 3)
-    first, second = ([one.ids for one in found if one.query.group == group] for group in (0, 1))
-    assert first == [one.ids for one in alone] and first != second
-    assert [one.ids for one in sampled(open_sampler(tokens=1), twice, 3)] == first + second
+def test_a_prompt_has_its_own_samples_in_whatever_batch(open_sampler, queries, sampled):
+    """Also where a prompt comes twice: the second time it has others, by its group."""
+    twice = [*queries, replace(queries[0], group=len(queries))]
+    wanted = [(one.query.group, one.ids) for one in sampled(open_sampler(), twice, 3)]
+    for tokens in (1, 60):
+        assert [(one.query.group, one.ids) for one in sampled(open_sampler(tokens), twice, 3)] == wanted
+    alone = [one.ids for one in sampled(open_sampler(), twice[:1], 3)]
+    first, second = ([ids for group, ids in wanted if group == asked] for asked in (0, len(queries)))
+    assert first == alone != second

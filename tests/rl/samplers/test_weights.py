@@ -12,7 +12,7 @@ from rlaif.errors import RunFailed
 from rlaif.models.load import with_adapter
 from rlaif.rl.networks import POLICY, VALUE, Policy
 from rlaif.rl.samplers.transformers import TransformersSampler
-from rlaif.rl.samplers.weights import merged_weights, prove
+from rlaif.rl.samplers.weights import _is_moved, _noise, merged_weights, prove
 from tests.tiny import save_model
 
 
@@ -98,3 +98,20 @@ def test_log_probabilities_from_before_the_temperature_are_refused(model, tokeni
     monkeypatch.setattr(sampler, "sample", lambda queries, n, temperature, seed: draw(queries, n, 1.0, seed))
     with pytest.raises(RunFailed, match="temperature"):
         prove(sampler, policy, tokenizer, 1e-3)
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_of_many_layers_three_are_moved_with_what_is_outside_of_them(tmp_path, lora):
+    """Copies of all weights, and noise for each, would take minutes at some billion parameters."""
+    model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, num_hidden_layers=6))
+    policy = Policy(adapted(model) if lora else model, POLICY if lora else None, bf16=False)
+    moved = [name for name in policy.parameters() if _is_moved(name, policy)]
+    layers = {int(name.split("layers.")[1].split(".")[0]) for name in moved if "layers." in name}
+    assert layers == {0, 2, 5}
+    assert lora or {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"} <= set(moved)
+
+
+def test_noise_has_the_variance_of_one_number_for_each_weight():
+    noise = _noise(torch.Size((400, 300)), torch.Generator().manual_seed(0))
+    assert noise.shape == (400, 300) and noise.std().item() == pytest.approx(1, abs=0.15)
+    assert torch.linalg.matrix_rank(noise) == 1 and _noise(torch.Size((7,)), torch.Generator()).shape == (7,)

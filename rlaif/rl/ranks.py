@@ -1,0 +1,109 @@
+"""An on-policy run in several processes (``torchrun``, ``accelerate launch``): each samples its share of the prompts and passes
+its share of the rows; every one knows all rollouts, rewards and log-probabilities, so that baselines, whitening, running
+statistics and missing verdicts are those of the whole; gradients are sums over all. The main process alone judges and writes.
+
+With one process every function here is what its name says of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+
+from rlaif.errors import RunFailed, UsageError
+from rlaif.processes import processes
+from rlaif.processes import together as agreed
+from rlaif.rl.rollout import Query, Rewards, Rollout
+
+T = TypeVar("T")
+
+
+def share() -> tuple[int, int]:
+    """(this process's number, how many there are)."""
+    return processes().process_index, processes().num_processes
+
+
+def several() -> bool:
+    return bool(processes().num_processes > 1)
+
+
+def share_of(queries: Sequence[Query], central: bool) -> Sequence[Query]:
+    """The prompts that this process samples, with all their samples. central: the main process samples all of them."""
+    number, many = share()
+    if central:
+        return queries if number == 0 else []
+    return queries[number::many]
+
+
+async def together(work: Coroutine[Any, Any, T]) -> T:
+    """``processes.together`` for work to be awaited."""
+    results: list[T] = []
+    error: Exception | None = None
+    try:
+        results.append(await work)
+    except (UsageError, RunFailed) as raised:
+        error = raised
+
+    def outcome() -> T:
+        if error:
+            raise error
+        return results[0]
+
+    return agreed(outcome)
+
+
+async def on_main(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What ``work()`` gives in the main process, in every process."""
+    if not several():
+        return await work()
+    result = await together(work() if processes().is_main_process else _nothing())
+    return broadcast_object_list([result])[0]  # type: ignore[no-any-return]
+
+
+def everyones(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """The rollouts of all processes, in every process."""
+    return gather_object(list(rollouts)) if several() else list(rollouts)
+
+
+def add_up(*tensors: Tensor) -> None:
+    """Make each the sum of what it is in all processes, in place."""
+    if several():
+        for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            work.wait()
+
+
+def added_up(figures: Mapping[str, float]) -> dict[str, float]:
+    """The sums over all processes, by name; one that had no rows has no names."""
+    if not several():
+        return dict(figures)
+    total: dict[str, float] = {}
+    for part in gather_object([dict(figures)]):
+        for name, value in part.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+async def judged_elsewhere(rollouts: Sequence[Rollout]) -> Rewards:
+    """The reward source of all processes but the main one, which is never asked."""
+    raise AssertionError("only the main process judges")
+
+
+class NoSampler:
+    """The sampler of a process that samples nothing, because the main one does for all."""
+
+    async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
+        for _ in queries:
+            raise AssertionError("only the main process samples")
+        return
+        yield []
+
+    def update(self, model: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+async def _nothing() -> Any:
+    return None
