@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -32,8 +33,8 @@ BEST = [(32, 4), (128, 4)]
 ALONE = [(64, 1)]
 """Of messages, each of which is a request."""
 NOT_HERE = {
-    "one H100, Qwen3-8B's shape": "needs a GPU: `python -m benchmarks.label_gpu` is ready for it",
-    "distilabel, llm-verifier": "not installed here; they need versions of other packages than these",
+    "one H100, Qwen3-8B's shape": "needs a GPU",
+    "distilabel, llm-verifier": "not installed here, and not measured",
 }
 
 
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/label_speed.md"))
     options = parser.parse_args()
     command = f"python -m benchmarks.label_speed --pairs {options.pairs} --rows {' '.join(map(str, options.rows))}"
+    command += f" --only {shlex.join(options.only)}" if options.only else ""
     lines = ["# Labelling beside its critic", "", f"Written by `{command}` on {platform.machine()}, no GPU; {versions()}.", ""]
     lines += [
         f"{options.pairs} lab pairs, seven principles, both orders. Ratios are ours to the other's, of CPU seconds unless"
@@ -226,7 +228,12 @@ def main() -> None:
     lines += ["they say wall. One run each on a shared machine: trust the ratios of CPU seconds, not wall times.", ""]
     lines += ["| against | goal | found | measured |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as name:
-        for row, (goal, needs_vllm, measure) in table(Bench(Path(name), options.pairs, options.rows)).items():
+        todo = table(Bench(Path(name), options.pairs, options.rows))
+        unreached = {
+            row: f"| {row} | {goal} | not run | the command was stopped before |" for row, (goal, _, _) in todo.items()
+        }
+        after = [f"| {row} | | not run | {why} |" for row, why in NOT_HERE.items()]
+        for row, (goal, needs_vllm, measure) in todo.items():
             if options.only and row not in options.only:
                 detail, found = "left out by --only", "not run"
             elif needs_vllm and find_spec("vllm") is None:
@@ -235,8 +242,8 @@ def main() -> None:
                 detail, found = measure()
             lines.append(f"| {row} | {goal} | {found} | {detail} |")
             print(lines[-1], flush=True)
-    lines += [f"| {row} | | not run | {why} |" for row, why in NOT_HERE.items()]
-    options.out.write_text("\n".join(lines) + "\n")
+            del unreached[row]
+            options.out.write_text("\n".join([*lines, *unreached.values(), *after]) + "\n")
 
 
 if __name__ == "__main__":

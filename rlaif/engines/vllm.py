@@ -125,7 +125,8 @@ class VllmEngine:
         fitting = [item for item in encoded if isinstance(item, Encoded)]
         inputs = [{"prompt_token_ids": item.ids} for item in fitting]
         shapes = [params(item) for item in fitting]
-        outputs = iter(await asyncio.wrap_future(self._feeder.ask(inputs, shapes)))
+        found: list[Any] = await asyncio.wrap_future(self._feeder.ask(inputs, shapes))
+        outputs = iter(found)
         return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
 
 
