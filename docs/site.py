@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md CHANGELOG.md CONTRIBUTING.md LICENSE docs/**/*.md docs/*.png benchmarks/*.md benchmarks/*.svg benchmarks/*.py "
-    "examples/**/* prompts/*.yaml constitutions/*.yaml"
+    "examples/**/* prompts/*.yaml constitutions/*.yaml rlaif/compare/*.yaml"
 ).split()
 
 

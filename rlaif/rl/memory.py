@@ -165,6 +165,8 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
     answers = min(responses * config.max_tokens, max(1, at_once // longest) * config.max_tokens)
     phases = {"sampling": _sampling(config, setting, longest)} if config.sampler == "transformers" else {}
     phases["looking"] = {"activations": at_once * _passing(policy, bf16), "logits": 2 * _logits(setting, answers)}
+    if bf16 and not rank:
+        phases["looking"]["casts"] = HALF * policy.body  # autocast's, until the pass is over
     for net, shape in zip(nets, (policy, value), strict=False):
         update = {"gradients": FLOAT * trained[net]}
         kept = shape.kept(rank, bf16)

@@ -92,6 +92,18 @@ class Policy(Network):
             entropies = torch.special.entr(chosen.softmax(-1)).sum(-1)
         return spread(logprobs, batch.mask), spread(entropies, batch.mask)
 
+    def next_logits(self, **inputs: Any) -> tuple[Tensor, Any]:
+        """(logits of what follows each row [B, V], the cache of keys and values). inputs: as the model takes them.
+
+        The output layer gets a matrix: of half-precision states [B, 1, H] that are a part of others, PyTorch would multiply B
+        copies of its weight.
+        """
+        if not self._plain:
+            out = self.causal(**inputs, use_cache=True, logits_to_keep=1)
+            return out.logits[:, -1], out.past_key_values
+        out = self._body(**inputs, use_cache=True)
+        return self.causal.get_output_embeddings()(out.last_hidden_state[:, -1].contiguous()), out.past_key_values
+
     @torch.no_grad()
     def _has_plain_head(self) -> bool:
         """Whether logits are the output layer's product with hidden states and nothing more, such as a soft cap."""

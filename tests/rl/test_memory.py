@@ -86,6 +86,19 @@ def test_the_plan_is_within_15_percent_of_what_is_held(configured, tmp_path, kin
     assert of_update == pytest.approx(found["update"], rel=0.2)
 
 
+def test_the_next_logits_take_no_copies_of_the_output_layer(configured, tiny):
+    """In bfloat16 under LoRA there was one for each row."""
+    policy = build(configured("rloo", lora=4), find_base(str(tiny), "causal", None, "bfloat16", False)).policy
+    weight, rows = policy.causal.get_output_embeddings().weight, 64
+    ids = torch.full((rows, 3), 5)
+    with torch.inference_mode(), policy.active():
+        wanted = policy.causal(input_ids=ids, logits_to_keep=1).logits[:, -1]
+        found = []
+        peak = peak_of(lambda: found.append(policy.next_logits(input_ids=ids)[0]))
+    torch.testing.assert_close(found[0], wanted, atol=0.02, rtol=0.02)
+    assert peak < rows / 4 * weight.numel() * weight.element_size()
+
+
 def test_lora_keeps_one_model_and_full_training_four(configured):
     setting = Setting(LARGE, True, 512, "cuda")
     whole, adapters = plan(configured("ppo"), setting), plan(configured("ppo", lora=16), setting)

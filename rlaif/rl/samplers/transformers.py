@@ -83,17 +83,17 @@ class TransformersSampler:
 
         luck: [len(prompts) · n, max_tokens], from 0 to 1.
         """
-        model = self._policy.model
-        ids, mask = _left_padded(prompts, model.device)
+        policy, device = self._policy, self._policy.model.device
+        ids, mask = _left_padded(prompts, device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
-        cache, logits = out.past_key_values, out.logits[:, -1].repeat_interleave(n, 0)
+        logits, cache = policy.next_logits(input_ids=ids, attention_mask=mask, position_ids=positions)
+        logits = logits.repeat_interleave(n, 0)
         if n > 1:
             cache.batch_repeat_interleave(n)
         mask, position = mask.repeat_interleave(n, 0), (positions[:, -1:] + 1).repeat_interleave(n, 0)
-        tokens = torch.full((len(logits), self._max_tokens), int(self._ends[0]) if len(self._ends) else 0, device=model.device)
-        logprobs = torch.zeros(tokens.shape, device=model.device)
-        rows = torch.arange(len(tokens), device=model.device)
+        tokens = torch.full((len(logits), self._max_tokens), int(self._ends[0]) if len(self._ends) else 0, device=device)
+        logprobs = torch.zeros(tokens.shape, device=device)
+        rows = torch.arange(len(tokens), device=device)
         going = torch.ones_like(rows, dtype=torch.bool)
         for t in range(self._max_tokens):
             drawn, values = _choose(logits, temperature, luck[rows, t])
@@ -108,7 +108,7 @@ class TransformersSampler:
                 rows, drawn, mask, position, going = (each[kept] for each in (rows, drawn, mask, position, going))
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             inputs = {"input_ids": drawn[:, None], "attention_mask": mask, "position_ids": position}
-            logits = model(**inputs, past_key_values=cache, use_cache=True).logits[:, -1]
+            logits, cache = policy.next_logits(**inputs, past_key_values=cache)
             position = position + 1
         raise AssertionError("max_tokens is at least 1")
 

@@ -97,8 +97,8 @@ def test_tokens_come_by_their_probabilities_and_impossible_ones_never():
 def test_positions_count_without_the_padding(policy, open_sampler, queries, sampled, monkeypatch):
     """Rotary embeddings would not show it; learnt positions would."""
     seen = []
-    forward = policy.model.forward
-    monkeypatch.setattr(policy.model, "forward", lambda **given: (seen.append(given), forward(**given))[1])
+    ask = policy.next_logits
+    monkeypatch.setattr(policy, "next_logits", lambda **given: (seen.append(given), ask(**given))[1])
     sampled(open_sampler(ends=()), queries)
     prompt, *steps = seen
     lengths = prompt["attention_mask"].sum(-1)
