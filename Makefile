@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: install install-vllm demo test test-vllm test-integrations test-api test-docs test-real test-browser install-browser docs models coverage check hooks clean
+.PHONY: install install-vllm demo demo-real test test-vllm test-integrations test-api test-docs test-real test-browser install-browser docs models coverage check hooks clean
 
 install: .venv/installed
 
@@ -31,6 +31,20 @@ demo: install
 		--constitution constitutions/lab.yaml --max-tokens 96 --batch-size 96 --steps 30 --epochs 2 --minibatches 2 \
 		--learning-rate 1e-3 --eval-prompts 32 --eval-every 15 --out runs/demo-ppo
 	$(BIN)/rlaif lab gold lab:policy runs/demo-ppo
+
+# The same on a real model: it answers plain questions and judges its answers, its labels teach a critic, and that rewards PPO.
+REAL := build/models/smollm2
+DIRECT := --constitution examples/real/constitution.yaml --critic-context 512
+demo-real: models
+	$(BIN)/rlaif sample examples/real/prompts.jsonl --model $(REAL) --samples 3 --max-tokens 48 --out runs/real-samples.jsonl
+	$(BIN)/rlaif label runs/real-samples.jsonl --critic $(REAL) $(DIRECT) --min-mass 0 --pairs adjacent --out runs/real
+	$(BIN)/rlaif train critic runs/real --model $(REAL) --constitution examples/real/constitution.yaml --mode score --layers 8 \
+		--precision bfloat16 --context 512 --batch-size 8 --learning-rate 1e-4 --eval-fraction 0.1 --save-every 100 \
+		--out runs/real-critic
+	$(BIN)/rlaif train ppo examples/real/prompts.jsonl --model $(REAL) --reward critic --critic runs/real-critic $(DIRECT) \
+		--second examples/real/second.yaml --lora 8 --precision bfloat16 --batch-size 8 --max-tokens 32 --steps 4 --epochs 2 \
+		--eval-prompts 8 --eval-every 2 --out runs/real-ppo
+	$(BIN)/rlaif report runs/real
 
 # One process per core, each with one thread; a file's tests stay together, because they share what is costly to make.
 test: install

@@ -1,10 +1,12 @@
-"""What ``rlaif train critic`` makes of a real model on human labels, and of a lab critic on a jury's verdicts.
+"""What ``rlaif train critic`` makes of a real model on human labels, and of a lab critic on a jury's verdicts or on none.
 
     python -m benchmarks.real hh ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real distil --out FOLDER
+    python -m benchmarks.real generate --out FOLDER
 
 ``hh``: short HH-RLHF pairs; the model as it comes, and after training, judge held-out pairs whose conversations it never saw.
 ``distil``: a jury of the lab's good and fallible critics labels lab rows, and its verdicts train the fallible critic further.
+``generate``: the lab's policy and reviser write pairs, of which the fallible critic keeps what holds, and is trained on it.
 """
 
 from __future__ import annotations
@@ -170,6 +172,21 @@ def distilled(options: argparse.Namespace) -> None:
     show(out, ["jury", "fallible", "student"])
 
 
+def generated(options: argparse.Namespace) -> None:
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    prompts = ["--prompts-only", "--split", "train", "--n", options.train, "--seed", 7]
+    rlaif("lab", "rows", *prompts, "--out", out / "prompts.jsonl")
+    rlaif("lab", "rows", "--n", options.test, "--split", "heldout", "--seed", 8, "--out", out / "held.jsonl")
+    asked = ["--constitution", "lab", "--store", out / "verdicts.sqlite"]
+    who = ["--model", "lab:fallible", "--policy", "lab:policy", "--generate", options.train, "--seed", options.seed]
+    steps = ["--epochs", 2, "--learning-rate", 1e-3, "--batch-size", 64, "--micro-batch", 32, "--eval-fraction", 0.1]
+    rlaif("train", "critic", out / "prompts.jsonl", *who, *asked, *steps, "--out", out / "critic")
+    rlaif("label", out / "held.jsonl", "--critic", "lab:fallible", *asked, "--out", out / "fallible")
+    rlaif("label", out / "held.jsonl", "--critic", out / "critic", *asked, "--out", out / "from principles")
+    show(out, ["fallible", "from principles"])
+
+
 def show(out: Path, runs: list[str]) -> None:
     """The table of the page."""
     print("\n| critic | agreement | flips | ECE | label mass | calls |\n|---|---|---|---|---|---|")
@@ -197,7 +214,11 @@ def main() -> None:
     distil.add_argument("--train", type=int, default=400)
     distil.add_argument("--test", type=int, default=200)
     distil.set_defaults(run=distilled)
-    for each in (hh, distil):
+    generate = commands.add_parser("generate")
+    generate.add_argument("--train", type=int, default=400)
+    generate.add_argument("--test", type=int, default=200)
+    generate.set_defaults(run=generated)
+    for each in (hh, distil, generate):
         each.add_argument("--out", type=Path, required=True)
         each.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

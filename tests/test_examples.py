@@ -64,6 +64,18 @@ def test_the_page_names_every_example():
     assert linked == {path.name for path in EXAMPLES.iterdir()} - {"README.md", "__pycache__"}
 
 
+def test_the_files_of_the_real_demo_can_be_read():
+    from rlaif.constitution.load import load_constitution
+    from rlaif.data.read import read_rows
+    from rlaif.rl.rewards.mix_file import load_mix
+
+    prompts = [row.conversation[0]["content"] for row in read_rows(str(EXAMPLES / "real" / "prompts.jsonl"))]
+    assert len(set(prompts)) == 30
+    assert [principle.id for principle in load_constitution(EXAMPLES / "real" / "constitution.yaml").principles] == ["direct"]
+    (second,) = load_mix(EXAMPLES / "real" / "second.yaml").ingredients
+    assert Path(second.config.verifier.rpartition(":")[0]).is_file()
+
+
 def test_a_server_is_described_by_one_file(tmp_path):
     from rlaif.config_file import read_config
     from rlaif.serve.config import ServeConfig

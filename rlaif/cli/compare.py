@@ -75,7 +75,7 @@ def as_table(cells: Cells) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, name in enumerate(cells[0]):
         table.add_column(name, justify="right" if number else "left", no_wrap=number == 0)
     for line in cells[1:]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlaif.compare.files import read_jsonl
 from rlaif.compare.recipes import METHODS, chain, plan
-from rlaif.compare.steps import Place, groups_of
+from rlaif.compare.steps import Place
 from rlaif.compare.table import Results, cost_table, findings, main_table, markdown, principle_table
 from rlaif.constitution.load import load_constitution
 
@@ -25,9 +25,9 @@ def page(results: Results, run: Mapping[str, Any], place: Place) -> str:
 Written by `{run["command"]}`.
 
 Every method starts from `{config.model}` and learns from {place.responses():,} responses to the same {prompts:,} prompts:
-offline methods from {_each(place)} to each, drawn before; on-policy methods draw as many on the way. {len(seeds)} seeds, each
-with prompts, samples, labels and orders of its own. The trained models answer {config.held_out:,} held-out prompts twice,
-and {judge} scores the answers. ±: {interval}.
+offline methods and reward models from {_each(place)} to each, drawn before; on-policy methods draw as many on the way.
+{len(seeds)} seeds, each with prompts, samples, labels and orders of its own. The trained models answer
+{config.held_out:,} held-out prompts twice, and {judge} scores the answers. ±: {interval}.
 
 {markdown(main_table(results))}
 
@@ -71,8 +71,7 @@ def _steps(results: Results, place: Place) -> str:
     lines = []
     for name in plan(results.methods, place.steps):
         step = place.steps[name]
-        wider = {key: each for group in groups_of(step) for key, each in place.given.get(group, {}).items()}
-        settings = {**step.settings, **wider, **place.given.get(name, {})}
+        settings = {**step.settings, **place.wider(step), **place.given.get(name, {})}
         told = ", ".join(f"{key} {value}" for key, value in settings.items())
         lines.append(f"- `{name}`: {step.command}, {told}")
     ways = [

@@ -36,10 +36,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Method:
-    """title: in tables. step: the one that makes the model; None for the model that all start from."""
+    """title: in tables. step: the one that makes the model; None for the model that all start from. free: steps that do not
+    count to its cost, since it would not need them by itself: they say which pairs the other methods learn from."""
 
     title: str
     step: str | None
+    free: tuple[str, ...] = ()
 
 
 ROWS = "rows"
@@ -78,8 +80,8 @@ METHODS: Mapping[str, Method] = {
     "base": Method("the model that all start from", None),
     "sft": Method("SFT on the labels' best", "sft"),
     "best-of-n": Method("best-of-n, then SFT", "best-of-n"),
-    "rlhf": Method("RLHF: known labels → reward model → PPO", "rlhf"),
-    "rlhf-noisy": Method("RLHF, known labels as wrong as the critic's", "rlhf-noisy"),
+    "rlhf": Method("RLHF: known labels → reward model → PPO", "rlhf", free=("labels",)),
+    "rlhf-noisy": Method("RLHF, known labels as wrong as the critic's", "rlhf-noisy", free=("labels",)),
     "rlaif": Method("RLAIF: critic's labels → reward model → PPO", "rlaif"),
     "two-model": Method("RLAIF, a reward model each for helpfulness and safety", "two-model"),
     "direct": Method("direct RLAIF: critic's scores → PPO", "direct"),

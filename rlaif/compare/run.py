@@ -149,7 +149,8 @@ def _result(place: Place, method: str, progress: Progress) -> Result:
             done, cost = run_step(place, name, progress), step_cost(place, name)
         except RunFailed as error:  # other methods can be finished
             return Result(method, place.seed, error=without_secrets(f"{name}: {error}"))
-        spent.append({**done, "texts": cost.texts, "calls": cost.calls})
+        if name not in METHODS[method].free:
+            spent.append({**done, "texts": cost.texts, "calls": cost.calls})
     together = took(spent)
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))

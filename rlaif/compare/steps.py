@@ -26,7 +26,7 @@ from rlaif.progress import Progress
 from rlaif.rl.config import RlConfig
 from rlaif.sample.config import SampleConfig
 from rlaif.sample.run import run_sample
-from rlaif.settings import configure, flat, settings_of
+from rlaif.settings import configure, flat, resumable, settings_of
 from rlaif.train.config import TrainConfig
 from rlaif.train.feedback import RoundsConfig
 
@@ -61,6 +61,11 @@ class Place(NamedTuple):
         outs = {need: str(self.out(need)) for need in step.needs}
         return {key: value.format(**outs) if isinstance(value, str) else value for key, value in step.settings.items()}
 
+    def wider(self, step: Step) -> dict[str, Any]:
+        """The user's settings of several steps, as far as this one has them."""
+        given = {key: value for group in groups_of(step) for key, value in self.given.get(group, {}).items()}
+        return {key: value for key, value in given.items() if key in settings_of(kind_of(step.command))}
+
     def responses(self) -> int:
         """Of the policy, to learn from: the budget, or less where there are too few rows."""
         rows = sum(1 for _ in read_jsonl(self.out(ROWS)))
@@ -78,11 +83,10 @@ def configured(place: Place, name: str) -> Any:
     shared = {key: value for key, value in own.items() if key in known and key not in OWN}
     if "labels" in known and "critic_labels" not in known and issubclass(kind, LabelConfig | RlConfig):
         shared["labels"] = own["critic_labels"]
-    wider = {key: value for group in groups_of(step) for key, value in place.given.get(group, {}).items() if key in known}
     settings = {
         **shared,
         "seed": place.seed,
-        **wider,
+        **place.wider(step),
         **place.settings(name),
         **_pairs(place, step),
         **place.given.get(name, {}),
@@ -136,8 +140,10 @@ def run_step(place: Place, name: str, progress: Progress) -> dict[str, float]:
     what = {"command": step.command, **(place.settings(name) if writes else shown(configured(place, name)))}
     what = json.loads(json.dumps(what, default=str))
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"what": what, "took": {}}
-    if others := [key for key, value in what.items() if before["what"].get(key) != value and key not in ("out", "store")]:
-        was, now = before["what"].get(others[0]), what[others[0]]
+    free: frozenset[str] = frozenset() if writes else resumable(kind_of(step.command))
+    then = {key: value for key, value in before["what"].items() if key not in free}
+    if others := [key for key, value in what.items() if key in then and then[key] != value]:
+        was, now = then[others[0]], what[others[0]]
         raise UsageError(f"{path}: was made with {others[0]} {was!r}, not {now!r}; give another --out, or --overwrite")
     if before.get("done"):
         return dict(before["took"])

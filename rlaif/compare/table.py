@@ -123,8 +123,8 @@ def main_table(results: Results) -> Cells:
 
 
 def brief_table(results: Results) -> Cells:
-    """The same for a terminal of 80 columns: an interval for the total alone."""
-    head = ["", "seeds", "total", "helpful", "safe", "consist.", "wins", "diverse", "KL"]
+    """The same for a terminal of 80 columns: n seeds, and an interval for the total alone."""
+    head = ["", "n", "total", "helpful", "safe", "consist.", "wins", "diverse", "KL"]
     lines = []
     for name in results.methods:
         rest = [results.estimate(name, key).mean for key in list(MAIN)[1:-1]]

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlaif.engines.base import Choice, Failure, Generation, Prompt, Sampling, exact_choice
 from rlaif.engines.drawing import Source, drawing
+from rlaif.engines.feeding import Feeder
 from rlaif.engines.identity import resolve
 from rlaif.engines.tokens import Encoded, PromptEncoder
 from rlaif.errors import UsageError
@@ -40,11 +41,13 @@ class VllmEngine:
 
         self._params = vllm.SamplingParams
         self._structured = vllm.sampling_params.StructuredOutputsParams
+        self._at_the_end = vllm.sampling_params.RequestOutputKind.FINAL_ONLY
         self._encoder = PromptEncoder(self._llm.get_tokenizer())
         settings = self._llm.llm_engine.model_config
         self._drawing, self.notes = drawing(generation_config, settings.try_get_generation_config())
         self._context: int = settings.max_model_len
-        self._reader, self._worker = (ThreadPoolExecutor(1, f"vllm-{name}") for name in ("reader", "engine"))
+        self._reader = ThreadPoolExecutor(1, "vllm-reader")
+        self._feeder = Feeder(self._llm.llm_engine, "vllm-engine")
         precision = str(settings.dtype).removeprefix("torch.")
         manner = f"{self._encoder.manner}{self._drawing.manner}"
         self.identity = f"{name} {precision} context={self._context} vllm-{vllm.__version__}{manner}"
@@ -61,7 +64,9 @@ class VllmEngine:
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
         wanted = sorted({token for tokens in labels for token in tokens})
-        params = self._params(max_tokens=1, temperature=0.0, logprob_token_ids=wanted, detokenize=False)
+        params = self._params(
+            max_tokens=1, temperature=0.0, logprob_token_ids=wanted, detokenize=False, output_kind=self._at_the_end
+        )
 
         def read(item: Encoded, output: Any) -> Choice:
             given = {token: entry.logprob for token, entry in output.outputs[0].logprobs[0].items()}
@@ -83,6 +88,7 @@ class VllmEngine:
                 seed=sampling.seed_for(item.ids),
                 logprobs=0,
                 structured_outputs=held,
+                output_kind=self._at_the_end,
                 **ending,
             )
 
@@ -97,7 +103,7 @@ class VllmEngine:
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)
-        self._worker.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._feeder.close)
 
     async def _ask(
         self,
@@ -111,7 +117,7 @@ class VllmEngine:
             raise UsageError(f"an answer of {room} tokens leaves no room for a prompt in a context of {self._context}")
 
         loop = asyncio.get_running_loop()
-        # Encoded beside the call before: the engine does not wait for it.
+        # Encoded beside the calls before, with which these prompts then share the engine's steps.
         encoded = await loop.run_in_executor(
             self._reader,
             lambda: [self._encoder.encode(prompt, self._context - room, decided=decided, opened=opened) for prompt in prompts],
@@ -119,11 +125,8 @@ class VllmEngine:
         fitting = [item for item in encoded if isinstance(item, Encoded)]
         inputs = [{"prompt_token_ids": item.ids} for item in fitting]
         shapes = [params(item) for item in fitting]
-        outputs = iter(
-            await loop.run_in_executor(self._worker, lambda: self._llm.generate(inputs, shapes, use_tqdm=False))
-            if inputs
-            else ()
-        )
+        found: list[Any] = await asyncio.wrap_future(self._feeder.ask(inputs, shapes))
+        outputs = iter(found)
         return [item if isinstance(item, Failure) else (item, next(outputs)) for item in encoded]
 
 
