@@ -122,10 +122,10 @@ def test_a_source_that_is_shortened_while_it_is_read_is_no_finished_run(folder, 
     (folder / "rows.jsonl").write_text(rows(3000))
     stream = run._stream
 
-    def shortened(*arguments):
+    def shortened(*arguments, **options):
         with (folder / "rows.jsonl").open("r+b") as file:
             file.truncate(20_000)
-        return stream(*arguments)
+        return stream(*arguments, **options)
 
     monkeypatch.setattr(run, "_stream", shortened)
     code, _, err = rlaif(*LABEL.split())
