@@ -52,7 +52,7 @@ def answer(request, params, end):
     extra = getattr(params, "logprob_token_ids", None) or []
     positions = [{token: SimpleNamespace(logprob=-1.5) for token in {one, *extra}} for one in tokens]
     one = SimpleNamespace(token_ids=tokens, logprobs=positions, text="x", finish_reason="stop")
-    return SimpleNamespace(request_id=request, outputs=[one] * getattr(params, "n", 1))
+    return SimpleNamespace(request_id=request, finished=True, outputs=[one] * getattr(params, "n", 1))
 
 
 class LLMEngine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
@@ -57,19 +57,20 @@ class Feeder:
     def _serve(self) -> None:
         while self._take():
             try:
-                outputs = self._engine.step() if self._flying else ()
+                self._read(self._engine.step() if self._flying else ())
             except Exception as error:  # the engine is gone: so is all that it was asked
                 for job in list(self._jobs):
                     self._end(job, RunFailed(f"vLLM has failed: {type(error).__name__} {error}"))
-                continue
-            for output in outputs:
-                if output.finished and output.request_id in self._flying:
-                    job, index = self._flying.pop(output.request_id)
-                    job.names.discard(output.request_id)
-                    job.outputs[index] = output
-                    if not job.names:
-                        self._jobs.discard(job)
-                        self._tell(job, job.outputs)
+
+    def _read(self, outputs: Iterable[Any]) -> None:
+        for output in outputs:
+            if output.finished and output.request_id in self._flying:
+                job, index = self._flying.pop(output.request_id)
+                job.names.discard(output.request_id)
+                job.outputs[index] = output
+                if not job.names:
+                    self._jobs.discard(job)
+                    self._tell(job, job.outputs)
 
     def _take(self) -> bool:
         """Hand what is waiting to the engine, and take back what nobody waits for any more; False where all is to end."""

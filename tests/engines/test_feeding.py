@@ -93,6 +93,15 @@ def test_an_engine_that_fails_ends_what_it_was_asked(feeding):
     assert said(feeder.ask(["w"], [4])) == [("w", 4)]
 
 
+def test_an_output_that_cannot_be_read_ends_its_call_with_an_error(feeding, monkeypatch):
+    engine, feeder = feeding()
+    monkeypatch.setattr(engine, "step", lambda: [SimpleNamespace(request_id="ask-0")])
+    with pytest.raises(RunFailed, match="vLLM has failed: AttributeError"):
+        feeder.ask(["x"], [1]).result(10)
+    monkeypatch.undo()
+    assert said(feeder.ask(["w"], [4])) == [("w", 4)]
+
+
 def test_a_call_that_is_cancelled_takes_its_requests_back(feeding):
     engine, feeder = feeding()
     engine.gate.clear()
