@@ -47,7 +47,8 @@ def test_an_interrupt_says_that_the_same_command_continues(folder, command):
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    # Python ends by the signal itself where it came while code was made from a string, as dataclasses are: 130 in a shell too.
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert errors.endswith("rlaif: stopped; the same command continues\n") and "Traceback" not in errors
     if not command.startswith("sample"):
         assert json.loads((folder / "run" / "run.json").read_text())["status"] == "interrupted"

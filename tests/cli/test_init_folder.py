@@ -12,8 +12,9 @@ def test_copies_can_be_edited_and_label_at_once(rlaif, tmp_path):
         assert load_constitution(tmp_path / "constitutions" / f"{name}.yaml") == load_constitution(path)
         assert "$schema=schema.json" in (tmp_path / "constitutions" / f"{name}.yaml").read_text()
     json.loads((tmp_path / "constitutions" / "schema.json").read_text())
-    names = [path.stem for path in shipped_folder("prompts").glob("*.yaml")]
-    assert names and all(load_template(name, tmp_path / "prompts") == load_template(name) for name in names)
+    shipped = list(shipped_folder("prompts").glob("*.yaml"))
+    assert shipped and all((tmp_path / "prompts" / path.name).read_bytes() == path.read_bytes() for path in shipped)
+    assert load_template("compare", tmp_path / "prompts") == load_template("compare")
     (tmp_path / "rows.jsonl").write_text('{"prompt": "hi", "responses": ["a", "b"]}\n')
     (tmp_path / "s.yaml").write_text("rules: [{choose: {A: 0.7, B: 0.2}}]")
     code, out, _ = rlaif("label", "rows.jsonl", "--config", "config.yaml", "--critic", "script:s.yaml")
