@@ -24,6 +24,17 @@ def no_secrets_of_other_tests(monkeypatch):
 
 
 @pytest.fixture
+def one_thread():
+    """Sums in one order, so that exact comparisons are fair."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def rlaif(tmp_path, monkeypatch, capsys):
     """Run the command in a folder of its own; returns (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)

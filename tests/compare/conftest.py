@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from rlaif.compare.config import LabCompareConfig
 from rlaif.settings import configure
@@ -19,11 +18,8 @@ principles:
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def in_one_thread(one_thread):
+    """For every test here."""
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests.serving import listening
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_a_token_of_the_tests"
@@ -125,13 +126,5 @@ def serving(name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> I
         def log_message(self, *_: object) -> None:
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    hub.url = f"http://127.0.0.1:{httpd.server_port}"
-    try:
+    with listening(Handler) as hub.url:
         yield hub
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.engines.providers import KEY, TOKENS, WRITTEN, anthropic
+from tests.serving import listening
 
 READ = {"prompt_tokens": TOKENS, "completion_tokens": WRITTEN, "total_tokens": TOKENS + WRITTEN}
 
@@ -222,13 +222,5 @@ def serving() -> Iterator[BatchServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    server.url = f"http://127.0.0.1:{httpd.server_port}"
-    try:
+    with listening(Handler) as server.url:
         yield server
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()

@@ -6,12 +6,13 @@ Sources: the providers' references of ``POST /v1/chat/completions``, ``POST /v1/
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
+
+from tests.serving import listening
 
 OPENAI, ANTHROPIC, GEMINI = "openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"
 KEY = "a-key-of-the-tests"
@@ -196,22 +197,14 @@ def providers() -> Iterator[Providers]:
         def log_message(self, *_: object) -> None:
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{httpd.server_port}"
-    found.environment.update(
-        OPENAI_API_KEY=KEY,
-        OPENAI_API_BASE=f"{url}/v1",
-        OPENAI_BASE_URL=f"{url}/v1",
-        ANTHROPIC_API_KEY=KEY,
-        ANTHROPIC_API_BASE=url,
-        GEMINI_API_KEY=KEY,
-        GEMINI_API_BASE=url,
-    )
-    try:
+    with listening(Handler) as url:
+        found.environment.update(
+            OPENAI_API_KEY=KEY,
+            OPENAI_API_BASE=f"{url}/v1",
+            OPENAI_BASE_URL=f"{url}/v1",
+            ANTHROPIC_API_KEY=KEY,
+            ANTHROPIC_API_BASE=url,
+            GEMINI_API_KEY=KEY,
+            GEMINI_API_BASE=url,
+        )
         yield found
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()

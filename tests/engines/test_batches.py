@@ -1,6 +1,6 @@
 """The batch APIs of OpenAI and Anthropic, each against a server that follows its reference."""
 
-import time
+from datetime import datetime
 
 import pytest
 
@@ -42,16 +42,16 @@ def test_what_is_handed_in_comes_back_by_name_in_any_order(provider):
 
 
 def test_a_batch_is_found_among_others_by_its_mark_or_its_names(provider):
-    since = time.time()
     for n in range(5):
         provider.submit(items(f"{n}-0", f"{n}-1"), f"mark{n}")
-    assert provider.find("mark3", ["3-0", "3-1"], since) == "batch_3"
-    assert provider.find("mark9", ["9-0", "9-1"], since) is None
+    assert provider.find("mark3", ["3-0", "3-1"], 0.0) == "batch_3"
+    assert provider.find("mark9", ["9-0", "9-1"], 0.0) is None
 
 
 def test_no_batch_of_before_is_taken_for_this_one(provider):
     provider.submit(items("a-0"), "other")
-    assert provider.find("mark", ["a-0"], time.time() + 3600) is None
+    made = datetime.fromisoformat(provider.server.batches[0].at).timestamp()
+    assert provider.find("mark", ["a-0"], made + 3600) is None
 
 
 def test_a_key_is_needed(provider, monkeypatch):

@@ -3,9 +3,8 @@
 import asyncio
 import json
 import math
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -13,6 +12,7 @@ from rlaif.engines import client
 from rlaif.engines.base import Failure, FailureReason, Message, Sampling, Segment
 from rlaif.engines.server import ServerEngine
 from rlaif.errors import RunFailed, UsageError
+from tests.serving import listening
 
 LISTED = [
     {"token": "A", "logprob": math.log(0.6)},
@@ -46,15 +46,8 @@ def serving(reply, models=("judge",)):
         def log_message(self, *_):
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{httpd.server_port}", posts
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
+    with listening(Handler) as url:
+        yield url, posts
 
 
 def verdict(path, body, n):

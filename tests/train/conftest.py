@@ -6,7 +6,6 @@ import json
 from itertools import islice
 
 import pytest
-import torch
 
 from rlaif.lab.world import rows
 from rlaif.settings import configure
@@ -15,12 +14,8 @@ from rlaif.train.run import run_train
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in one order, so that exact comparisons are fair."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def in_one_thread(one_thread):
+    """For every test here."""
 
 
 @pytest.fixture
