@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -42,9 +43,9 @@ from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
-from rlaif.label.watch import Watch
+from rlaif.label.watch import Watch, curves
 from rlaif.progress import Progress
-from rlaif.report.page import write_report
+from rlaif.report.page import OWN_PAIRS, write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 from rlaif.tracking import Tracker, chosen
@@ -128,8 +129,8 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         facts |= keep_spending(budget, config.out)
-        facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
         judged = watch.quality(counts)
+        facts["findings"] = [finding.sentence for finding in findings(judged)]
         unmet = missed(config.require, MEASURES, figures(judged))
         judged = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped, judged)
     if unmet:
@@ -141,6 +142,8 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     return judged
 
 
+TELLING = 1.0
+"""Seconds at least between two sets of figures while a run goes on."""
 CONTENT = frozenset(
     ("engine", "dtype", "context", "critic_context", "gpu_memory", "tokenizer", "constitution", "critic", "policy", "reviser")
     + ("prompts", "export")
@@ -217,7 +220,7 @@ def _stream(
     mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
-    started = time.monotonic()
+    started, told = time.monotonic(), (-math.inf, -1)
     with ExitStack() as stack:
         preferences = watch.preferences(stack.enter_context(JsonlWriter(out / "preferences.jsonl")))
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
@@ -227,11 +230,18 @@ def _stream(
         (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
+        def tell(so_far: Counts) -> None:
+            nonlocal told
+            told = time.monotonic(), so_far.rows_in
+            judged = watch.quality(so_far)
+            tracker.log(so_far.rows_in, curves(judged))
+            progress.warn([finding.about for finding in findings(judged)])
+
         def chunk_done(so_far: Counts) -> None:
             cost = keep_spending(budget, out)
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
-            tracker.log(so_far.rows_in, watch.figures(so_far))
-            progress.warn([finding.about for finding in watch.findings(so_far)])
+            if time.monotonic() - told[0] >= TELLING:
+                tell(so_far)
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
             paid = {"dollars": budget.spent} if budget and budget.spent else {}
             progress.update(so_far.rows_in, {**counted, **paid})
@@ -247,6 +257,8 @@ def _stream(
                     await labeller.policy.engine.close()
 
         loops.run(work())
+        if told[1] < counts.rows_in:
+            tell(counts)
 
 
 def _derive(config: LabelConfig | ReviseConfig) -> None:
@@ -272,7 +284,7 @@ def _describe(folder: Path, judged: Quality) -> None:
     doubts = [finding.sentence for finding in findings(judged)]
     with atomic_write(folder / "README.md") as file:
         file.write(card(judged.run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
-    write_report(folder, judged=judged)
+    write_report(folder, max_pairs=OWN_PAIRS, judged=judged)
 
 
 def run_facts(
