@@ -130,7 +130,7 @@ def main() -> None:
         folder = Path(name)
         write_inputs(folder, options.pairs)
         seen: set[tuple[int, ...]] = set()
-        with vllm_server(model, folder / "server.log", "--no-disable-log-stats") as url:
+        with vllm_server(model, folder / "server.log", stats=True) as url:
             for place, k in product(("last", "first"), PRINCIPLES):
                 prompts = list(asked(folder, k, place, encoder))
                 total, computed = measured(folder, url, k, place)
