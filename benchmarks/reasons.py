@@ -154,9 +154,9 @@ def _text(prompt: Prompt) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--train", type=int, default=240, help="pairs to train on")
-    parser.add_argument("--held-out", type=int, default=150, help="pairs to judge")
-    parser.add_argument("--steps", type=int, default=8, help="of GRPO")
+    parser.add_argument("--train", type=int, default=120, help="pairs to train on")
+    parser.add_argument("--held-out", type=int, default=100, help="pairs to judge")
+    parser.add_argument("--steps", type=int, default=6, help="of GRPO")
     given = parser.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,8 @@ def main() -> None:
     teacher = {"critic": "teacher", "engine": "benchmarks.reasons:Teacher", "votes": 2}
     reasons = {"reasons": True, "reasons_tokens": LONGEST, **teacher, **common, **learning}
     taught = train("critic", source, model=STUDENT, out=out / "reasons", **reasons)
-    policy = {"steps": given.steps, "batch_size": 4, "samples": 6, "max_tokens": LONGEST, "eval_prompts": 16}
+    policy = {"steps": given.steps, "batch_size": 4, "samples": 6, "max_tokens": LONGEST}
+    policy |= {"eval_prompts": 16, "eval_every": given.steps}
     rewarded = train(
         "grpo", source, model=str(taught.path), out=out / "rewarded", reward="verdict", learning_rate=1e-4, **policy, **common
     )

@@ -134,14 +134,14 @@ def test_what_does_not_fit_is_left_out(questions, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The lab's policy, which knows no judge's question, taught by rules that write reasons; its folder and ``run.json``. Ten
-    steps are the fewest after which it writes them."""
+    """The lab's policy, which knows no judge's question, taught by rules that write reasons; its folder and ``run.json``. Some
+    sixteen steps are needed until it finds the kind response in either order."""
     folder = tmp_path_factory.mktemp("reasons")
     (folder / "one.yaml").write_text(ONE)
     (folder / "rules.yaml").write_text(RULES)
     rows = [{"prompt": prompt, "chosen": KIND, "rejected": RUDE} for prompt in PROMPTS]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = {"batch_size": 4, "max_steps": 10, "learning_rate": 3e-3, "schedule": "constant", "warmup": 0.0}
+    options = {"batch_size": 4, "max_steps": 16, "learning_rate": 3e-3, "schedule": "constant", "warmup": 0.0}
     config = configure(
         generated_configuration(),
         source=str(folder / "pairs.jsonl"),
@@ -153,7 +153,7 @@ def trained(tmp_path_factory):
         reasons=True,
         reasons_tokens=MOST,
         eval_fraction=0.2,
-        save_every=10,
+        save_every=16,
         **options,
     )
     threads = torch.get_num_threads()
