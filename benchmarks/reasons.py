@@ -33,7 +33,8 @@ from rlaif.engines.config import EngineConfig
 from rlaif.evaluate.agreement import wilson
 from rlaif.evaluate.table import interval
 from rlaif.lab.gold import gold
-from rlaif.lab.world import Split, rows
+from rlaif.lab.questions import Split
+from rlaif.lab.world import rows
 from rlaif.shipped import constitution_path
 
 CONSTITUTION = constitution_path("lab")
@@ -126,7 +127,7 @@ def judged(model: str, reasons: bool, held_out: Sequence[dict[str, Any]], store:
     options = {"reasons": True, "reasons_tokens": LONGEST} if reasons else {}
     config = CriticConfig(models=(model,), constitution=CONSTITUTION, store=store, **options)  # type: ignore[arg-type]
     engines = config.engines()
-    found = []
+    found: list[Any] = []
     with VerdictStore(store) as verdicts:
         (critic,) = config.critics(engines, verdicts)
         by_id = {principle.id: principle for principle in critic.judge.constitution.principles}
@@ -164,12 +165,12 @@ def main() -> None:
     source.write_text("".join(dumps(row) + "\n" for row in pairs(given.train, 0, "train")), encoding="utf-8")
     held_out = list(pairs(given.held_out, 0, "heldout"))
     common: dict[str, Any] = {"constitution": str(CONSTITUTION), "store": out / "verdicts.sqlite"}
-    learning = {"batch_size": 8, "epochs": 3.0, "learning_rate": 1e-3}
+    learning: dict[str, Any] = {"batch_size": 8, "epochs": 3.0, "learning_rate": 1e-3}
     direct = train("critic", source, model=STUDENT, out=out / "direct", constitution=CONSTITUTION, **learning)
     teacher = {"critic": "teacher", "engine": "benchmarks.reasons:Teacher", "votes": 2}
     reasons = {"reasons": True, "reasons_tokens": LONGEST, **teacher, **common, **learning}
     taught = train("critic", source, model=STUDENT, out=out / "reasons", **reasons)
-    policy = {"steps": given.steps, "batch_size": 4, "samples": 6, "max_tokens": LONGEST}
+    policy: dict[str, Any] = {"steps": given.steps, "batch_size": 4, "samples": 6, "max_tokens": LONGEST}
     policy |= {"eval_prompts": 16, "eval_every": given.steps}
     rewarded = train(
         "grpo", source, model=str(taught.path), out=out / "rewarded", reward="verdict", learning_rate=1e-4, **policy, **common
