@@ -2,11 +2,15 @@
 
     python -m benchmarks.real hh ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real alpaca ROWS --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real ppo FOLDER-OF-HH --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real engines ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real distil --out FOLDER
     python -m benchmarks.real generate --out FOLDER
 
 ``hh``: short HH-RLHF pairs; the model as it comes, and after training, judge held-out pairs whose conversations it never saw.
 ``alpaca``: a critic and a reward model learn GPT-4-turbo's judgements, and are compared on prompts that they never saw.
+``ppo``: the model learns from the critic of ``hh``; its reward model, which training never sees, judges too.
+``engines``: prompt ids, three engines and both orders, on held-out pairs of ``hh``.
 ``distil``: a jury of the lab's good and fallible critics labels lab rows, and its verdicts train the fallible critic further.
 ``generate``: the lab's policy and reviser write pairs, of which the fallible critic keeps what holds, and is trained on it.
 """
@@ -21,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.real_alpaca import alpaca
-from benchmarks.real_parts import CONTEXT, LAST, constitution, lead, points, rlaif, templates, write
-from rlaif.data.records import PreferenceRecord, read_records
+from benchmarks.real_engines import engines
+from benchmarks.real_parts import CONTEXT, LAST, constitution, lead, points, rlaif, templates, verdicts, write
+from benchmarks.real_ppo import ppo
 from rlaif.evaluate.agreement import accuracy, wilson
 from rlaif.evaluate.calibration import ece
 from rlaif.evaluate.quality import quality
@@ -87,15 +92,6 @@ def human(options: argparse.Namespace) -> None:
         print(f"  The trained critic leads by {points(lead(critic, right, prompts))} points.")
 
 
-def verdicts(run: Path, rows: int) -> list[float]:
-    """Of each row of pairs, 1 where the critic prefers the response that is known to be better, ½ for a tie or no verdict."""
-    found = [0.5] * rows
-    for record in read_records(run / "preferences.jsonl", PreferenceRecord):
-        if record.p_chosen > 0.5:
-            found[record.row - 1] = float((record.gold_margin or 0) > 0)
-    return found
-
-
 def margins(model: Path, rows: Path) -> Any:
     """Of each row's chosen response over its rejected, by a reward model's scores, [N]."""
     pairs = [example for example in read_examples(str(rows), "pairs", "soft") if isinstance(example, Example)]
@@ -104,6 +100,10 @@ def margins(model: Path, rows: Path) -> Any:
         scorer.scores([pair.prompt for pair in pairs], [str(pair.responses[side]) for pair in pairs]).numpy() for side in (0, 1)
     )
     return chosen - rejected
+
+
+def compared(options: argparse.Namespace) -> None:
+    engines(options, split_pairs(options.source, options.seed)[1][: options.test], HARMLESS)
 
 
 def distilled(options: argparse.Namespace) -> None:
@@ -160,9 +160,17 @@ def main() -> None:
     hh.set_defaults(run=human)
     learnt = commands.add_parser("alpaca")
     learnt.set_defaults(run=alpaca)
-    for each in (hh, learnt):
+    online = commands.add_parser("ppo")
+    online.add_argument("judges", type=Path, metavar="FOLDER", help="where hh has trained a critic and a reward model")
+    online.set_defaults(run=ppo)
+    engine = commands.add_parser("engines")
+    engine.add_argument("--test", type=int, default=150)
+    engine.set_defaults(run=compared)
+    for each in (hh, learnt, engine):
         each.add_argument("source", type=Path, metavar="ROWS")
+    for each in (hh, learnt, online, engine):
         each.add_argument("--model", required=True)
+    for each in (hh, learnt):
         each.add_argument("--engine", default="vllm")
     distil = commands.add_parser("distil")
     distil.add_argument("--train", type=int, default=400)
@@ -172,7 +180,7 @@ def main() -> None:
     generate.add_argument("--train", type=int, default=400)
     generate.add_argument("--test", type=int, default=200)
     generate.set_defaults(run=generated)
-    for each in (hh, learnt, distil, generate):
+    for each in (hh, learnt, online, engine, distil, generate):
         each.add_argument("--out", type=Path, required=True)
         each.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -28,8 +28,8 @@ HELPFUL = "The response is the better answer: right, clear, complete, and what w
 NEAR = (2 / 3, 3 / 2)
 """Ratios of characters of the pairs that are trained on: where length decides, there is nothing else to learn from."""
 BEGUN = "Score="
-"""After ``Score:`` SmolLM2 writes a blank, which before a digit is a token of its own, and the digits have .008 of the probability;
-after this they have .81."""
+"""After ``Score:`` SmolLM2 writes a blank, which before a digit is a token of its own, and the digits have .008 of the
+probability; after this they have .81."""
 STEPS = ["--batch-size", 8, "--learning-rate", 1e-4, "--context", CONTEXT, "--save-every", 10]
 
 

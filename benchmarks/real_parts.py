@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlaif.data.records import PreferenceRecord, read_records
 from rlaif.evaluate.agreement import Interval
 from rlaif.evaluate.intervals import mean_interval, resampled
 
@@ -68,12 +69,13 @@ LAST = ["--layers", 10, "--precision", "bfloat16", "--micro-batch", 4]
 
 
 def rlaif(*arguments: object) -> None:
-    """Run a command, and print the CPU minutes that it took."""
-    before = os.times()
-    subprocess.run([sys.executable, "-m", "rlaif", *map(str, arguments)], check=True)
-    after = os.times()
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
-    print(f"rlaif {' '.join(map(str, arguments[:2]))}: {seconds / 60:.1f} CPU minutes", flush=True)
+    """Run a command, and print what it took: CPU minutes, and the most memory that it held."""
+    process = subprocess.Popen([sys.executable, "-m", "rlaif", *map(str, arguments)])
+    _, status, used = os.wait4(process.pid, 0)
+    if code := os.waitstatus_to_exitcode(status):
+        raise SystemExit(code)
+    minutes = (used.ru_utime + used.ru_stime) / 60
+    print(f"rlaif {' '.join(map(str, arguments[:2]))}: {minutes:.1f} CPU minutes, {used.ru_maxrss / 1e6:.2f} GB", flush=True)
 
 
 def constitution(path: Path, principle: str) -> Path:
@@ -94,6 +96,15 @@ def templates(folder: Path, score: str = "Score:") -> Path:
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def verdicts(run: Path, rows: int) -> list[float]:
+    """Of each row of pairs, 1 where the critic prefers the response that is known to be better, ½ for a tie or no verdict."""
+    found = [0.5] * rows
+    for record in read_records(run / "preferences.jsonl", PreferenceRecord):
+        if record.p_chosen > 0.5:
+            found[record.row - 1] = float((record.gold_margin or 0) > 0)
+    return found
 
 
 def lead(first: Sequence[float], second: Sequence[float], prompts: Sequence[str]) -> Interval:
