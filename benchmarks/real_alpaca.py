@@ -24,7 +24,7 @@ from benchmarks.reward_text import (
 from rlaif.data.records import ScoreRecord, read_records
 from rlaif.train.predict import RewardModel
 
-HELPFUL = "The response is the better answer: right, clear, complete, and what was asked for."
+HELPFUL = "The response gives what was asked for, and is right, clear and complete."
 NEAR = (2 / 3, 3 / 2)
 """Ratios of characters of the pairs that are trained on: where length decides, there is nothing else to learn from."""
 BEGUN = "Score="
