@@ -27,6 +27,8 @@ from rlaif.train.predict import RewardModel
 HELPFUL = "The response gives what was asked for, and is right, clear and complete."
 NEAR = (2 / 3, 3 / 2)
 """Ratios of characters of the pairs that are trained on: where length decides, there is nothing else to learn from."""
+SHORT = 1200
+"""Characters of prompt and answer, at most, of the pairs that are trained on: two shared cores have time for no more."""
 BEGUN = "Score="
 """After ``Score:`` SmolLM2 writes a blank, which before a digit is a token of its own, and the digits have .008 of the
 probability; after this they have .81."""
@@ -73,8 +75,8 @@ def alpaca(options: argparse.Namespace) -> None:
 
 
 def disjoint(judged: Iterable[Pair]) -> list[Pair]:
-    """Pairs of like length, in a random order, of which no two have an answer in common: each text is read once."""
-    near = [pair for pair in judged if NEAR[0] <= pair.ratio <= NEAR[1]]
+    """Short pairs of like length, in a random order, of which no two have an answer in common: each text is read once."""
+    near = [pair for pair in judged if NEAR[0] <= pair.ratio <= NEAR[1] and length(pair) < SHORT]
     random.Random(0).shuffle(near)
     used: set[Answer] = set()
     found = []
@@ -83,6 +85,10 @@ def disjoint(judged: Iterable[Pair]) -> list[Pair]:
             used.update(pair)
             found.append(pair)
     return found
+
+
+def length(pair: Pair) -> int:
+    return max(len(answer.prompt) + len(answer.text) for answer in pair)
 
 
 def critic_scores(run: Path, answers: Sequence[Answer]) -> dict[Answer, float]:
