@@ -22,6 +22,7 @@ from benchmarks.reward_text import (
     training_rows,
 )
 from rlaif.data.records import ScoreRecord, read_records
+from rlaif.data.rows import Turn
 from rlaif.train.predict import RewardModel
 
 HELPFUL = "The response gives what was asked for, and is right, clear and complete."
@@ -55,7 +56,7 @@ def alpaca(options: argparse.Namespace) -> None:
     rlaif("train", "reward", train, *steps, "--out", out / "reward")
 
     model = RewardModel(str(out / "reward" / "model"))
-    conversations = [({"role": "user", "content": one.prompt},) for one in answers]
+    conversations: list[tuple[Turn, ...]] = [({"role": "user", "content": one.prompt},) for one in answers]
     authors = quality_of_authors(seen)
     scores: dict[str, Mapping[Answer, float]] = {
         "critic": critic_scores(out / "scores", answers),
