@@ -2,14 +2,14 @@
 
     python -m benchmarks.real hh ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real alpaca ROWS --model build/models/smollm2 --out FOLDER
-    python -m benchmarks.real ppo FOLDER-OF-HH --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real grpo FOLDER-OF-HH --second REWARD-MODEL --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real engines ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real distil --out FOLDER
     python -m benchmarks.real generate --out FOLDER
 
 ``hh``: short HH-RLHF pairs; the model as it comes, and after training, judge held-out pairs whose conversations it never saw.
 ``alpaca``: a critic and a reward model learn GPT-4-turbo's judgements, and are compared on prompts that they never saw.
-``ppo``: the model learns from the critic of ``hh``; its reward model, which training never sees, judges too.
+``grpo``: the model learns from the critic of ``hh``, and a reward model that training never sees judges too.
 ``engines``: prompt ids, three engines and both orders, on held-out pairs of ``hh``.
 ``distil``: a jury of the lab's good and fallible critics labels lab rows, and its verdicts train the fallible critic further.
 ``generate``: the lab's policy and reviser write pairs, of which the fallible critic keeps what holds, and is trained on it.
@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.real_alpaca import alpaca
 from benchmarks.real_engines import engines
+from benchmarks.real_grpo import grpo
 from benchmarks.real_parts import CONTEXT, LAST, constitution, lead, points, rlaif, templates, verdicts, write
-from benchmarks.real_ppo import ppo
 from rlaif.evaluate.agreement import accuracy, wilson
 from rlaif.evaluate.calibration import ece
 from rlaif.evaluate.quality import quality
@@ -160,9 +160,10 @@ def main() -> None:
     hh.set_defaults(run=human)
     learnt = commands.add_parser("alpaca")
     learnt.set_defaults(run=alpaca)
-    online = commands.add_parser("ppo")
-    online.add_argument("judges", type=Path, metavar="FOLDER", help="where hh has trained a critic and a reward model")
-    online.set_defaults(run=ppo)
+    online = commands.add_parser("grpo")
+    online.add_argument("judges", type=Path, metavar="FOLDER", help="where hh has trained a critic")
+    online.add_argument("--second", type=Path, required=True, help="a reward model's folder: the other judge")
+    online.set_defaults(run=grpo)
     engine = commands.add_parser("engines")
     engine.add_argument("--test", type=int, default=150)
     engine.set_defaults(run=compared)

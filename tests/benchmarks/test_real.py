@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.real import conversation, split_pairs
 from benchmarks.real_alpaca import NEAR, critic_scores, disjoint, right
+from benchmarks.real_grpo import report
 from benchmarks.real_parts import TEMPLATES, constitution, lead, points, templates, verdicts
-from benchmarks.real_ppo import report
 from benchmarks.reward_text import Answer, Pair
 from rlaif.constitution.load import load_constitution
 from rlaif.critic.templates import load_template
@@ -101,8 +101,9 @@ def test_the_report_shows_every_look_and_the_same_prompts_before_and_after(tmp_p
     looked |= {"heldout_second_reward": -0.5, "heldout_reward_std": 0.4, "heldout_second_reward_std": 0.8}
     timed = {"seconds": 10.0, "seconds_sampling": 2.0, "seconds_waiting": 3.0, "seconds_learning": 5.0}
     steps = [{"step": 0, **looked}, {"step": 1, **timed}, {"step": 2, **timed, **looked}]
-    said = {"prompt": [{"role": "user", "content": "why?"}], "reward": 0.1, "second": {"reward": 0.2}}
-    samples = [{"step": 0, "response": "before", **said}, {"step": 2, "response": "after", **said}]
+    asked = [{"prompt": [{"role": "user", "content": f"why {number}?"}], "second": {"reward": 0.2}} for number in range(4)]
+    samples = [{"step": 0, "response": "before", "reward": number / 10, **one} for number, one in enumerate(asked)]
+    samples += [{"step": 2, "response": "after", "reward": number / 10 + 0.3, **one} for number, one in enumerate(asked)]
     warnings = [{"step": 2, "warning": "second-collapse is 0.3"}]
     for name, entries in (("metrics", steps), ("samples", samples), ("warnings", warnings)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
@@ -110,4 +111,5 @@ def test_the_report_shows_every_look_and_the_same_prompts_before_and_after(tmp_p
     out = capsys.readouterr().out
     assert "| 0 | +0.250 ± 0.139 | -0.500 ± 0.277 | 0.50 | 30.0 | 0.75 |" in out and "| 2 | +0.250" in out
     assert "seconds_learning: 5.0" in out and "step 2: second-collapse is 0.3" in out
+    assert "held-out reward: +0.300 [+0.300, +0.300]" in out and "second judge: +0.000" in out
     assert out.index("'before'") < out.index("'after'")

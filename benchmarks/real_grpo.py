@@ -1,4 +1,4 @@
-"""SmolLM2 learns from its trained critic by PPO, and a judge that training never saw looks on: ``benchmarks.real ppo``."""
+"""SmolLM2 learns from its trained critic by GRPO, and a judge that training never saw looks on: ``benchmarks.real grpo``."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_parts import CONTEXT, rlaif, write
+import numpy as np
+
+from benchmarks.real_parts import CONTEXT, DRAWS, rlaif, write
+from rlaif.evaluate.intervals import mean_interval, resampled
 
 SHORT = 300
-"""Characters of the longest prompt that is asked: sampling and learning are paid by the token."""
-STEPS, EVERY, HELD_OUT = 24, 6, 32
-LEARNING = ["--batch-size", 16, "--max-tokens", 48, "--context", 160, "--lora", 8, "--precision", "bfloat16"]
-LEARNING += ["--learning-rate", 2e-4, "--epochs", 2, "--minibatches", 2, "--beta", 0.05]
+"""Characters of the longest conversation that is answered: sampling and learning are paid by the token."""
+STEPS, EVERY, HELD_OUT = 12, 6, 16
+RESPONSES = 2 * HELD_OUT
+LEARNING = ["--batch-size", 4, "--samples", 4, "--max-tokens", 40, "--context", 128, "--lora", 8, "--precision", "bfloat16"]
+LEARNING += ["--learning-rate", 1e-3]
 SECOND = """\
 sources:
   - {{id: reward-model, kind: model, reward_model: "{folder}"}}
 """
 
 
-def ppo(options: argparse.Namespace) -> None:
-    """critic: a folder of ``benchmarks.real hh``, which holds the critic, its questions, the reward model and the pairs that
-    were held out of training both."""
+def grpo(options: argparse.Namespace) -> None:
+    """``options.judges``: a folder of ``benchmarks.real hh``, with the critic, its questions, and the pairs that it never saw,
+    whose conversations are answered here. ``options.second``: a reward model's folder."""
     out, judges = options.out.resolve(), options.judges.resolve()
     out.mkdir(parents=True, exist_ok=True)
     short = [row for row in entries(judges / "held.jsonl") if len(row["chosen"].rpartition("\n\nAssistant:")[0]) < SHORT]
     prompts = write(out / "prompts.jsonl", short)
     second = out / "second.yaml"
-    second.write_text(SECOND.format(folder=judges / "reward" / "model"), encoding="utf-8")
+    second.write_text(SECOND.format(folder=options.second.resolve()), encoding="utf-8")
     asked = ["--reward", "critic", "--critic", judges / "critic", "--constitution", judges / "harmless.yaml"]
     asked += ["--prompts", judges / "prompts", "--critic-context", CONTEXT, "--min-mass", 0, "--store", out / "verdicts.sqlite"]
     watch = ["--second", second, "--eval-prompts", HELD_OUT, "--eval-every", EVERY, "--save-every", EVERY]
     run = out / "run"
-    rlaif("train", "ppo", prompts, "--model", options.model, *asked, *LEARNING, *watch, "--steps", STEPS, "--out", run)
+    rlaif("train", "grpo", prompts, "--model", options.model, *asked, *LEARNING, *watch, "--steps", STEPS, "--out", run)
     print(f"{len(short)} prompts\n")
     report(run)
 
@@ -56,7 +60,13 @@ def report(run: Path) -> None:
         print(f"step {warning['step']}: {warning['warning']}")
     samples = entries(run / "samples.jsonl")
     last = samples[-1]["step"]
-    for old, new in zip(*([each for each in samples if each["step"] == step] for step in (0, last)), strict=True):
+    before, after = ([each for each in samples if each["step"] == step] for step in (0, last))
+    for name, judge in (("held-out reward", lambda each: each), ("second judge", lambda each: each["second"])):
+        gains = np.array([judge(new)["reward"] - judge(old)["reward"] for old, new in zip(before, after, strict=True)])
+        prompts = np.arange(len(gains))
+        gain = mean_interval(gains, resampled(prompts, DRAWS, 0), len(gains))
+        print(f"{name}: {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] on the first responses to {len(gains)} prompts")
+    for old, new in zip(before, after, strict=True):
         print(f"\n{old['prompt'][-1]['content']}")
         for sample in (old, new):
             print(f"  step {sample['step']} ({sample['reward']}, {sample['second']['reward']}): {sample['response']!r}")
@@ -68,5 +78,5 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 def mean(step: dict[str, Any], name: str) -> str:
     """A mean over held-out responses with its 95% interval."""
-    half = 1.96 * step[f"{name}_std"] / math.sqrt(HELD_OUT)
+    half = 1.96 * step[f"{name}_std"] / math.sqrt(RESPONSES)
     return f"{step[name]:+.3f} ± {half:.3f}"
