@@ -103,7 +103,7 @@ def margins(model: Path, rows: Path) -> Any:
 
 
 def compared(options: argparse.Namespace) -> None:
-    engines(options, split_pairs(options.source, options.seed)[1][: options.test], HARMLESS)
+    engines(options, split_pairs(options.source, options.seed)[1], HARMLESS)
 
 
 def distilled(options: argparse.Namespace) -> None:

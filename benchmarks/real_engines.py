@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,16 @@ from rlaif.evaluate.agreement import wilson
 from rlaif.evaluate.table import interval
 from tests.serving import vllm_server
 
+SEEDS = 20
 ALIKE = 50
 """Pairs that all three engines are asked about; one of them is asked about all."""
 
 
-def engines(options: argparse.Namespace, pairs: list[dict[str, str]], principle: str) -> None:
-    """pairs: of ``chosen`` and ``rejected`` conversations."""
+def engines(options: argparse.Namespace, every: list[dict[str, str]], principle: str) -> None:
+    """every: pairs of ``chosen`` and ``rejected`` conversations, of which the first ``options.test`` are judged."""
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
+    pairs = every[: options.test]
     rows, prompts = write(out / "rows.jsonl", pairs), templates(out / "prompts")
     principles = constitution(out / "harmless.yaml", principle)
     same, asked = prompt_ids(options.model, rows, principles, prompts)
@@ -62,6 +65,18 @@ def engines(options: argparse.Namespace, pairs: list[dict[str, str]], principle:
         print(f"| {orders} | {interval(wilson(sum(right), len(pairs)))} |")
     numbers = [str(number) for number in range(len(pairs))]
     print(f"\nab leads ba by {points(lead(runs['ab'], runs['ba'], numbers))} points")
+    drawn = shown_first(write(out / "every.jsonl", every), principles, prompts)
+    print(f"ab shows the better response first in {min(drawn):.3f} to {max(drawn):.3f} of {len(every)} pairs, by seed")
+    print(f"{statistics.fmean(drawn):.3f} over {len(drawn)} seeds")
+
+
+def shown_first(rows: Path, principles: Path, prompts: Path) -> list[float]:
+    """By seed, the share of rows whose first response, ``chosen``, stands first where one order is asked."""
+    read = [row for row in read_rows(str(rows)) if isinstance(row, Row)]
+    loaded, template = load_constitution(principles), load_template("compare", prompts)
+    judges = [Judge(loaded, template, "", orders="ab", seed=seed) for seed in range(SEEDS)]
+    asked = [[judge.ask(row, (0, 1))[0].questions[0].responses[0] for row in read] for judge in judges]
+    return [statistics.fmean(first == row.responses[0].turns for first, row in zip(each, read, strict=True)) for each in asked]
 
 
 def prompt_ids(model: str, rows: Path, principles: Path, prompts: Path) -> tuple[int, int]:
