@@ -16,7 +16,7 @@ from rlaif.evaluate.intervals import mean_interval, resampled
 
 SHORT = 300
 """Characters of the longest conversation that is answered: sampling and learning are paid by the token."""
-STEPS, EVERY, HELD_OUT = 12, 6, 16
+STEPS, EVERY, HELD_OUT = 10, 5, 16
 RESPONSES = 2 * HELD_OUT
 LEARNING = ["--batch-size", 4, "--samples", 4, "--max-tokens", 40, "--context", 128, "--lora", 8, "--precision", "bfloat16"]
 LEARNING += ["--learning-rate", 1e-3]
