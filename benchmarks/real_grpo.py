@@ -61,10 +61,11 @@ def report(run: Path) -> None:
     samples = entries(run / "samples.jsonl")
     last = samples[-1]["step"]
     before, after = ([each for each in samples if each["step"] == step] for step in (0, last))
-    for name, judge in (("held-out reward", lambda each: each), ("second judge", lambda each: each["second"])):
-        gains = np.array([judge(new)["reward"] - judge(old)["reward"] for old, new in zip(before, after, strict=True)])
-        prompts = np.arange(len(gains))
-        gain = mean_interval(gains, resampled(prompts, DRAWS, 0), len(gains))
+    rewards = [[each["reward"] for each in part] for part in (before, after)]
+    seconds = [[each["second"]["reward"] for each in part] for part in (before, after)]
+    for name, (then, now) in (("held-out reward", rewards), ("second judge", seconds)):
+        gains = np.array(now) - np.array(then)
+        gain = mean_interval(gains, resampled(np.arange(len(gains)), DRAWS, 0), len(gains))
         print(f"{name}: {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] on the first responses to {len(gains)} prompts")
     for old, new in zip(before, after, strict=True):
         print(f"\n{old['prompt'][-1]['content']}")
