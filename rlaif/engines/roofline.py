@@ -73,8 +73,8 @@ class Work(NamedTuple):
 
     def times(self, factor: float) -> Work:
         """So many times as much of the same."""
-        much = [factor * value for value in (self.calls, self.computed, self.pairs, self.written)]
-        return Work(*much, held=self.held)
+        calls, computed, pairs, written = (factor * value for value in self[:4])
+        return Work(calls, computed, pairs, written, self.held)
 
 
 def hours(gpu: Gpu, size: Size, work: Work) -> float:
