@@ -111,9 +111,10 @@ class RayEngine:
         return list(await self._asked("generate", prompts, sampling))
 
     async def close(self) -> None:
-        for task in self._watching:
-            task.cancel()
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        if self._loop is asyncio.get_running_loop():  # those of a loop that has ended are ended with it
+            for task in self._watching:
+                task.cancel()
+            await asyncio.gather(*self._watching, return_exceptions=True)
         await asyncio.to_thread(self._end)
 
     def _first(self) -> About:

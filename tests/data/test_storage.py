@@ -156,8 +156,6 @@ def test_a_server_that_speaks_s3(asked, tmp_path, monkeypatch):
         first = stamp("s3://bucket/rows.jsonl")
         fsspec.filesystem("s3").pipe_file("bucket/rows.jsonl", lines(ROWS[:-1]))
         assert stamp("s3://bucket/rows.jsonl") != first
-        with pytest.raises(UsageError, match="--copy-to s3://nowhere/runs: the storage lets nobody in"):
-            check_target("s3://nowhere/runs")
     finally:
         server.kill()
         server.wait()
