@@ -34,9 +34,11 @@ class VllmEngine:
         trust_remote_code: bool = False,
         gpu_memory: float = 0.9,
         generation_config: Source = "neutral",
+        tensor_parallel: int = 1,
     ) -> None:
         source, name = resolve(model, trust_remote_code)
-        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory)
+        parallel = {"tensor_parallel_size": tensor_parallel}
+        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory, **parallel)
         import vllm
 
         self._params = vllm.SamplingParams
@@ -60,6 +62,9 @@ class VllmEngine:
 
     def fit(self, prompt: Prompt, room: int) -> int | Failure:
         return self._encoder.fit(prompt, self._context - room)
+
+    def ids(self, prompt: Prompt, room: int) -> list[int]:
+        return self._encoder.ids_for_label(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)

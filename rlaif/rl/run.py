@@ -33,7 +33,7 @@ from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
 from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import Policy, build
-from rlaif.rl.prompts import Prompts, hold_out, read_queries
+from rlaif.rl.prompts import Prompts, hold_out, queries_of
 from rlaif.rl.ptx import open_ptx
 from rlaif.rl.ranks import NoSampler, judged_elsewhere, several
 from rlaif.rl.record import NoLog, RunLog
@@ -85,9 +85,7 @@ def _read(config: RlConfig) -> tuple[RlConfig, Base, list[Query], list[FailureRe
             f"--max-tokens {config.max_tokens}: {'--context' if config.context else config.model} has room for {base.context} "
             "tokens, prompt included"
         )
-    queries, failures = read_queries(
-        config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
-    )
+    queries, failures = queries_of(config, base)
     return fit(config, setting_of(config, base, queries)), base, queries, failures
 
 
@@ -248,7 +246,7 @@ def _saved(
 
 def _room(config: RlConfig, base: Base, queries: Sequence[Query]) -> int:
     """Tokens that a sequence of the sampler's may need, and no more: an engine sets its cache apart by them."""
-    longest = max(LENGTH, *(len(query.ids) for query in queries))
+    longest = max(LENGTH, *(query.length for query in queries))
     return min(base.context, longest + config.max_tokens)
 
 
