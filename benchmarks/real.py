@@ -90,6 +90,9 @@ def human(options: argparse.Namespace) -> None:
         right = [(difference > 0) + (difference == 0) / 2 for difference in found]
         print(f"| {name} | {interval(wilson(sum(right), len(held)))} | | | | |")
         print(f"  The trained critic leads by {points(lead(critic, right, prompts))} points.")
+    for name, sign in (("longer", 1), ("shorter", -1)):
+        where = [right for right, difference in zip(critic, length, strict=True) if sign * difference > 0]
+        print(f"It is right in {sum(where) / len(where):.1%} of {len(where)} pairs whose better response is the {name} one.")
 
 
 def margins(model: Path, rows: Path) -> Any:
