@@ -66,8 +66,10 @@ async def collect(
     seed: int,
     cut: Cut | None,
     central: bool = False,
+    sampled: Callable[[], None] | None = None,
 ) -> Collected:
-    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it.
+    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it. sampled: called when all
+    are sampled, though not yet judged.
 
     Of several processes each samples its share (central: the main one samples all), and the main one judges when all have."""
     if ranks.several():
@@ -80,14 +82,16 @@ async def collect(
         async for batch in sampler.sample(queries, n, temperature, seed):
             batches.append([cut(rollout) for rollout in batch] if cut else batch)
             judging.append(asyncio.create_task(_ask(source, batches[-1])))
-        sampled = time.monotonic()
+        drawn = time.monotonic()
+        if sampled:
+            sampled()
         rewards = join(await asyncio.gather(*judging))
     finally:
         for task in judging:
             task.cancel()
     rollouts = list(chain.from_iterable(batches))
     order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
-    sampling, waiting = sampled - began, time.monotonic() - sampled
+    sampling, waiting = drawn - began, time.monotonic() - drawn
     return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
 
 
@@ -96,8 +100,8 @@ async def _collect_together(mine: AsyncIterator[list[Rollout]], source: RewardSo
         return [cut(rollout) if cut else rollout async for batch in mine for rollout in batch]
 
     began = time.monotonic()
-    rollouts = ranks.everyones(await ranks.together(drawn()))
-    rollouts.sort(key=lambda rollout: rollout.query.group)
+    parts = await ranks.of_all(drawn())
+    rollouts = sorted(chain.from_iterable(parts), key=lambda rollout: rollout.query.group)
     sampled = time.monotonic()
     rewards = await ranks.on_main(lambda: _ask(source, rollouts))
     return Collected(rollouts, rewards, sampled - began, time.monotonic() - sampled)

@@ -125,7 +125,8 @@ class Plan:
 class Setting(NamedTuple):
     """What a plan needs besides the run's configuration. policy, value: their shapes; value is another where it starts from a
     reward model. teacher: in the reference policy's place. bf16: whether passes are in bfloat16. prompt: tokens of the longest.
-    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name."""
+    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name. asleep: of engines that
+    give them back while the networks work."""
 
     policy: Shape
     bf16: bool
@@ -134,6 +135,7 @@ class Setting(NamedTuple):
     value: Shape | None = None
     beside: Mapping[str, int] = {}
     teacher: Shape | None = None
+    asleep: Mapping[str, int] = {}
 
 
 def plan(config: RlConfig, setting: Setting) -> Plan:
@@ -163,7 +165,8 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
     longest = setting.prompt + config.max_tokens
     at_once = min(config.micro_tokens, responses * longest)
     answers = min(responses * config.max_tokens, max(1, at_once // longest) * config.max_tokens)
-    phases = {"sampling": _sampling(config, setting, longest)} if config.sampler == "transformers" else {}
+    sampling = {**(_sampling(config, setting, longest) if config.sampler == "transformers" else {}), **setting.asleep}
+    phases = {"sampling": sampling} if sampling else {}
     phases["looking"] = {"activations": at_once * _passing(policy, bf16), "logits": 2 * _logits(setting, answers)}
     if bf16 and not rank:
         phases["looking"]["casts"] = HALF * policy.body  # autocast's, until the pass is over
