@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlaif.errors import UsageError
+from rlaif.models.load import Base
 from rlaif.rl import ranks
+from rlaif.rl.config import RlConfig
 from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 
@@ -163,6 +166,16 @@ def cut_at(token: int, after: int, decode: Callable[[Sequence[int]], str]) -> Cu
         return Rollout(rollout.query, rollout.ids[:kept], rollout.logprobs[:kept], decode(rollout.ids[:kept]), True)
 
     return cut
+
+
+def open_cut(config: RlConfig, base: Base) -> Cut | None:
+    """``--truncate-at``. Raises UsageError where it is not one token."""
+    if config.truncate_at is None:
+        return None
+    ids = base.tokenizer.encode(config.truncate_at, add_special_tokens=False)
+    if len(ids) != 1:
+        raise UsageError(f"--truncate-at {config.truncate_at!r}: must be one token of {config.model}, found {len(ids)}")
+    return cut_at(ids[0], config.truncate_after, lambda kept: str(base.tokenizer.decode(kept, skip_special_tokens=True)))
 
 
 def _missing(part: Rewards) -> Tensor:

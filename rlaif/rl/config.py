@@ -26,7 +26,7 @@ Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
 Surrogate = Literal["clip", "gspo", "cispo", "sapo"]
-Importance = Literal["truncate", "mask", "sequence"]
+Importance = Literal["truncate", "mask", "sequence", "sequence-truncate"]
 Normalise = Literal["tokens", "sequences", "constant"]
 Sleep = Literal["auto", "on", "off"]
 DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampling", "Shaping of rewards", "Steps"
@@ -208,6 +208,7 @@ class RlConfig:
         None, "Tokens per batch of the sampler. Default: what fits, 32768 at most.", panel=DEVICE, least=1, resumable=True
     )
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
+    shard: bool = setting(False, "Several processes: each holds a part of weights and optimisers (FSDP2).", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     attention: Attention = setting(

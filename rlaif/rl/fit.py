@@ -38,14 +38,16 @@ def setting_of(config: RlConfig, base: Base, queries: Sequence[Query]) -> Settin
         value = _shape(model_path(config.value_net.value_model), base.trust_remote_code)
     prompt = max(len(query.ids) for query in queries)
     device = processes().device.type
-    teacher = _shape(model_path(config.taught_by), base.trust_remote_code) if config.taught_by else None
+    teacher = None
+    if config.taught_by and not config.taught_by.startswith(("http://", "https://")):
+        teacher = _shape(model_path(config.taught_by), base.trust_remote_code)
     beside = dict(_judges(config.rewards, device))
     if config.sampler == "vllm":
         own = int(config.sampler_memory * _total(device)) if device == "cuda" else (2 if base.bf16 else 4) * policy.parameters
         beside["vLLM sampler"] = own
     sleeping = [name for name in beside if name.startswith("vLLM")] if sleeps(config) else []
     asleep = {name: beside.pop(name) for name in sleeping}
-    return Setting(policy, base.bf16, prompt, device, value, beside, teacher, asleep)
+    return Setting(policy, base.bf16, prompt, device, value, beside, teacher, asleep, processes().num_processes)
 
 
 def planned(config: RlConfig) -> list[str]:

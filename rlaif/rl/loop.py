@@ -90,7 +90,7 @@ class Loop:
         if self.step % config.evaluates_every == 0 or self.step == config.steps:
             figures |= await self._evaluate()
         self.log.metrics(self.step, figures)
-        if self.log.saves(self.step):
+        if on_main(lambda: self.log.saves(self.step)):
             await self._ahead.finish()
             self.log.save(self.step, self.state_dict())
 

@@ -19,6 +19,8 @@ from torch import Tensor
 from rlaif.errors import RunFailed, UsageError
 from rlaif.processes import processes
 from rlaif.rl.rollout import Query, Rewards, Rollout
+from rlaif.rl.samplers.weights import merged_weights
+from rlaif.rl.shard import is_sharded
 
 T = TypeVar("T")
 
@@ -106,7 +108,11 @@ class NoSampler:
         return
         yield []
 
-    def update(self, model: Any) -> None: ...
+    def update(self, model: Any) -> None:
+        if is_sharded(model):  # the main process puts them together, for which each gives its part
+            for _ in merged_weights(model):
+                pass
+
     def close(self) -> None: ...
 
 

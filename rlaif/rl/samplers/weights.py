@@ -17,6 +17,7 @@ from rlaif.errors import RunFailed
 from rlaif.rl.batch import Batch, collate
 from rlaif.rl.networks import POLICY, Policy
 from rlaif.rl.rollout import Query, Rollout, Sampler
+from rlaif.rl.shard import whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,11 +39,11 @@ def merged_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
         path, inside, leaf = name.partition(".base_layer.")
         layer = causal.get_submodule(path) if inside else None
         if layer is not None and leaf == "weight" and POLICY in layer.lora_A:
-            yield f"{path}.weight", (value + layer.get_delta_weight(POLICY)).to(value.dtype)
+            yield f"{path}.weight", whole((value + layer.get_delta_weight(POLICY)).to(value.dtype))
         elif inside:
-            yield f"{path}.{leaf}", value.detach()
+            yield f"{path}.{leaf}", whole(value.detach())
         elif "lora_" not in name:
-            yield name, value.detach()
+            yield name, whole(value.detach())
 
 
 def prove(sampler: Sampler, policy: Policy, tokenizer: PreTrainedTokenizerBase, tolerance: float) -> None:
