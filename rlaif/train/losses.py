@@ -217,14 +217,33 @@ def both_orders(chosen_first: Tensor, chosen_second: Tensor, p: Tensor, consiste
 
 def scored_pair(chosen: Tensor, rejected: Tensor, p: Tensor) -> Tensor:
     """A critic's loss on a pair whose responses it scores one by one, [B]: the cross-entropy of p with the probability that
-    independent draws from the two distributions over the scale say so, ties halved, and −log of the mass on the scale.
+    independent draws from the two distributions over the scale say so, ties halved, and −log of the mass on the scale
+    (``log_mass``).
 
     Args: chosen, rejected: log P of the C labels [B, C], from worst to best. p: [B].
     """
     chosen, rejected = chosen.float(), rejected.float()
     q = preferred(chosen, rejected).clamp(ODDS_EPSILON, 1 - ODDS_EPSILON)
-    mass = (chosen.logsumexp(-1) + rejected.logsumexp(-1)) / 2
+    mass = (log_mass(chosen) + log_mass(rejected)) / 2
     return _expected(-q.log(), -torch.log1p(-q), p.float()) - mass
+
+
+def log_mass(labels: Tensor) -> Tensor:
+    """log of the probability M on the labels together, [B], whose gradient raises the logit of every label alike.
+
+    The gradient of log M itself raises the likeliest label most. A model that puts little on the labels at first then ends
+    with all of it on one of them, whatever the response, and has nothing left to tell responses apart by. With
+
+        (1 − M) ∇ mean log P(c) + M ∇ log M
+
+    (M in front of a ∇ taken as it is) each of the C labels' logits gets (1 − M) / C, and any other token's −P, as in ∇ log M.
+
+    Args: labels: log P of the C labels [B, C].
+    """
+    value = labels.logsumexp(-1)
+    mass = value.detach().exp()
+    moved = (1 - mass) * labels.mean(-1) + mass * value
+    return moved + (value - moved).detach()
 
 
 def preferred(chosen: Tensor, rejected: Tensor) -> Tensor:

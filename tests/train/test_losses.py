@@ -158,3 +158,14 @@ def test_values_and_gradients_stay_finite_in_bfloat16(name, far, p):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
         assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
+
+
+def test_mass_on_labels_is_raised_alike_for_each_of_them():
+    logits = torch.tensor([[3.0, 1.0, -2.0, 4.0, 0.0], [9.0, -9.0, 0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    probabilities = logits.detach().softmax(-1)
+    mass = probabilities[:, :3].sum(-1)
+    found = losses.log_mass(logits.log_softmax(-1)[:, :3])
+    torch.testing.assert_close(found, mass.log())
+    (gradient,) = torch.autograd.grad(found.sum(), logits)
+    torch.testing.assert_close(gradient[:, :3], ((1 - mass) / 3)[:, None].expand(2, 3))
+    torch.testing.assert_close(gradient[:, 3:], -probabilities[:, 3:])
