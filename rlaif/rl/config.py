@@ -192,7 +192,7 @@ class RlConfig:
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
     )
     sampler_adapter: bool = setting(
-        False, "vllm with --lora: hand over the adapter alone; quick updates, slower samples.", panel=SAMPLING, resumable=True
+        False, "With --lora: vLLM gets the adapter alone; quick updates, slower samples.", panel=SAMPLING, resumable=True
     )
     sleep: Sleep = setting(
         "auto", "vLLM in this process frees the GPU during updates; auto: unless --async.", panel=DEVICE, resumable=True

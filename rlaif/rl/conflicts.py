@@ -49,7 +49,7 @@ def check(config: RlConfig) -> None:
         raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
     if 0 < config.importance_cap < 1:
         raise UsageError(f"--importance-cap {config.importance_cap}: must be at least 1, or 0 for no weights")
-    if config.sampler_adapter and not (config.lora and config.sampler == "vllm"):
-        raise UsageError("--sampler-adapter hands an adapter to vLLM in this process: give --lora and --sampler vllm too")
+    if config.sampler_adapter and not (config.lora and config.sampler.startswith(("vllm", "http://", "https://"))):
+        raise UsageError("--sampler-adapter hands an adapter to vLLM: give --lora, and --sampler vllm or servers, too")
     if config.sleep == "on" and config.ahead:
         raise UsageError("--sleep on: with --async the engines are at work during updates; give one of the two")

@@ -19,7 +19,7 @@ from torch import Tensor
 from rlaif.errors import RunFailed, UsageError
 from rlaif.processes import processes
 from rlaif.rl.rollout import Query, Rewards, Rollout
-from rlaif.rl.samplers.weights import merged_weights
+from rlaif.rl.samplers.weights import adapter_weights, merged_weights
 from rlaif.rl.shard import is_sharded
 
 T = TypeVar("T")
@@ -100,7 +100,11 @@ async def judged_elsewhere(rollouts: Sequence[Rollout]) -> Rewards:
 
 
 class NoSampler:
-    """The sampler of a process that samples nothing, because the main one does for all."""
+    """The sampler of a process that samples nothing, because the main one does for all. adapter: the main one hands over the
+    policy's adapter alone."""
+
+    def __init__(self, adapter: bool = False) -> None:
+        self._adapter = adapter
 
     async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
         for _ in queries:
@@ -110,7 +114,7 @@ class NoSampler:
 
     def update(self, model: Any) -> None:
         if is_sharded(model):  # the main process puts them together, for which each gives its part
-            for _ in merged_weights(model):
+            for _ in [adapter_weights(model)] if self._adapter else merged_weights(model):
                 pass
 
     def close(self) -> None: ...

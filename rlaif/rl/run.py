@@ -152,7 +152,7 @@ async def _train(
     set_seed(config.seed)  # adapters are drawn at random
     networks = build(config, base)
     central = config.sampler.startswith(("http://", "https://"))  # servers take the weights once, and all prompts
-    sampler: Sampler = NoSampler()
+    sampler: Sampler = NoSampler(config.sampler_adapter)
     if main or not central:
         sampler = open_sampler(config, base._replace(context=room(config, base, queries)), networks.policy)
     engines = [*opened.sleepers, *(second.sleepers if second else ()), *([sampler] if isinstance(sampler, Sleeper) else [])]

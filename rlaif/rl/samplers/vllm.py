@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlaif.engines.base import Sampling
@@ -19,7 +20,7 @@ from rlaif.models.load import Base
 from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import POLICY, Policy
 from rlaif.rl.rollout import Query, Rollout
-from rlaif.rl.samplers.weights import merged_weights, prove
+from rlaif.rl.samplers.weights import merged_weights, prove, save_adapter
 from rlaif.rl.sleep import sleeps
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class VllmSampler:
         from vllm.lora.request import LoRARequest
 
         with tempfile.TemporaryDirectory() as folder:
-            model.save_pretrained(folder, selected_adapters=[POLICY])
+            save_adapter(model, Path(folder))
             self._adapter = LoRARequest(POLICY, 1, folder, load_inplace=True)
             self._engine.add_lora(self._adapter)
         self._adapter = LoRARequest(POLICY, 1, folder)  # of the requests: what is loaded is not to be loaded again

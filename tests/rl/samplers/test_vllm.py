@@ -75,11 +75,12 @@ def in_process(policy, folder, **options):
     return VllmSampler(policy, tokenizer, str(folder), ends=ends, max_tokens=LONG, context=256, **options)
 
 
-def over_http(policy, folder, url, weights):
+def over_http(policy, folder, url, weights, adapter=False):
     from rlaif.rl.samplers.server import ServerSampler
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return ServerSampler(policy, tokenizer, [url], weights, ends=[tokenizer.eos_token_id], max_tokens=LONG)
+    ends = [tokenizer.eos_token_id]
+    return ServerSampler(policy, tokenizer, [url], weights, ends=ends, max_tokens=LONG, adapter=adapter)
 
 
 def trained(policy, seed=0):
@@ -220,6 +221,16 @@ def test_a_server_samples_from_the_weights_of_now(server, folders, tmp_path):
     sampler = over_http(policy, folders["untied"], server, tmp_path / "weights")
     likes_to_end(trained(policy), AutoTokenizer.from_pretrained(folders["untied"]))
     check_draws(sampler, policy, folders["untied"])
+
+
+def test_a_server_applies_the_adapter_that_it_is_given(folders, tmp_path):
+    options = ("--logprobs-mode", "processed_logprobs", "--enable-lora", "--max-lora-rank", "8")
+    policy = policy_of(folders["tied"], lora=4)
+    with vllm_server(str(folders["tied"]), tmp_path / "log", *options, VLLM_ALLOW_RUNTIME_LORA_UPDATING="True") as url:
+        sampler = over_http(policy, folders["tied"], url, tmp_path / "weights", adapter=True)
+        for seed in range(2):
+            check_draws(sampler, trained(policy, seed), folders["tied"])
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [sampler._name]
 
 
 def test_a_server_that_keeps_its_weights_is_refused(server, folders, tmp_path, monkeypatch):
