@@ -19,14 +19,22 @@ def page(stages: Mapping[str, Mapping[str, Any]]) -> str:
     """The Markdown. stages: by name, as ``measure`` gave them."""
     devices = {found["device"] for found in stages.values()}
     on_gpu = all("CPU" not in device for device in devices)
-    said = "" if on_gpu else "**Not run on a GPU yet: none was lent.** What stands here shows that the stages work. "
+    said = (
+        ""
+        if on_gpu
+        else (
+            "**Not run on a GPU yet: none was lent.** What stands here shows that the stages work; its seconds are of a CPU that\nothers "
+            "used too. "
+        )
+    )
     tried = "narrow models, as `--small` makes them; " if any(found["small"] for found in stages.values()) else ""
     versions = sorted({found["versions"] for found in stages.values()})
     return f"""# The loop on a GPU
 
     for stage in {" ".join(stages)}; do python -m benchmarks.rl_gpu --stage $stage{"" if on_gpu else " --small"}; done
 
-{said}On {", ".join(sorted(devices))}; {tried}bfloat16, {", ".join(versions)}. Medians over the steps after the first {WARM}.
+{said}On {", ".join(sorted(devices))}; {tried}bfloat16, {", ".join(versions)}.
+Medians over the steps after the first {WARM}.
 
 {table(_SPEED_HEAD, [_speed(name, found) for name, found in stages.items()])}
 

@@ -36,7 +36,7 @@ class Context:
 
     def engine(self, model: str, config: EngineConfig) -> Engine:
         """The engine of a model, one for all sources that ask for the same."""
-        config = replace(config, model=model, gpu_memory=config.gpu_memory or GPU_MEMORY, sleep=self.sleep)
+        config = replace(config, model=model, gpu_memory=config.gpu_memory or GPU_MEMORY, can_sleep=self.sleep)
         if config not in self._engines:
             self._engines[config] = config.open()
             self.exits.push_async_callback(self._engines[config].close)
