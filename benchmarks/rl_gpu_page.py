@@ -20,13 +20,9 @@ def page(stages: Mapping[str, Mapping[str, Any]]) -> str:
     devices = {found["device"] for found in stages.values()}
     on_gpu = all("CPU" not in device for device in devices)
     said = (
-        ""
-        if on_gpu
-        else (
-            "**Not run on a GPU yet: none was lent.** What stands here shows that the stages work; its seconds are of a CPU that\nothers "
-            "used too. "
-        )
+        "**Not run on a GPU yet: none was lent.** What stands here shows that the stages work; its seconds are of a CPU that\n"
     )
+    said = "" if on_gpu else f"{said}others used too. "
     tried = "narrow models, as `--small` makes them; " if any(found["small"] for found in stages.values()) else ""
     versions = sorted({found["versions"] for found in stages.values()})
     return f"""# The loop on a GPU
