@@ -45,6 +45,6 @@ def test_engines_are_opened_to_sleep_where_the_run_wants_it(monkeypatch):
     monkeypatch.setattr(EngineConfig, "open", open_)
     for wanted in (False, True):
         context = Context(None, 8, None, sleep=wanted)
-        engines = [context.engine(name, EngineConfig()) for name in ("vllm", "transformers", "vllm")]
+        engines: list[object] = [context.engine(name, EngineConfig()) for name in ("vllm", "transformers", "vllm")]
         assert context.sleepers() == (engines[:1] if wanted else []) and engines[0] is engines[2]
         assert [config.can_sleep for config in opened[-2:]] == [wanted, wanted]
