@@ -154,11 +154,16 @@ def rounds_cost(config: RoundsConfig) -> Cost:
     return Cost(len(rows.usable), rows.unusable, texts, texts * drawing.max_tokens, math.ceil(calls))
 
 
-def generation_cost(config: GeneratedConfig) -> Cost:
-    """Of ``rlaif train critic --generate``: an answer, a critique and a revision of each prompt, and what the critic is asked.
+def critic_cost(config: GeneratedConfig) -> Cost:
+    """Of ``rlaif train critic --generate``: an answer, a critique and a revision of each prompt, and what the critic is asked;
+    the rationales of ``--reasons`` are then there. Of ``--reasons`` alone, what the critic is asked about the pairs.
 
     Raises UsageError where the rows cannot be read or the settings do not go together.
     """
+    if config.generation.generate is None:
+        pairs = _read(config.train.source, config.train.limit, config.train.columns)
+        asked = _calls(config.critic, ((_answered(row, 2), [(0, 1)]) for row in pairs.usable))
+        return Cost(len(pairs.usable), pairs.unusable, 0, 0, math.ceil(asked))
     sample, revise = config.stages()
     rows = _read(sample.source, sample.limit, sample.columns)
     texts = 3 * len(rows.usable)
@@ -185,6 +190,9 @@ def on_policy_cost(config: RlConfig) -> Cost:
     if config.second and config.second != "gold":
         calls += held_out * _per_prompt(RewardConfig(reward=config.second), rows.usable, many)
     texts = groups * (config.samples + config.greedy) + held_out * many
+    if config.rewards.reward == "verdict":  # both orders of each pair, and one label after each rationale
+        texts *= 2
+        calls = float(texts)
     return Cost(len(rows.usable), rows.unusable, texts, texts * config.max_tokens, math.ceil(calls))
 
 

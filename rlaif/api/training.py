@@ -61,7 +61,7 @@ def train(
     folder = Path(out)
     if constitution is not None:
         settings["constitution"] = constitution_of(constitution, folder.parent, folder.name)
-    generated = method == Critic.name and "generate" in settings
+    generated = method == Critic.name and (settings.get("generate") is not None or settings.get("reasons", False))
     kind = generated_configuration() if generated else configuration_of(method, "rounds" in settings)
     config: Any = configure(kind, source=source_of(source, folder.parent, folder.name), model=model, out=folder, **settings)
     return Trained(folder / "model", train_configured(config, progress))

@@ -23,12 +23,14 @@ _STORIES = {
     FailureReason.REFUSED: "the model refused",
     FailureReason.TOO_LONG: "the prompt does not fit the context",
     FailureReason.ENGINE_ERROR: "the model did not answer",
+    FailureReason.UNVERIFIED: "no rationale led to the known label",
 }
 _HELP = {
     FailureReason.PARSE_FAILED: "another critic, or a template that says the form more plainly (--prompts)",
     FailureReason.REFUSED: "another critic, or a template that says more plainly what the text is for (--prompts)",
     FailureReason.TOO_LONG: "a larger --context, or a critic that has one",
     FailureReason.ENGINE_ERROR: "the same command continues once it does",
+    FailureReason.UNVERIFIED: "more --votes, or a --critic that knows better",
 }
 
 

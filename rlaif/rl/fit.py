@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from rlaif.data.read import named_columns
 from rlaif.engines.config import GPU_MEMORY
 from rlaif.engines.open import model_path
 from rlaif.errors import UsageError
@@ -18,8 +17,7 @@ from rlaif.models.load import Base, find_base
 from rlaif.processes import processes
 from rlaif.rl.config import RlConfig
 from rlaif.rl.memory import Setting, Shape, fitted, nearest, plan
-from rlaif.rl.prompts import read_queries
-from rlaif.rl.rewards.config import RewardConfig
+from rlaif.rl.prompts import queries_of
 from rlaif.rl.rollout import Query
 from rlaif.rl.sleep import sleeps
 from rlaif.settings import flag
@@ -36,12 +34,12 @@ def setting_of(config: RlConfig, base: Base, queries: Sequence[Query]) -> Settin
     value = None
     if config.value_net and config.value_net.value_model != "policy":
         value = _shape(model_path(config.value_net.value_model), base.trust_remote_code)
-    prompt = max(len(query.ids) for query in queries)
+    prompt = max(query.length for query in queries)
     device = processes().device.type
     teacher = None
     if config.taught_by and not config.taught_by.startswith(("http://", "https://")):
         teacher = _shape(model_path(config.taught_by), base.trust_remote_code)
-    beside = dict(_judges(config.rewards, device))
+    beside = dict(_judges(config, device))
     if config.sampler == "vllm":
         own = int(config.sampler_memory * _total(device)) if device == "cuda" else (2 if base.bf16 else 4) * policy.parameters
         beside["vLLM sampler"] = own
@@ -54,8 +52,7 @@ def planned(config: RlConfig) -> list[str]:
     """The plan as lines of text, for ``--dry-run``; why there is none, where the model or its prompts cannot be read here."""
     try:
         base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
-        room = base.context - config.max_tokens
-        queries, _ = read_queries(config.source, config.limit, base.tokenizer, room, named_columns(config.columns))
+        queries, _ = queries_of(config, base)
         setting = setting_of(config, base, queries)
     except UsageError as error:
         return [f"memory: not known: {error}"]
@@ -94,15 +91,18 @@ def _shape(source: str, trust_remote_code: bool) -> Shape:
     return Shape.of(AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code))
 
 
-def _judges(rewards: RewardConfig, device: str) -> dict[str, int]:
+def _judges(config: RlConfig, device: str) -> dict[str, int]:
     """Bytes of the models that judge in this process, as far as their configurations are here."""
+    rewards = config.rewards
     if rewards.reward == "model" and rewards.reward_model:
         paths = [Path(model_path(path)) for path in rewards.reward_model.split(",")]
         return {"reward models": sum(4 * _shape(str(path), False).body for path in paths if (path / "config.json").is_file())}
-    if rewards.reward != "critic":
+    if rewards.reward not in ("critic", "verdict"):
         return {}
-    engine = rewards.critic.engine
-    here = [Path(model_path(model)) for model in rewards.critic.models if not model.startswith(("http", "script:"))]
+    engine, models = rewards.critic.engine, rewards.critic.models
+    if rewards.reward == "verdict":
+        models = models or (config.model,)
+    here = [Path(model_path(model)) for model in models if not model.startswith(("http", "script:"))]
     here = [path for path in here if (path / "config.json").is_file()]
     if device == "cuda" and engine.engine in ("auto", "vllm"):
         return {"vLLM critics": int(len(here) * (engine.gpu_memory or GPU_MEMORY) * _total(device))}

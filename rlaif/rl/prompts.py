@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlaif.critic.reasons import Reasons
-from rlaif.data.read import read_rows
+from rlaif.data.read import named_columns, read_rows
 from rlaif.data.records import FailureRecord
 from rlaif.data.rows import BadRow
 from rlaif.engines.base import Failure, FailureReason
@@ -17,9 +17,13 @@ from rlaif.errors import UsageError
 from rlaif.rl.maths.curriculum import chance, learnability
 from rlaif.rl.rollout import Query
 from rlaif.sample.policy import as_prompt
+from rlaif.train.items import group_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from rlaif.models.load import Base
+    from rlaif.rl.config import RlConfig
 
 
 def read_queries(
@@ -49,17 +53,34 @@ def read_queries(
     return queries, failures
 
 
+def queries_of(config: RlConfig, base: Base) -> tuple[list[Query], list[FailureRecord]]:
+    """What a run's policy is asked: the source's prompts, or where its verdicts are rewarded the judge's questions about the
+    source's pairs; and the rows that cannot be used. Raises UsageError where nothing is left."""
+    if config.rewards.reward == "verdict":
+        from rlaif.rl.questions import read_questions
+
+        return read_questions(config, base)
+    room = base.context - config.max_tokens
+    return read_queries(config.source, config.limit, base.tokenizer, room, named_columns(config.columns))
+
+
 def hold_out(queries: Sequence[Query], many: int, seed: int, source: str) -> tuple[list[Query], list[Query]]:
-    """(training prompts, ``many`` held-out ones, numbered), so that no prompt is on both sides."""
-    prompts = sorted({query.ids for query in queries})
+    """(training prompts, ``many`` held-out ones, numbered), so that no prompt is on both sides, nor a conversation that a judge
+    is asked about by several principles."""
+    prompts = sorted(set(map(_held_with, queries)))
     if many >= len(prompts):
         raise UsageError(f"--eval-prompts {many}: {source} has {len(prompts)} prompts, so none would be left to train on")
     held = set(random.Random(f"{seed}/held out").sample(prompts, many))
-    once = {query.ids: query for query in reversed(queries) if query.ids in held}
+    once = {_held_with(query): query for query in reversed(queries) if _held_with(query) in held}
     apart = sorted(once.values(), key=lambda query: query.row.number)
-    return [query for query in queries if query.ids not in held], [
+    return [query for query in queries if _held_with(query) not in held], [
         replace(query, group=group) for group, query in enumerate(apart)
     ]
+
+
+def _held_with(query: Query) -> tuple[Any, ...]:
+    """Queries of which this is the same are held out together."""
+    return (group_of(query.row.conversation),) if query.other else query.ids
 
 
 class Prompts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -14,12 +14,31 @@ from rlaif.data.rows import Row
 @dataclass(frozen=True, slots=True)
 class Query:
     """A prompt as the sampler gets it. row: where it comes from; verifiers read its extra columns. task: its ``task`` column,
-    ``""`` without one. group: number of the prompt within its iteration, shared by all samples of it. ids: its tokens."""
+    ``""`` without one. group: number of the prompt within its iteration, shared by all samples of it. ids: its tokens.
+
+    other: of a judge's question (``rl.questions``), its tokens with the responses in the other order; both orders are sampled,
+    as one group. swapped: whether the row's second response stands first in ``ids``."""
 
     row: Row
     task: str
     group: int
     ids: tuple[int, ...]
+    other: tuple[int, ...] = ()
+    swapped: bool = False
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt, of the longer order where there are two."""
+        return max(len(self.ids), len(self.other))
+
+    @property
+    def orders(self) -> tuple[Query, ...]:
+        """What is sampled: the prompt itself; of a judge's question, both orders."""
+        return (self, self.turned()) if self.other else (self,)
+
+    def turned(self) -> Query:
+        """The question with the responses in the other order."""
+        return replace(self, ids=self.other, other=self.ids, swapped=not self.swapped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from rlaif.rl.monitor.limits import load_limits
 from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import Policy, build, in_one_piece
 from rlaif.rl.parts import Parts
-from rlaif.rl.prompts import Prompts, hold_out, read_queries
+from rlaif.rl.prompts import Prompts, hold_out, queries_of
 from rlaif.rl.ptx import open_ptx
 from rlaif.rl.ranks import NoSampler, judged_elsewhere
 from rlaif.rl.record import NoLog, RunLog
@@ -87,9 +87,7 @@ def _read(config: RlConfig) -> tuple[RlConfig, Base, list[Query], list[FailureRe
             f"--max-tokens {config.max_tokens}: {'--context' if config.context else config.model} has room for {base.context} "
             "tokens, prompt included"
         )
-    queries, failures = read_queries(
-        config.source, config.limit, base.tokenizer, base.context - config.max_tokens, named_columns(config.columns)
-    )
+    queries, failures = queries_of(config, base)
     return fit(config, setting_of(config, base, queries)), base, queries, failures
 
 

@@ -13,6 +13,7 @@ from rlaif.sample.config import SampleConfig, SamplingConfig
 from rlaif.settings import flag, nested, redefault, setting, settings_of
 from rlaif.train.config import Prediction, TrainConfig, configuration
 from rlaif.train.methods import find_loss
+from rlaif.train.methods.critic import Critic
 
 PANEL, GENERATING = "Training on its own samples", "From a constitution alone"
 
@@ -93,7 +94,8 @@ class RoundsConfig:
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     """Pairs from a constitution alone. policy: who answers the prompts. reviser: who writes each answer again, better by one
-    principle. critic: who says which of these are; all of them are the model itself unless the user names others."""
+    principle. critic: who says which of these are, and who writes the rationales of ``--reasons``; all of them are the model
+    itself unless the user names others."""
 
     generate: int | None = setting(
         None,
@@ -112,22 +114,37 @@ class Generation:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedConfig:
-    """train: how the critic is trained, with the prompts as its ``source``."""
+    """train: how the critic is trained, with its pairs as ``source``; with ``generate``, prompts."""
 
     train: TrainConfig = nested(TrainConfig)
     generation: Generation = nested(Generation)
 
     def check(self, given: Collection[str]) -> None:
-        """Raises UsageError where a setting is ``given`` that only plays a part with --generate, which is not."""
-        if self.generation.generate is None:
-            _check_unused(self.train, given, "it is for pairs that are made from a constitution; give --generate too")
+        """Raises UsageError where a setting is ``given`` that only plays a part with --generate or --reasons, which are not."""
+        if self.generation.generate is not None:
+            return
+        asking = settings_of(CriticConfig).keys() | {"critic_labels", "critic_context"}
+        others = [name for name in given if name not in asking]
+        _check_unused(self.train, others, "it is for pairs that are made from a constitution; give --generate too")
+        if not self.reasons:
+            _check_unused(self.train, given, "it is for a critic that is asked before it learns; give --generate or --reasons")
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the critic learns to reason first."""
+        return isinstance(self.train.loss, Critic) and self.train.loss.reasons
+
+    @property
+    def critic(self) -> CriticConfig:
+        """Who is asked: the model itself, unless another is named. Raises UsageError for settings that do not go together."""
+        critic = replace(self.generation.critic, models=self.generation.critic.models or (self.train.model,))
+        if critic.orders != "both":
+            raise UsageError(f"--orders {critic.orders}: --generate and --reasons keep what holds, and look in both orders")
+        return critic
 
     def stages(self) -> tuple[SampleConfig, ReviseConfig]:
         """What is drawn and asked before training. Raises UsageError for settings that do not go together."""
-        train, generation = self.train, self.generation
-        critic = replace(generation.critic, models=generation.critic.models or (train.model,))
-        if critic.orders != "both":
-            raise UsageError(f"--orders {critic.orders}: --generate keeps what holds in both orders")
+        train, generation, critic = self.train, self.generation, self.critic
         if train.limit is not None:
             raise UsageError("--limit: --generate says how many of the prompts are taken")
         writer, folder = generation.policy or train.model, train.out.with_name(f"{train.out.name}-generated")

@@ -20,7 +20,7 @@ from rlaif.processes import processes
 from rlaif.progress import Progress
 from rlaif.sample.run import run_sample
 from rlaif.train.feedback import GeneratedConfig
-from rlaif.train.run import run_train
+from rlaif.train.rationales import run_reasoned
 
 JUDGED = ("preferences.jsonl", "rejected.jsonl")
 """Of a revising run: all pairs of a revision and its original."""
@@ -28,13 +28,13 @@ JUDGED = ("preferences.jsonl", "rejected.jsonl")
 
 def run_generated(config: GeneratedConfig, progress: Progress | None = None) -> dict[str, Any]:
     """Make the pairs in the folder ``OUT-generated``, train on them, and return the content of ``run.json``; without
-    ``generate``, train on the source.
+    ``generate``, train on the source. Either as ``run_reasoned`` does.
 
     Each stage continues where it was stopped. Raises UsageError and RunFailed as the stages do, RunFailed where no pair holds.
     """
     train, progress = config.train, progress or Progress()
     if config.generation.generate is None:
-        return run_train(train, progress)
+        return run_reasoned(config, progress)
     if processes().num_processes > 1:
         raise UsageError("--generate runs in one process; launch several for the training alone, on the pairs that it made")
     sample, revise = config.stages()
@@ -49,7 +49,7 @@ def run_generated(config: GeneratedConfig, progress: Progress | None = None) -> 
             f"in no pair of {revise.out} does the critic say in both orders that the revision is better by its own principle: "
             "it follows position, or the revisions are no better; rlaif critic check says which, and --critic names another"
         )
-    return run_train(replace(train, source=str(pairs), columns=None, limit=None), progress)
+    return run_reasoned(replace(config, train=replace(train, source=str(pairs), columns=None, limit=None)), progress)
 
 
 def held_pairs(revised: Path) -> Iterator[PreferenceRecord]:

@@ -73,7 +73,7 @@ class Encoder:
         self._context = context
         head = [] if tokenizer.cls_token_id is None else [tokenizer.cls_token_id]
         self._head = [] if self._prompts.start == head else head
-        self._end_text, self._end = _turn_end(tokenizer)
+        self._end_text, self._end = turn_end(tokenizer)
         self._eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def items(self, example: Example) -> list[Item] | Failure:
@@ -191,7 +191,7 @@ def turns_of(response: str | tuple[Turn, ...]) -> tuple[Turn, ...]:
     return (Turn(role="assistant", content=response),) if isinstance(response, str) else response
 
 
-def _turn_end(tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[int]]:
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[int]]:
     """What the chat template writes after an assistant's text, to the token that ends the turn, as text and as ids; without a
     template no text, and the separator or end-of-text token."""
     last = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlaif.constitution.types import Constitution
+from rlaif.constitution.types import Constitution, Principle
 from rlaif.critic.templates import Template
 from rlaif.data.rows import Turn
 from rlaif.engines.base import Failure, FailureReason
@@ -49,25 +49,21 @@ class Questions:
 
         ``too_long`` where no principle's question fits the context, ``bad_row`` where the row teaches no principle.
         """
-        applying = [principle for principle in self._constitution.principles if principle.applies(example.extra)]
-        known = {principle.id: example.principles[principle.id] for principle in applying if principle.id in example.principles}
-        if not known and len(applying) == 1 and not example.principles:
-            known = {applying[0].id: example.p}
-        if not known:
-            return Failure(FailureReason.BAD_ROW, _untaught(example, len(applying)))
+        known = taught(self._constitution, example)
+        if isinstance(known, Failure):
+            return known
         chosen, rejected = (turns_of(response) for response in example.responses)
         compares = self._template.mode == "compare"
         shown = [[chosen, rejected], [rejected, chosen]] if compares else [[chosen], [rejected]]
         items: list[Item] = []
-        for principle in applying:
-            if principle.id in known:
-                wording = self._template.wording(principle.text, principle.wordings.get(self._template.mode))
-                prompts = [self._encode(wording, example.prompt, responses) for responses in shown]
-                for prompt in prompts:
-                    if isinstance(prompt, Failure):
-                        return prompt
-                sequences = tuple(Tokens(prompt.ids, len(prompt.ids) - 1) for prompt in prompts if isinstance(prompt, Encoded))
-                items.append(Item(sequences, known[principle.id], group=group_of(example.prompt), labels=self._labels))
+        for principle, p in known:
+            wording = self._template.wording(principle.text, principle.wordings.get(self._template.mode))
+            prompts = [self._encode(wording, example.prompt, responses) for responses in shown]
+            for prompt in prompts:
+                if isinstance(prompt, Failure):
+                    return prompt
+            sequences = tuple(Tokens(prompt.ids, len(prompt.ids) - 1) for prompt in prompts if isinstance(prompt, Encoded))
+            items.append(Item(sequences, p, group=group_of(example.prompt), labels=self._labels))
         return items
 
     def _readable(self, template: Template) -> tuple[Template, tuple[tuple[int, ...], ...]]:
@@ -83,6 +79,20 @@ class Questions:
     def _encode(self, wording: str, prompt: tuple[Turn, ...], responses: Sequence[tuple[Turn, ...]]) -> Encoded | Failure:
         asked = self._template.render(wording, prompt, responses)
         return self._encoder.encode(asked, self._context - 1, decided=True)  # the engines leave as much room for the label
+
+
+def taught(constitution: Constitution, example: Example) -> list[tuple[Principle, float]] | Failure:
+    """Each principle of which it is known which response is better by it, with the probability that ``chosen`` is.
+
+    ``bad_row`` where there is none.
+    """
+    applying = [principle for principle in constitution.principles if principle.applies(example.extra)]
+    known = {principle.id: example.principles[principle.id] for principle in applying if principle.id in example.principles}
+    if not known and len(applying) == 1 and not example.principles:
+        known = {applying[0].id: example.p}
+    if not known:
+        return Failure(FailureReason.BAD_ROW, _untaught(example, len(applying)))
+    return [(principle, known[principle.id]) for principle in applying if principle.id in known]
 
 
 def label_logprobs(model: Any, batch: Batch) -> Tensor:

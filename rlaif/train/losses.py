@@ -215,6 +215,19 @@ def both_orders(chosen_first: Tensor, chosen_second: Tensor, p: Tensor, consiste
     return entropy + consistency * (q1 - q2) ** 2
 
 
+def reasoned(rationale: Tensor, labels: Tensor, p: Tensor) -> Tensor:
+    """A critic's loss on a rationale and the label that follows it: −r̄ − p log P(A) − (1 − p) log P(B), so that the one token
+    of the label counts as much as the whole rationale.
+
+    Args: rationale: r̄, the mean log-probability of the rationale's tokens [B]. labels: log P of A and B after it [B, 2].
+        p: [B], the probability that the response shown as A is better.
+    Returns: losses [B].
+    Source: rationales that lead to the right answer are learnt in Zelikman et al. 2022, arXiv 2203.14465 §3.
+    """
+    labels = labels.float()
+    return _expected(-labels[:, 0], -labels[:, 1], p.float()) - rationale.float()
+
+
 def scored_pair(chosen: Tensor, rejected: Tensor, p: Tensor) -> Tensor:
     """A critic's loss on a pair whose responses it scores one by one, [B]: the cross-entropy of p with the probability that
     independent draws from the two distributions over the scale say so, ties halved, and −log of the mass on the scale

@@ -192,12 +192,14 @@ def _facts(config: TrainConfig, base: Base, data: Data) -> dict[str, Any]:
 
 
 def _labelled_by(source: Path) -> dict[str, Any] | None:
-    """Critic and constitution of the label run that the rows come from: its folder, or a file in it."""
+    """Critic and constitution of the run that the rows come from (its folder, or a file in it), and of rationales, how many
+    of those that were written are among them."""
     folder = source if source.is_dir() else source.parent
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         constitution = {name: run["constitution"].get(name) for name in ("name", "version", "digest")}
-        return {"critic": run["critic"], "constitution": constitution}
+        counts = {"rationales": run["rationales"]} if "rationales" in run else {}
+        return {"critic": run["critic"], "constitution": constitution, **counts}
     except (OSError, ValueError, KeyError):
         return None
 

@@ -1,5 +1,6 @@
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,23 @@ def test_collected_rollouts_survive_a_checkpoint(made_up, tmp_path):
     assert again.rollouts == rollouts and (again.sampling, again.waiting) == (1.0, 2.0)
     torch.testing.assert_close(again.rewards.values, found.rewards.values, equal_nan=True)
     assert again.rewards.failures == {"refused": 1} and torch.equal(again.rewards.columns["a"], found.rewards.columns["a"])
+
+
+def test_of_a_judges_question_the_source_sees_both_orders_at_once(made_up, tmp_path):
+    """Though the sampler hands them over one at a time; each goes into a checkpoint and comes back as it was."""
+    one, other = (replace(made_up(4)[2 * group].query, other=(7, 7, group)) for group in range(2))
+    batches = [[replace(made_up(2)[0], query=order)] for query in (other, one) for order in query.orders]
+    seen = []
+
+    async def source(batch):
+        seen.append([(rollout.query.group, rollout.query.swapped) for rollout in batch])
+        return rewards([float(rollout.query.swapped) for rollout in batch])
+
+    found = asyncio.run(collect(Sampler(batches, []), source, [one, other], 1, 1.0, 0, None))
+    assert seen == [[(0, False), (0, True), (1, False), (1, True)]]
+    assert [rollout.query.ids for rollout in found.rollouts[1::2]] == [(7, 7, 0), (7, 7, 1)]
+    queries = {query.row.number: query for query in (one, other)}
+    assert Collected.from_state_dict(found.state_dict(), queries).rollouts == found.rollouts
 
 
 def test_failures_of_a_source_survive_a_checkpoint(made_up, tmp_path):

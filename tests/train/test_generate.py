@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rlaif.cost import generation_cost
+from rlaif.cost import critic_cost
 from rlaif.data.records import PreferenceRecord, PrincipleVerdict, RevisionRound
 from rlaif.engines.scripted import ScriptedEngine
 from rlaif.errors import RunFailed, UsageError
@@ -143,7 +143,7 @@ def test_without_it_the_source_is_what_is_learnt(project, tmp_path):
 
 
 def test_what_it_would_cost_is_counted(project):
-    cost = generation_cost(project())
+    cost = critic_cost(project())
     assert (cost.prompts, cost.texts, cost.calls) == (6, 18, 24)  # two principles in both orders
 
 

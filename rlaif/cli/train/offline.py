@@ -45,11 +45,13 @@ def _command(method: str) -> Callable[..., None]:
 
 def _train_critic(config: GeneratedConfig, dry_run: bool) -> None:
     if dry_run:
-        if config.generation.generate is None:
-            raise UsageError("--dry-run counts what is drawn and asked: give --generate too; training on rows asks nobody")
-        from rlaif.cost import generation_cost
+        if config.generation.generate is None and not config.reasons:
+            raise UsageError(
+                "--dry-run counts what is drawn and asked: give --generate or --reasons; training on rows asks nobody"
+            )
+        from rlaif.cost import critic_cost
 
-        print_cost(generation_cost(config))
+        print_cost(critic_cost(config))
         return
     _train(config.train, config)
 

@@ -59,6 +59,7 @@ SOURCES = Registry(
         "critic": "rlaif.rl.rewards.critic:open_critic",
         "model": "rlaif.rl.rewards.model:open_model",
         "verifier": "rlaif.rl.rewards.verifier:open_verifier",
+        "verdict": "rlaif.rl.rewards.verdict:open_verdict",
         "gold": "rlaif.rl.rewards.gold:open_gold",
         "none": "rlaif.rl.rewards.none:open_none",
     },

@@ -15,8 +15,8 @@ PANEL = "Reward"
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
-    """reward: ``critic``, ``model``, ``verifier``, ``gold`` (the lab's), ``none`` (0 for all), ``module:Name`` from outside, or
-        the path of a mix file (``.yaml``).
+    """reward: ``critic``, ``model``, ``verifier``, ``verdict`` (the policy is a critic), ``gold`` (the lab's), ``none`` (0 for
+        all), ``module:Name`` from outside, or the path of a mix file (``.yaml``).
 
     feedback: the critic scores each response (``score``), compares it with other samples of its prompt (``group``) or with the
         reference policy's answer to it (``reference``).
@@ -27,7 +27,10 @@ class RewardConfig:
     """
 
     reward: str = setting(
-        "critic", "critic, model, verifier, gold (the lab's), none, module:Name, or a mix's .yaml.", panel=PANEL, path=True
+        "critic",
+        "critic, model, verifier, verdict, gold (the lab's), none, module:Name, or a mix's .yaml.",
+        panel=PANEL,
+        path=True,
     )
     feedback: FeedbackBy = setting(
         "score", "score each response, compare within the group, or with the reference policy's answer.", panel=PANEL

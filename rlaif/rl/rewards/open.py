@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlaif.errors import UsageError
 from rlaif.rl.rewards.base import SOURCES, Context
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix import Gate, MixReward, Part
@@ -57,6 +58,8 @@ def open_reward(
     recipe = load_mix(Path(config.reward))
     parts, described = [], []
     for item in recipe.ingredients:
+        if item.config.reward == "verdict":
+            raise UsageError(f"{config.reward}: {item.id}: verdict rewards the judge's own questions, and is no part of a mix")
         source, facts = _open(item.config, context)
         gate = Gate(*item.gate) if item.gate else None
         parts.append(Part(item.id, source, item.weight, item.optional, gate))

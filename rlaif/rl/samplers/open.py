@@ -40,5 +40,5 @@ def room(config: RlConfig, base: Base, queries: Sequence[Query]) -> int:
     """Tokens that a sequence of the sampler's may need, and no more: an engine sets its cache apart by them."""
     from rlaif.rl.samplers.weights import LENGTH
 
-    longest = max(LENGTH, *(len(query.ids) for query in queries))
+    longest = max(LENGTH, *(query.length for query in queries))
     return min(base.context, longest + config.max_tokens)
