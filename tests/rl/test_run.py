@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.errors import RunFailed, UsageError
-from rlaif.rl.prompts import read_queries
+from rlaif.rl.prompts import queries_of
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.settings import configure
 from tests.reference.report_page import Page
@@ -141,12 +141,12 @@ def test_the_sampler_has_room_for_the_longest_prompt_and_its_response_and_no_mor
         return opened(config, base, policy)
 
     def read(*given):
-        queries, failures = read_queries(*given)
+        queries, failures = queries_of(*given)
         longest.append(max(len(query.ids) for query in queries))
         return queries, failures
 
     monkeypatch.setattr(module, "open_sampler", watched)
-    monkeypatch.setattr(module, "read_queries", read)
+    monkeypatch.setattr(module, "queries_of", read)
     rows = [{"prompt": "How do I brew tea? " * times} for times in range(1, 13)]
     source = tmp_path / "long.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
