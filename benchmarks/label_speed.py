@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,6 +90,7 @@ class Bench:
 
     def __init__(self, folder: Path, pairs: int, sizes: list[int]) -> None:
         self.folder, self.pairs, self.sizes, self._runs = folder, pairs, sizes, 0
+        self._scripted = cache(lambda rows: self.ours(self.script(), rows, self.kept(rows)))
 
     def source(self, pairs: int) -> str:
         path = self.folder / f"rows-{pairs}.jsonl"
@@ -140,27 +142,38 @@ class Bench:
 
     def in_process(self, engine: str) -> Iterator[str]:
         bare = measured(f"bare_{engine}", source=self.source(self.pairs))
-        run = self.ours("lab", engine=engine)
-        yield f"{run['calls']} calls; bare {bare['cpu']:.1f} CPU s; ours {run['cpu']:.1f} CPU s, opening the model included"
-        yield f"{run['cpu'] / bare['cpu']:.2f}"
+        few, many = (self.ours("lab", pairs, engine=engine) for pairs in (self.pairs // 4, self.pairs))
+        yield (
+            f"{bare['calls']} calls in {bare['cpu']:.1f} CPU s with encoded prompts and an open model; ours: {few['calls']} in "
+            f"{few['cpu']:.1f}, {many['calls']} in {many['cpu']:.1f}"
+        )
+        yield f"{bare['calls'] / bare['cpu'] / rate(few, many, 'calls'):.2f}, start and end apart"
 
     def script(self) -> str:
         path = self.folder / "script.yaml"
         path.write_text("rules:\n  - choose: {A: 0.6, B: 0.3}\n")
         return f"script:{path}"
 
+    def kept(self, rows: int) -> str:
+        """The store of the scripted run over so many rows."""
+        return str(self.folder / f"scripted-{rows}.sqlite")
+
     def replay(self) -> Iterator[str]:
-        store, (small, *_, large) = str(self.folder / "replay.sqlite"), self.sizes
-        self.ours(self.script(), large, store)
-        few, many = (self.ours(self.script(), pairs, store) for pairs in (small, large))
+        small, *_, large = self.sizes
+        self._scripted(large)
+        few, many = (self.ours(self.script(), pairs, self.kept(large)) for pairs in (small, large))
         yield (
             f"{few['verdicts']:,} verdicts in {few['cpu']:.2f} CPU s, {many['verdicts']:,} in {many['cpu']:.2f}: all of a run, "
-            "with reading, writing, report and Parquet"
+            f"of which Parquet, card and report {few['end']:.2f} and {many['end']:.2f}"
         )
-        yield f"{rate(few, many, 'verdicts'):,.0f} verdicts a CPU second, start apart"
+        begun, ended = ({**run, "cpu": run["cpu"] - run["end"]} for run in (few, many))
+        yield (
+            f"{rate(few, many, 'verdicts'):,.0f} verdicts a CPU second, start apart; "
+            f"{rate(begun, ended, 'verdicts'):,.0f} without Parquet, card and report"
+        )
 
     def sizes_apart(self) -> Iterator[str]:
-        runs = [self.ours(self.script(), pairs) for pairs in self.sizes]
+        runs = [self._scripted(rows) for rows in self.sizes]
         yield "; ".join(
             f"{n:,} rows: {run['cpu']:.1f} CPU s, {run['peak_mb']} MB" for n, run in zip(self.sizes, runs, strict=True)
         )
@@ -168,6 +181,15 @@ class Bench:
         rows = (self.sizes[-1] - self.sizes[0]) / (many["cpu"] - few["cpu"])
         peak = many["peak_mb"] - few["peak_mb"]
         yield f"{rows:,.0f} rows a CPU second, start apart; {peak:+} MB"
+
+    def end(self) -> Iterator[str]:
+        """What a run's end costs at 10^5 pairs, by what it costs at two sizes."""
+        sizes = self.sizes[0], self.sizes[-1]
+        few, many = map(self._scripted, sizes)
+        each = (many["end"] - few["end"]) / (sizes[1] - sizes[0])
+        at = many["end"] + each * (100_000 - sizes[1])
+        yield f"{sizes[0]:,} pairs: {few['end']:.1f} CPU s; {sizes[1]:,}: {many['end']:.1f}"
+        yield f"{at / 700:.1%}: {at:.1f} CPU s of 700 s, by the line through the two sizes"
 
 
 def as_sent(way: str) -> dict[str, Any]:
@@ -193,6 +215,7 @@ def table(bench: Bench) -> dict[str, tuple[str, bool, Callable[[], Iterator[str]
         "client ceiling, messages": ("≥ 2,500 calls/s", False, lambda: bench.ceiling("messages")),
         "replay from the store": ("≥ 50,000 verdicts/s", False, bench.replay),
         "scripted engine by rows": ("rows/s flat, RSS within 100 MB", False, bench.sizes_apart),
+        "end of a run at 10^5 pairs": ("≤ 5% of 1,000 verdicts/s", False, bench.end),
         "bare transformers, prefix groups": ("≤ 1.05", False, lambda: bench.in_process("transformers")),
         "bare vLLM in process": ("≤ 1.00", True, lambda: bench.in_process("vllm")),
         "bare client of a vLLM server, ids": ("≤ 1.10 total and wall; ≤ 2.5×", True, lambda: vllm("ids", BEST)),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rlaif.constitution.load import load_constitution
 from rlaif.critic.config import CriticConfig
@@ -43,7 +44,9 @@ class Clock:
 
 
 def ours(source: str, out: str, store: str, critic: str, **engine: Any) -> Seconds:
-    """A whole labelling run: reading, asking, keeping, writing, report and card. label: wall seconds before its end."""
+    """A whole labelling run: reading, asking, keeping, writing, report and card. label: wall seconds before its end. end: CPU
+    seconds of Parquet, card and report."""
+    from rlaif.label.conclude import conclude
     from rlaif.label.run import label
 
     if critic.startswith("http"):
@@ -51,11 +54,22 @@ def ours(source: str, out: str, store: str, critic: str, **engine: Any) -> Secon
     settings = CriticConfig(
         models=(critic,), constitution=CONSTITUTION, store=Path(store), max_failure_rate=1, engine=EngineConfig(**engine)
     )
+    ends = Clock()
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal ends
+        ends = Clock()
+        return conclude(*arguments)
+
     clock = Clock()
-    run = label(LabelConfig(source=source, out=Path(out), critic=settings)).run
+    with patch("rlaif.label.run.conclude", timed):
+        run = label(LabelConfig(source=source, out=Path(out), critic=settings)).run
     counts = run["counts"]
     return clock.read(
-        verdicts=counts["verdicts"], calls=counts["asked"] + counts["cached"], label=run["timings"]["label_seconds"]
+        verdicts=counts["verdicts"],
+        calls=counts["asked"] + counts["cached"],
+        label=run["timings"]["label_seconds"],
+        end=ends.read()["cpu"],
     )
 
 

@@ -32,14 +32,15 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @contextmanager
-def vllm_server(model: str, log: Path, *options: str, **environment: str) -> Iterator[str]:
-    """The server's URL, once it is healthy. It runs with one thread and a small cache; the CPU is shared."""
+def vllm_server(model: str, log: Path, *options: str, stats: bool = False, **environment: str) -> Iterator[str]:
+    """The server's URL, once it is healthy. It runs with one thread and a small cache; the CPU is shared. stats: it counts what
+    it does, under ``/metrics``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--block-size", "32", "--disable-log-stats"]
-    command += ["--kv-cache-memory-bytes", str(128 << 20), *options]
+    command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--block-size", "32"]
+    command += ["--kv-cache-memory-bytes", str(128 << 20), *([] if stats else ["--disable-log-stats"]), *options]
     settings = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "TORCHDYNAMO_DISABLE": "1",

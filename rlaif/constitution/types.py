@@ -54,9 +54,9 @@ class Principle:
 
         A column may hold one value or a list. A row without the column does not match.
         """
-        return all(
+        return not self.when or all(
             not {_plain(value) for value in allowed}.isdisjoint(_plain(value) for value in _values(extra.get(column)))
-            for column, allowed in (self.when or {}).items()
+            for column, allowed in self.when.items()
         )
 
 

@@ -30,11 +30,15 @@ class Replies:
         """Tokens that the critic read and wrote in answer to ``questions``, rationales included, where the engine counts."""
         read = written = 0
         for question in questions:
-            answer, rationale = self.answers[question.key], self.rationales.get(question.key)
-            texts = answer if isinstance(answer, list) else []
-            first = texts[0] if texts else answer  # several draws share the prompt
-            read += sum(part.prompt_tokens for part in (first, rationale) if isinstance(part, Choice | Generation))
-            written += sum(len(text.token_ids) for text in (*texts, rationale) if text)
+            answer = self.answers[question.key]
+            if isinstance(answer, list):
+                read += answer[0].prompt_tokens  # several draws share the prompt
+                written += sum(len(text.token_ids) for text in answer)
+            elif isinstance(answer, Choice):
+                read += answer.prompt_tokens
+            if rationale := self.rationales.get(question.key):
+                read += rationale.prompt_tokens
+                written += len(rationale.token_ids)
         return read, written
 
 
@@ -50,8 +54,11 @@ class Critic:
         """The answer to every question, and the rationale that it followed where the judge asks for reasons."""
         wanted = {question.key: question for question in questions}
         answers, asked = await answered(self.engine, wanted, self._answered, self.store, _sample)
-        followed = {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
-        reasons = await self._reasons(followed) if self.judge.writes_first else {}
+        if not self.judge.writes_first:
+            return Replies(answers, asked=asked)
+        reasons = await self._reasons(
+            {name: question for name, question in wanted.items() if not isinstance(answers[name], Failure)}
+        )
         unreasoned = {name: reason for name, reason in reasons.items() if isinstance(reason, Failure)}
         rationales = {name: reason for name, reason in reasons.items() if isinstance(reason, Generation)}
         return Replies(answers | unreasoned, rationales, asked)
@@ -59,6 +66,8 @@ class Critic:
     def verdict(self, asked: Asked, replies: Replies) -> Verdict | Failure:
         """The judge's reading of the answers to ``asked``."""
         answers = [replies.answers[question.key] for question in asked.questions]
+        if not replies.rationales:
+            return self.judge.verdict(answers, (), asked.shown)
         reasons = [replies.rationales.get(question.key) for question in asked.questions]
         return self.judge.verdict(answers, [None if reason is None else reason.text for reason in reasons], asked.shown)
 

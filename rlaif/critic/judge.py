@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from rlaif.constitution.types import Aggregate, Constitution, Principle
@@ -96,24 +96,17 @@ class Judge:
         samples = [
             (texts, key_of((conversation, f"[{','.join(spelled[id(turns)] for turns in texts)}]")).hex()) for texts in listed
         ]
-        asked = []
-        for principle in self._principles(row, subject) if principles is None else principles:
-            examples = shots(principle, self.template.choices, self.shots, row.conversation)
-            once = [self._question(principle, row.conversation, texts, digest, examples) for texts, digest in samples]
-            questions = tuple(self._vote(question, vote) for vote in range(self.votes) for question in once)
-            asked.append(Asked(principle, questions, shown))
-        return asked
+        return [
+            Asked(principle, self._questions(principle, row.conversation, samples), shown)
+            for principle in (self._principles(row, subject) if principles is None else principles)
+        ]
 
     def both_orders(
         self, principle: Principle, conversation: tuple[Turn, ...], first: tuple[Turn, ...], second: tuple[Turn, ...]
     ) -> Asked:
         """Questions about two responses, shown both ways by a judge that asks in both orders, even where they are the same."""
-        examples = shots(principle, self.template.choices, self.shots, conversation)
-        once = [
-            self._question(principle, conversation, listed, key(conversation, listed).hex(), examples)
-            for listed in ((first, second), (second, first))
-        ]
-        return Asked(principle, tuple(self._vote(question, vote) for vote in range(self.votes) for question in once), (0, 1))
+        samples = [(listed, key(conversation, listed).hex()) for listed in ((first, second), (second, first))]
+        return Asked(principle, self._questions(principle, conversation, samples), (0, 1))
 
     def prompt(self, question: Question, rationale: str | None = None) -> Prompt:
         """What the critic reads; with a rationale of its own, what it reads after having given it."""
@@ -143,8 +136,12 @@ class Judge:
         """
         if self.sampled:
             answers = [counted(answer, self.template.choices) if isinstance(answer, list) else answer for answer in answers]
-        verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, Reading(self.orders, self.min_mass, self.clamp))
+        verdict: Verdict | Failure = self.mode.read(answers, rationales, shown, self._reading)
         return verdict
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading(self.orders, self.min_mass, self.clamp)
 
     def _reversed(self, conversation: Sequence[Turn], different: Sequence[Sequence[Turn]]) -> bool:
         """Whether single-order questions (``ab``; of ``ba``, the other way) list these responses last to first.
@@ -164,23 +161,30 @@ class Judge:
         of = subject if len(subject) == 2 else ()
         return [applying[draw([principle.weight for principle in applying], self.seed, row.id, of)]]
 
-    def _question(
-        self,
-        principle: Principle,
-        conversation: tuple[Turn, ...],
-        shown: tuple[tuple[Turn, ...], ...],
-        digest: str,
-        examples: tuple[Shot, ...],
-    ) -> Question:
-        wording = self.template.wording(principle.text, principle.wordings.get(self.template.mode))
-        stem = self._stem(wording)
-        name = key(self.identity, self.template.digest, wording, digest, ["shots", examples]) if examples else stem.key(digest)
-        return Question(name, wording, conversation, shown, examples)
+    def _questions(
+        self, principle: Principle, conversation: tuple[Turn, ...], samples: Sequence[tuple[tuple[tuple[Turn, ...], ...], str]]
+    ) -> tuple[Question, ...]:
+        """The questions of every vote. samples: the responses in each order that is asked, and the key of the texts."""
+        wording, stem = self._worded(principle)
+        examples = shots(principle, self.template.choices, self.shots, conversation)
+        if examples:
+            named = [key(self.identity, self.template.digest, wording, digest, ["shots", examples]) for _, digest in samples]
+        else:
+            named = [stem.key(digest) for _, digest in samples]
+        once = [Question(name, wording, conversation, shown, examples) for name, (shown, _) in zip(named, samples, strict=True)]
+        if self.votes == 1 and not self.writes_first:
+            return tuple(once)
+        return tuple(self._vote(question, vote) for vote in range(self.votes) for question in once)
 
     @cached_property
-    def _stem(self) -> Callable[[str], KeyStem]:
-        """What the keys of all questions by a principle's wording begin with."""
-        return lru_cache(maxsize=1024)(partial(KeyStem, self.identity, self.template.digest))
+    def _worded(self) -> Callable[[Principle], tuple[str, KeyStem]]:
+        """A principle as it stands in the prompt, and what the keys of all questions by it begin with."""
+
+        def worded(principle: Principle) -> tuple[str, KeyStem]:
+            wording = self.template.wording(principle.text, principle.wordings.get(self.template.mode))
+            return wording, KeyStem(self.identity, self.template.digest, wording)
+
+        return lru_cache(maxsize=1024)(worded)
 
     def _vote(self, question: Question, vote: int) -> Question:
         """The question once more, for another rationale. Greedy ones are all alike, and whatever the seed."""

@@ -88,7 +88,7 @@ def _choice_of(stored: bytes) -> Choice:
             raise DamagedError("its checksum is another")
         numbers = _numbers(content[0])
         _, mass, prompt_tokens, cut_tokens, *logprobs = numbers.unpack_from(content)
-        raw = content[numbers.size :].decode("utf-8", "surrogatepass")
+        raw = str(content[numbers.size :], "utf-8", "surrogatepass")
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise DamagedError(f"{type(error).__name__} {error}") from None
     return _possible(Choice(tuple(logprobs), mass, raw, prompt_tokens, cut_tokens))

@@ -161,17 +161,29 @@ class Template:
     def _slots(
         self, wording: str, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]
     ) -> dict[str, tuple[Segment, ...]]:
-        slots: dict[str, tuple[Segment, ...]] = {
-            "principle": (Segment(wording, True),),
-            "conversation": self.conversation(conversation),
-        }
+        return {"principle": (Segment(wording, True),), **self._sample_slots(conversation, responses)}
+
+    def _sample_slots(
+        self, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]
+    ) -> Mapping[str, tuple[Segment, ...]]:
+        """All slots but the principle's. The questions about a sample follow one another: those of the last one are at hand."""
+        for earlier, others, held in self._last[:1]:
+            if earlier is conversation and others is responses:
+                return held
+        slots = {"conversation": self.conversation(conversation)}
         if self.form.labels == "scale":
             slots |= {"worst": (Segment(self.choices[0], True),), "best": (Segment(self.choices[-1], True),)}
         if self.form.numbered:
             numbered = [self._numbered(number, response) for number, response in enumerate(responses, 1)]
-            return {**slots, self.form.responses[0]: tuple(chain.from_iterable(numbered))}
-        named = zip(self.form.responses, responses, strict=True)
-        return {**slots, **{name: self.response(response) for name, response in named}}
+            slots[self.form.responses[0]] = tuple(chain.from_iterable(numbered))
+        else:
+            slots |= {name: self.response(response) for name, response in zip(self.form.responses, responses, strict=True)}
+        self._last[:] = [(conversation, responses, slots)]
+        return slots
+
+    @cached_property
+    def _last(self) -> list[tuple[Sequence[Turn], Sequence[Sequence[Turn]], Mapping[str, tuple[Segment, ...]]]]:
+        return []
 
     def response(self, response: Sequence[Turn]) -> tuple[Segment, ...]:
         """A response as it stands in its slot."""
@@ -227,13 +239,19 @@ def _filled(messages: Sequence[tuple[Role, str]], slots: Mapping[str, tuple[Segm
 def _fill(content: str, slots: Mapping[str, tuple[Segment, ...]]) -> tuple[Segment, ...]:
     """One pass over the template's text; neighbouring trusted runs are joined, so that they tokenize as one text."""
     parts: list[Segment] = []
-    for number, piece in enumerate(_SLOT.split(content)):
-        for segment in slots[piece] if number % 2 else (Segment(piece, True),):
+    for piece, slot in _pieces(content):
+        for segment in slots[piece] if slot else (Segment(piece, True),):
             if segment.trusted and parts and parts[-1].trusted:
                 parts[-1] = Segment(parts[-1].text + segment.text, True)
             elif segment.text or not segment.trusted:
                 parts.append(segment)
     return tuple(parts)
+
+
+@lru_cache(maxsize=256)
+def _pieces(content: str) -> Sequence[tuple[str, bool]]:
+    """A template's text as texts and names of slots, each with whether it is one."""
+    return [(piece, number % 2 == 1) for number, piece in enumerate(_SLOT.split(content))]
 
 
 def default_folder() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from rlaif.engines.base import Failure, FailureReason
@@ -62,11 +62,14 @@ class Comparison:
     def swap(self) -> Comparison:
         """The same verdict on the pair the other way round. The gap stays: which response comes first in the prompt is none
         of the pair's own order."""
-        return replace(
-            self,
+        return Comparison(
             p=1.0 - self.p,
-            rationales=tuple(Rationale(not swapped, text) for swapped, text in self.rationales),
-            jury=tuple(None if p is None else 1.0 - p for p in self.jury),
+            gap=self.gap,
+            mass=self.mass,
+            raw=self.raw,
+            cut=self.cut,
+            rationales=tuple([Rationale(not swapped, text) for swapped, text in self.rationales]),
+            jury=tuple([None if p is None else 1.0 - p for p in self.jury]),
             first=None if self.first is None else 1 - self.first,
             uncalibrated=None if self.uncalibrated is None else 1.0 - self.uncalibrated,
         )

@@ -6,8 +6,9 @@ of one of these, any of them or None, and ``Any`` for what can be anything that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from itertools import repeat
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, NotRequired, Self, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -54,8 +55,15 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it, in the order of the columns."""
-        values = ((name, each, getattr(self, name)) for name, each in columns(type(self)).items())
-        return {name: each.write(value) for name, each, value in values if value is not None or not each.sparse}
+        layout = _layout(type(self))
+        values = dict(zip(layout.names, map(getattr, repeat(self), layout.names), strict=True))
+        for name, write in layout.written.items():
+            if values[name] is not None:
+                values[name] = write(values[name])
+        for name in layout.sparse:
+            if values[name] is None:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -78,7 +86,25 @@ class Record(Entry):
         return cls(**_read(cls, values), extra={name: value for name, value in values.items() if name not in own})
 
 
+class _Layout(NamedTuple):
+    """How an entry is written. written: of the columns that JSON holds otherwise, how values that are there are."""
+
+    names: Sequence[str]
+    written: Mapping[str, Callable[[Any], Any]]
+    sparse: Sequence[str]
+
+
 _known: dict[type, Mapping[str, Column]] = {}
+_layouts: dict[type, _Layout] = {}
+
+
+def _layout(kind: type[Entry]) -> _Layout:
+    if kind not in _layouts:
+        every = columns(kind)
+        written = {name: _codec(optional(each.hint) or each.hint)[1] for name, each in every.items()}
+        changed = {name: write for name, write in written.items() if write is not _as_it_is}
+        _layouts[kind] = _Layout([*every], changed, [name for name, each in every.items() if each.sparse])
+    return _layouts[kind]
 
 
 def columns(kind: type[Entry]) -> Mapping[str, Column]:

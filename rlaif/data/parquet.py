@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, is_typeddict
@@ -26,15 +27,22 @@ class _ConflictError(Exception):
 
 
 def write_parquet(jsonl: Path, parquet: Path) -> None:
-    """The records of ``jsonl`` as Parquet, in two streaming passes: one finds the columns' types, one writes.
+    """The records of ``jsonl`` as Parquet, in one streaming pass where the first records tell every column's type; where later
+    ones have others, in two more: one finds the types, one writes.
 
     A column whose records conflict in type becomes JSON text. Files of our own are known by name (``data.records.RECORDS``):
     their columns keep their types even where every value is null, or there is no record.
     """
-    types = _types(jsonl, own_types(jsonl.stem))
+    own = own_types(jsonl.stem)
+    types = _types(islice(_batches(jsonl), 1), own)
+    if None not in types.values():  # what is text so far could turn out to be a structure
+        with suppress(_ConflictError):
+            _write(_as_typed(_batches(jsonl), types), parquet, types)
+            return
+    types = _types(_batches(jsonl), own)
     while True:
         try:
-            _write(jsonl, parquet, types)
+            _write(_batches(jsonl), parquet, types)
             return
         except _ConflictError as conflict:
             # Values that fit one by one and not together, such as 2**60 + 1 and 0.5. Ends, as text holds everything.
@@ -64,9 +72,10 @@ def _type(hint: Any) -> Any:
     return _SCALARS.get(hint)
 
 
-def _types(jsonl: Path, types: dict[str, Any]) -> dict[str, Any]:
-    """By column in order of appearance: the type that holds every value, None for JSON text."""
-    for records in _batches(jsonl):
+def _types(batches: Iterable[list[dict[str, Any]]], known: Mapping[str, Any]) -> dict[str, Any]:
+    """By column, those that are known and then in order of appearance: the type that holds every value, None for JSON text."""
+    types = dict(known)
+    for records in batches:
         for name in dict.fromkeys(key for record in records for key in record):
             if types.get(name, pa.null()) is None:
                 continue
@@ -76,6 +85,14 @@ def _types(jsonl: Path, types: dict[str, Any]) -> dict[str, Any]:
             except (pa.ArrowException, OverflowError):
                 types[name] = None
     return {name: held if held is not None and _storable(held) else None for name, held in types.items()}
+
+
+def _as_typed(batches: Iterable[list[dict[str, Any]]], types: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """The batches, as long as ``types`` hold all of their values."""
+    for records in batches:
+        if _types([records], types) != types:
+            raise _ConflictError
+        yield records
 
 
 def _both(first: Any, second: Any) -> Any:
@@ -99,10 +116,10 @@ def _struct_sizes(held: Any) -> Iterator[int]:
             yield from _struct_sizes(held.field(number).type)
 
 
-def _write(jsonl: Path, parquet: Path, types: dict[str, Any]) -> None:
+def _write(batches: Iterable[list[dict[str, Any]]], parquet: Path, types: Mapping[str, Any]) -> None:
     schema = pa.schema([pa.field(name, pa.string() if held is None else held) for name, held in types.items()])
     with atomic_path(parquet) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for records in _batches(jsonl):
+        for records in batches:
             columns = [_column(name, types[name], [record.get(name) for record in records]) for name in types]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 

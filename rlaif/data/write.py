@@ -39,6 +39,8 @@ def dumps(record: Any, indent: int | None = None) -> str:
     which no JSON file can hold.
     """
     line = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent)
+    if line.isascii() and "\x7f" not in line:
+        return line
     line = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
     try:
         line.encode()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from functools import lru_cache
 
 _NAMES = "think|tool_call|tool_response|tools|start_of_turn|end_of_turn|bos|eos|pad|unk|mask|s|image|audio|video"
 _SPELLING = re.compile(rf"<(?=[|｜]|(?i:/?(?:{_NAMES})>|</?sys>>))|\[(?=/?[A-Z_]{{3,}}\])")
 """The opening character of special tokens in the families of chat templates that are in use."""
 
 
+TEXTS = 256
+"""Texts that are kept at hand: those of the rows whose questions are being sent."""
+
+
+@lru_cache(maxsize=TEXTS)
 def neutralise(text: str) -> str:
     """``text`` with a space after the first character of every special-token spelling: ``<|im_end|>`` → ``< |im_end|>``.
 

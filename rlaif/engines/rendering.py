@@ -29,6 +29,10 @@ NO_TEMPLATE_END = "\n\nAnswer:"
 _WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
+Frame = tuple[tuple[Any, tuple[str | None, ...]], ...]
+"""A prompt without its untrusted texts: of each message the role, and its segments, None in place of an untrusted one."""
+
+
 @dataclass(frozen=True)
 class Rendered:
     """text: the template's, with markers. contents: the untrusted text of each marker, by its number."""
@@ -225,6 +229,41 @@ def as_text(prompt: Prompt) -> Prompt:
         segments = tuple(part for part in parts if part.text) or message.segments
         plainly.append(Message(role, segments if more else message.segments, json.dumps(reasoning) if reasoning else ""))
     return tuple(plainly)
+
+
+def framed(prompt: Prompt) -> tuple[Frame, list[str]] | None:
+    """A prompt's frame, and its untrusted texts; None where these are not all in the messages that a template renders."""
+    frame, contents = [], []
+    for message in prompt:
+        if message.more or (message.role in (ANSWER, THOUGHT) and not all(part.trusted for part in message.segments)):
+            return None
+        frame.append((message.role, tuple([text if trusted else None for text, trusted in message.segments])))
+        contents += [text for text, trusted in message.segments if not trusted]
+    return tuple(frame), contents
+
+
+def taken_apart(rendered: Rendered, text: str) -> tuple[tuple[str, ...], list[str]]:
+    """What stands before, between and after the markers in ``text``; and the texts that the markers stand for."""
+    trusted, order = places(rendered, text)
+    return trusted, [within_json(rendered.contents[number], depth) for number, depth in order]
+
+
+def places(rendered: Rendered, text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """What stands before, between and after the markers in ``text``; and of each marker the number of the text that it stands
+    for, and how many times this is within JSON."""
+    trusted, order, start = [], [], 0
+    for marker in rendered.marker.finditer(text):
+        trusted.append(text[start : marker.start()])
+        order.append((int(marker[1]), len(marker[2]).bit_length()))  # 1 backslash: within JSON; 3: within JSON within JSON
+        start = marker.end()
+    return (*trusted, text[start:]), tuple(order)
+
+
+def within_json(content: str, depth: int) -> str:
+    """A text as it stands in so many JSON texts, one within the other."""
+    for _ in range(depth):
+        content = json.dumps(content, ensure_ascii=False)[1:-1]
+    return content
 
 
 @lru_cache(maxsize=64)

@@ -107,6 +107,8 @@ class ServerEngine:
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         if not self._encoder:
+            if len(prompts) == 1:  # without a task of its own
+                return [await self._messages.choose(prompts[0], choices)]
             return await asyncio.gather(*(self._messages.choose(prompt, choices) for prompt in prompts))
         labels = self._encoder.label_ids(choices)
         body = {

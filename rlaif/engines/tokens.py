@@ -16,10 +16,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rlaif.engines.base import Failure, FailureReason, Generation, Prompt
+from rlaif.engines.base import Failure, FailureReason, Generation, Message, Prompt, Segment
 from rlaif.engines.reasoning import Reasoning, find_reasoning
-from rlaif.engines.rendering import NO_TEMPLATE_END, THINK, Rendered, Renderer, begun
-from rlaif.engines.together import Together, Whole, agrees
+from rlaif.engines.rendering import (
+    NO_TEMPLATE_END,
+    THINK,
+    Frame,
+    Rendered,
+    Renderer,
+    begun,
+    framed,
+    places,
+    taken_apart,
+    within_json,
+)
+from rlaif.engines.together import Together, agrees
 from rlaif.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +70,8 @@ class PromptEncoder:
         self.render = Renderer(tokenizer, self.reasoning.by_key)
         self.start = _start(tokenizer)
         self._together = None if agrees(tokenizer) else Together(tokenizer, structural)
+        self._frames = lru_cache(maxsize=1024)(self._placed)
+        self._labels = lru_cache(maxsize=64)(self._find_labels)
         self._around = lru_cache(maxsize=1024)(self._trusted_pieces)
         self._trusted = lru_cache(maxsize=16_384)(self.encode_trusted)
         self._untrusted = lru_cache(maxsize=TEXTS)(self.encode_untrusted)
@@ -76,12 +89,12 @@ class PromptEncoder:
         neither response of a comparison loses more than it must; trusted text is never cut. What cannot be made to fit
         this way is a ``too_long`` failure.
         """
-        rendered = self._begun(prompt, thinking, opened, decided)
-        text = rendered.text
-        if (whole := self._whole(rendered, text)) and (limit is None or len(self.start) + len(whole.ids) <= limit):
+        trusted, texts = self._apart(prompt, thinking, opened, decided)
+        whole = self._together.whole(trusted, texts) if self._together else None
+        if whole and (limit is None or len(self.start) + len(whole.ids) <= limit):
             shift = len(self.start)
             return Encoded([*self.start, *whole.ids], tuple((begin + shift, end + shift) for begin, end in whole.spans))
-        inside, contents = self._pieces(rendered, text)
+        inside, contents = self._pieces(trusted, texts)
         inside[0] = [*self.start, *inside[0]]
         cut = 0
         if limit is not None:
@@ -100,6 +113,26 @@ class PromptEncoder:
             ids += content
             ids += following
         return Encoded(ids, tuple(spans), cut)
+
+    def _apart(self, prompt: Prompt, thinking: bool, opened: bool, decided: bool) -> tuple[tuple[str, ...], list[str]]:
+        """What stands before, between and after the untrusted texts of the rendered prompt, and these texts.
+
+        Prompts differ from one another in their untrusted texts alone, most of the time: what is around them is kept."""
+        known = framed(prompt)
+        if known is None:
+            rendered = self._begun(prompt, thinking, opened, decided)
+            return taken_apart(rendered, rendered.text)
+        frame, contents = known
+        trusted, order = self._frames(frame, thinking, opened, decided)
+        return trusted, [within_json(contents[number], depth) for number, depth in order]
+
+    def _placed(
+        self, frame: Frame, thinking: bool, opened: bool, decided: bool
+    ) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+        """What the template writes around the untrusted texts of a frame, and where it writes which (``rendering.places``)."""
+        segments = [(role, tuple(Segment(text or "", text is not None) for text in texts)) for role, texts in frame]
+        rendered = self._begun(tuple(Message(role, held) for role, held in segments), thinking, opened, decided)
+        return places(rendered, rendered.text)
 
     def _begun(self, prompt: Prompt, thinking: bool, opened: bool, decided: bool) -> Rendered:
         """The prompt rendered up to where the model goes on."""
@@ -136,10 +169,10 @@ class PromptEncoder:
 
     def ids(self, rendered: Rendered, start: int, end: int) -> list[int]:
         """Token ids of a stretch of the rendered text, given in characters; markers stand for what belongs there."""
-        text = rendered.text[start:end]
-        if whole := self._whole(rendered, text):
+        trusted, texts = taken_apart(rendered, rendered.text[start:end])
+        if self._together and (whole := self._together.whole(trusted, texts)):
             return whole.ids
-        inside, contents = self._pieces(rendered, text)
+        inside, contents = self._pieces(trusted, texts)
         return [*inside[0], *(token for content, after in zip(contents, inside[1:], strict=True) for token in content + after)]
 
     def label_ids(self, choices: Sequence[str]) -> list[list[int]]:
@@ -147,6 +180,9 @@ class PromptEncoder:
 
         Raises UsageError when two choices share a token: their probabilities could not be told apart.
         """
+        return self._labels(tuple(choices))
+
+    def _find_labels(self, choices: tuple[str, ...]) -> list[list[int]]:
         labels = [
             sorted({first for text in (choice, " " + choice) if (first := self._first_token(text)) is not None})
             for choice in choices
@@ -186,20 +222,14 @@ class PromptEncoder:
     def _first_token(self, text: str) -> int | None:
         return next((token for token in self.encode_trusted(text) if self.text([token]).strip()), None)
 
-    def _pieces(self, rendered: Rendered, text: str) -> tuple[list[list[int]], list[list[int]]]:
-        """Ids of what stands before, between and after the markers in ``text``; and of what the markers stand for. The inner
-        lists are others' too: not to be changed."""
-        trusted, contents = _taken_apart(rendered, text)
+    def _pieces(self, trusted: tuple[str, ...], contents: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids of the trusted texts and of those between them. The inner lists are others' too: not to be changed."""
         return list(self._around(trusted)), [self._untrusted(content) for content in contents]
 
     def _trusted_pieces(self, trusted: tuple[str, ...]) -> list[list[int]]:
         """Ids of the texts between the markers."""
         around = self._together.pieces(trusted) if self._together else None
         return around or [self._trusted(text) for text in trusted]
-
-    def _whole(self, rendered: Rendered, text: str) -> Whole | None:
-        """``text`` encoded as one; None where this tokenizer does not need that, or a content does not allow it."""
-        return self._together.whole(*_taken_apart(rendered, text)) if self._together else None
 
     def encode_trusted(self, text: str) -> list[int]:
         """Text that the user or the template wrote: special tokens in it are special tokens."""
@@ -219,19 +249,6 @@ class PromptEncoder:
             return content
         kept = cap - len(self._cut_mark)
         return [*content[: (kept + 1) // 2], *self._cut_mark, *content[len(content) - kept // 2 :]]
-
-
-def _taken_apart(rendered: Rendered, text: str) -> tuple[tuple[str, ...], list[str]]:
-    """What stands before, between and after the markers in ``text``; and the texts that the markers stand for."""
-    trusted, contents, start = [], [], 0
-    for marker in rendered.marker.finditer(text):
-        trusted.append(text[start : marker.start()])
-        content = rendered.contents[int(marker[1])]
-        for _ in range(len(marker[2]).bit_length()):  # 1 backslash: within JSON; 3: within JSON within JSON
-            content = json.dumps(content, ensure_ascii=False)[1:-1]
-        contents.append(content)
-        start = marker.end()
-    return (*trusted, text[start:]), contents
 
 
 def _start(tokenizer: PreTrainedTokenizerBase) -> list[int]:

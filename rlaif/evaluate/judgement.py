@@ -55,7 +55,9 @@ class Judgement:
 
     def add_jury(self, ps: Sequence[float | None] | None) -> None:
         """Add the verdicts of a jury's critics on one pair; those without a verdict are left out."""
-        known = [p for p in ps or () if p is not None]
+        if ps is None:
+            return
+        known = [p for p in ps if p is not None]
         if len(known) > 1:
             self.judged_by_many += 1
             self.unanimous += min(known) > 0.5 or max(known) < 0.5

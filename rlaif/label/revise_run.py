@@ -24,10 +24,11 @@ from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
 from rlaif.data.write import JsonlWriter
 from rlaif.errors import RunFailed, UsageError
+from rlaif.label.conclude import conclude
 from rlaif.label.config import ReviseConfig
 from rlaif.label.pipeline import FIRST_JUDGEMENT, Counts, Labeller, Sink
 from rlaif.label.revise import revised, revision_failure, revision_record
-from rlaif.label.run import begin, conclude, run_facts
+from rlaif.label.run import begin, run_facts
 from rlaif.label.setup import open_engines
 from rlaif.progress import Progress
 from rlaif.tracking import Tracker, chosen

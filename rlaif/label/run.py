@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -18,33 +20,28 @@ from rlaif.critic.modes import MODES
 from rlaif.critic.reasons import Noted
 from rlaif.critic.sampled import named
 from rlaif.critic.store import VerdictStore
-from rlaif.data.card import card
-from rlaif.data.exports import EXPORTS, write_export
 from rlaif.data.hub import origin
 from rlaif.data.inputs import stamp, unchanged
-from rlaif.data.parquet import write_parquet
 from rlaif.data.push import DATASET, check_hub, push
 from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
-from rlaif.data.tools import TOOLS, remove_tool, write_tool
-from rlaif.data.write import JsonlWriter, atomic_write
+from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import Engine
 from rlaif.engines.spending import Budget, budget_of
-from rlaif.errors import RunFailed, without_secrets
+from rlaif.errors import RunFailed
 from rlaif.evaluate.findings import MEASURES, figures, findings
 from rlaif.evaluate.judgement import Quality
-from rlaif.evaluate.quality import as_markdown, quality
 from rlaif.evaluate.requirements import missed
 from rlaif.label.batch import answer_in_batches, batched, check_batch
+from rlaif.label.conclude import conclude
 from rlaif.label.config import LabelConfig, ReviseConfig
 from rlaif.label.paid import continue_spending, keep_spending
 from rlaif.label.pipeline import Counts, Labeller, Sink
 from rlaif.label.setup import draw_canaries, mixed_rows, open_engines, read_inputs
-from rlaif.label.watch import Watch
+from rlaif.label.watch import Watch, curves
 from rlaif.progress import Progress
-from rlaif.report.page import write_report
 from rlaif.sample.policy import PolicySampler
 from rlaif.settings import resumable
 from rlaif.tracking import Tracker, chosen
@@ -89,6 +86,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     what = {"kind": "label", "source": config.source, "mode": config.critic.mode}
     with ExitStack() as stack:
         folder = stack.enter_context(RunFolder(config.out, what, config.overwrite, config))
+        stack.callback(gc.unfreeze)
         canaries = draw_canaries(config, constitution)
         engines, policy = open_engines(config.critic, config.policy, config.drawing)
         store = stack.enter_context(VerdictStore(config.critic.store))
@@ -104,6 +102,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
             facts["calibration"] = {"digest": fitting.digest, **fitting.told(), "left_out": left_out}
             facts["notes"] += [f"probabilities are calibrated by {config.calibration}", *(f"not {each}" for each in left_out)]
         begin(folder, config, facts)
+        gc.freeze()  # the libraries and the model stay as they are: a million objects that need no looking through
         write_config(config, config.out, "label")
         continue_spending(budget, config.out)
         rows = unchanged(rows, config.source, facts["source_digest"])
@@ -128,8 +127,8 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
         facts |= {"counts": asdict(counts), "failure_rate": round(counts.failure_rate, 6), "timings": timings}
         facts["commonest_failures"] = failures.commonest(counts.rows_in, counts.verdicts + counts.failed)
         facts |= keep_spending(budget, config.out)
-        facts["findings"] = [finding.sentence for finding in watch.findings(counts)]
         judged = watch.quality(counts)
+        facts["findings"] = [finding.sentence for finding in findings(judged)]
         unmet = missed(config.require, MEASURES, figures(judged))
         judged = conclude(folder, config, {**facts, "requirements_missed": unmet}, stopped, judged)
     if unmet:
@@ -141,6 +140,8 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     return judged
 
 
+TELLING = 1.0
+"""Seconds at least between two sets of figures while a run goes on."""
 CONTENT = frozenset(
     ("engine", "dtype", "context", "critic_context", "gpu_memory", "tokenizer", "constitution", "critic", "policy", "reviser")
     + ("prompts", "export")
@@ -182,27 +183,6 @@ def _entry(facts: dict[str, Any], name: str) -> Any:
     return entry
 
 
-def conclude(
-    folder: RunFolder,
-    config: LabelConfig | ReviseConfig,
-    facts: dict[str, Any],
-    stopped: RunFailed | None,
-    judged: Quality | None = None,
-) -> Quality:
-    """Write what follows from the records, and ``run.json``. Raises ``stopped`` if the run was.
-
-    judged: the records' figures, where they have been gathered. They are returned with the content of ``run.json``.
-    """
-    if stopped:
-        folder.write("failed", {**facts, "error": without_secrets(str(stopped))})
-        raise stopped
-    _derive(config)
-    run = folder.write("finished", facts)
-    judged = replace(judged, run=run) if judged else quality(config.out)
-    _describe(config.out, judged)
-    return judged
-
-
 def _stream(
     labeller: Labeller,
     batches: Iterable[Iterable[Row | BadRow]],
@@ -217,7 +197,7 @@ def _stream(
     mixed: bool,
 ) -> None:
     """Run the labeller with the run folder's files as its sink; ``counts`` keeps what was done, however it ends."""
-    started = time.monotonic()
+    started, told = time.monotonic(), (-math.inf, -1)
     with ExitStack() as stack:
         preferences = watch.preferences(stack.enter_context(JsonlWriter(out / "preferences.jsonl")))
         metrics = stack.enter_context(JsonlWriter(out / "metrics.jsonl"))
@@ -227,11 +207,18 @@ def _stream(
         (out / "canaries.jsonl").unlink(missing_ok=True)  # an earlier run of the same source may have had some
         canaries = stack.enter_context(JsonlWriter(out / "canaries.jsonl")) if mixed else None
 
+        def tell(so_far: Counts) -> None:
+            nonlocal told
+            told = time.monotonic(), so_far.rows_in
+            judged = watch.quality(so_far)
+            tracker.log(so_far.rows_in, curves(judged))
+            progress.warn([finding.about for finding in findings(judged)])
+
         def chunk_done(so_far: Counts) -> None:
             cost = keep_spending(budget, out)
             metrics.write({"seconds": round(time.monotonic() - started, 3), **asdict(so_far), **cost})
-            tracker.log(so_far.rows_in, watch.figures(so_far))
-            progress.warn([finding.about for finding in watch.findings(so_far)])
+            if time.monotonic() - told[0] >= TELLING:
+                tell(so_far)
             counted = {"verdicts": so_far.verdicts, "from the store": so_far.cached, "failed": so_far.failed}
             paid = {"dollars": budget.spent} if budget and budget.spent else {}
             progress.update(so_far.rows_in, {**counted, **paid})
@@ -247,32 +234,8 @@ def _stream(
                     await labeller.policy.engine.close()
 
         loops.run(work())
-
-
-def _derive(config: LabelConfig | ReviseConfig) -> None:
-    """The same records in other forms; those that an earlier run of the same source was asked for, and this is not, go."""
-    write_parquet(config.out / "preferences.jsonl", config.out / "preferences.parquet")
-    if MODES[config.critic.mode].scores:
-        write_parquet(config.out / "scores.jsonl", config.out / "scores.parquet")
-    for name in EXPORTS:
-        if name in config.export:
-            write_export(name, config.out)
-        else:
-            for suffix in (".jsonl", ".parquet"):
-                (config.out / f"{name}{suffix}").unlink(missing_ok=True)
-    for name in TOOLS:
-        if name in config.export:
-            write_tool(name, config.out)
-        else:
-            remove_tool(name, config.out)
-
-
-def _describe(folder: Path, judged: Quality) -> None:
-    """The dataset card and the report."""
-    doubts = [finding.sentence for finding in findings(judged)]
-    with atomic_write(folder / "README.md") as file:
-        file.write(card(judged.run, as_markdown(judged), doubts, scored=(folder / "scores.jsonl").is_file()))
-    write_report(folder, judged=judged)
+        if told[1] < counts.rows_in:
+            tell(counts)
 
 
 def run_facts(

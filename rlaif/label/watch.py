@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from rlaif.data.columns import Record
 from rlaif.data.records import FailureRecord, PreferenceRecord, ScoreRecord
 from rlaif.evaluate.agreement import accuracy
-from rlaif.evaluate.findings import Finding, findings
 from rlaif.evaluate.judgement import Quality
 from rlaif.evaluate.quality import Tally
 from rlaif.label.pipeline import Counts, Writer
@@ -74,16 +73,13 @@ class Watch:
         run = {**self._facts, "counts": asdict(counts)}
         return self._tally.quality(run, dict(self._reasons.most_common()))
 
-    def figures(self, counts: Counts) -> dict[str, float]:
-        """The figures so far by name, overall and (as ``ID/flips``) by principle; NaN for what is not known."""
-        quality = self.quality(counts)
-        figures: dict[str, float] = {"verdicts": counts.verdicts, "failed": counts.failed, "from_the_store": counts.cached}
-        figures |= {"flips": quality.position.flip_rate.value, "agreement": accuracy(quality.overall.table).value}
-        for principle in quality.principles:
-            figures[f"{principle.id}/agreement"] = accuracy(principle.table).value
-            figures[f"{principle.id}/flips"] = principle.position.flip_rate.value
-        return figures
 
-    def findings(self, counts: Counts) -> list[Finding]:
-        """What is wrong with the labels so far."""
-        return findings(self.quality(counts))
+def curves(quality: Quality) -> dict[str, float]:
+    """The figures so far by name, overall and (as ``ID/flips``) by principle; NaN for what is not known."""
+    counts = quality.counts
+    figures = {"verdicts": counts["verdicts"], "failed": counts["failed"], "from_the_store": counts["cached"]}
+    rates = {"flips": quality.position.flip_rate.value, "agreement": accuracy(quality.overall.table).value}
+    for principle in quality.principles:
+        rates[f"{principle.id}/agreement"] = accuracy(principle.table).value
+        rates[f"{principle.id}/flips"] = principle.position.flip_rate.value
+    return {**figures, **rates}

@@ -15,6 +15,8 @@ from rlaif.report import labels, side_by_side, training
 from rlaif.report.render import read_record
 
 MAX_PAIRS = 100_000
+OWN_PAIRS = 10_000
+"""In the report that a run ends with: a page of more takes longer to write than its figures are worth waiting for."""
 SIGN = b'<meta name="generator" content="rlaif">'
 
 

@@ -92,3 +92,20 @@ def test_values_that_fit_batch_by_batch_and_not_together_become_json_text(
     write_lines(tmp_path / "x.jsonl", [{"size": 2**60 + 1}, {"size": 0.5}])
     write_parquet(tmp_path / "x.jsonl", tmp_path / "x.parquet")
     assert pq.read_table(tmp_path / "x.parquet").to_pydict() == {"size": [str(2**60 + 1), "0.5"]}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"size": 2.5}, {"size": None}, {"size": 1, "note": "new"}, {"size": 1, "meta": {"a": 1, "b": 2}}, {"size": "large"}],
+    ids=["wider", "missing", "a new column", "a new key", "text"],
+)
+def test_what_a_later_record_holds_is_held_as_if_it_had_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: dict[str, Any]
+) -> None:
+    records = [{"size": number, "meta": {"a": number}} for number in range(7)]
+    write_lines(tmp_path / "x.jsonl", [*records, later])
+    write_parquet(tmp_path / "x.jsonl", tmp_path / "one.parquet")
+    monkeypatch.setattr(module, "_BATCH", 2)
+    write_parquet(tmp_path / "x.jsonl", tmp_path / "many.parquet")
+    assert pq.read_schema(tmp_path / "many.parquet") == pq.read_schema(tmp_path / "one.parquet")
+    assert pq.read_table(tmp_path / "many.parquet") == pq.read_table(tmp_path / "one.parquet")

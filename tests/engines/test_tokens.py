@@ -159,3 +159,24 @@ def test_labels_that_share_a_token_are_refused(scale):
     with pytest.raises(UsageError, match="same token") as caught:
         encoder("bytes").label_ids(scale)
     assert all(repr(label) in str(caught.value) for label in scale)
+
+
+WITHIN_JSON = "{% for m in messages | reverse %}{{ m | tojson }}{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [CHATML, WITHIN_JSON, None], ids=["plain", "last to first, within JSON", "none"])
+@settings(max_examples=40, deadline=None)
+@given(texts=st.tuples(HOSTILE, HOSTILE, HOSTILE))
+def test_what_is_kept_of_a_prompt_changes_no_other_of_its_frame(template, texts):
+    asked = prompt(*texts)
+    encoder = framing(template)
+    encoder.encode(prompt("before", "this", "one"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlaif.engines.tokens.framed", lambda prompt: None)  # each is rendered as it is
+        rendered = encoder.encode(asked)
+    assert encoder.encode(asked) == rendered
+
+
+@functools.cache
+def framing(template):
+    return PromptEncoder(byte_tokenizer(template))

@@ -87,11 +87,12 @@ class Mode(Protocol[AnyVerdict]):
 
 def in_every_order(answers: Sequence[Answered | Failure], orders: Orders) -> list[Answered] | Failure:
     """The answers, one per order; where some failed, the first one's reason with what happened in each of these orders."""
+    given = [answer for answer in answers if not isinstance(answer, Failure)]
+    if len(given) == len(answers):
+        return given
     failed = [
         ("ba" if swapped else "ab", answer)
         for answer, swapped in zip(answers, ORDERS[orders], strict=True)
         if isinstance(answer, Failure)
     ]
-    if failed:
-        return Failure(failed[0][1].reason, "; ".join(f"{order}: {failure.detail}" for order, failure in failed))
-    return [answer for answer in answers if not isinstance(answer, Failure)]
+    return Failure(failed[0][1].reason, "; ".join(f"{order}: {failure.detail}" for order, failure in failed))

@@ -53,9 +53,9 @@ class Compare:
         )
         if isinstance(verdict, Failure):
             return verdict
-        swapped = once * (len(answers) // len(once))
-        written = zip(swapped, rationales, strict=True) if rationales else ()
-        verdict = replace(verdict, rationales=tuple(Rationale(order, text) for order, text in written if text is not None))
+        if rationales:
+            written = zip(once * (len(answers) // len(once)), rationales, strict=True)
+            verdict = replace(verdict, rationales=tuple(Rationale(order, text) for order, text in written if text is not None))
         return verdict if shown[0] == 0 else verdict.swap()  # the pair's second response is listed first
 
     def on_pair(self, verdicts: Mapping[Subject, Comparison | Failure], first: int, second: int) -> Comparison | Failure | None:
@@ -83,16 +83,17 @@ def comparison(
     choices = in_every_order([sure(answer, min_mass) for answer in answers], orders)
     if isinstance(choices, Failure):
         return choices
-    seen = [
-        min(clamp[1], max(clamp[0], 1.0 - first_label(choice) if swapped else first_label(choice)))
-        for choice, swapped in zip(choices, ORDERS[orders], strict=True)
-    ]
+    low, high = clamp
+    seen = []
+    for choice, swapped in zip(choices, ORDERS[orders], strict=True):
+        p = first_label(choice)
+        seen.append(min(high, max(low, 1.0 - p if swapped else p)))
     return Comparison(
         p=sum(seen) / len(seen),
         gap=seen[0] - seen[1] if orders == "both" else None,
-        mass=min(choice.mass for choice in choices),
-        raw=tuple(choice.raw for choice in choices),
-        cut=max(choice.cut_tokens for choice in choices),
+        mass=min([choice.mass for choice in choices]),
+        raw=tuple([choice.raw for choice in choices]),
+        cut=max([choice.cut_tokens for choice in choices]),
         first=int(ORDERS[orders][0]) if orders != "both" else None,
     )
 
