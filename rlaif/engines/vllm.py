@@ -35,9 +35,12 @@ class VllmEngine:
         gpu_memory: float = 0.9,
         generation_config: Source = "neutral",
         sleep: bool = False,
+        tensor_parallel: int = 1,
     ) -> None:
         source, name = resolve(model, trust_remote_code)
-        options = {"enable_sleep_mode": True} if sleep else {}
+        options: dict[str, Any] = {"tensor_parallel_size": tensor_parallel}
+        if sleep:
+            options["enable_sleep_mode"] = True
         self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory, **options)
         import vllm
 
@@ -62,6 +65,9 @@ class VllmEngine:
 
     def fit(self, prompt: Prompt, room: int) -> int | Failure:
         return self._encoder.fit(prompt, self._context - room)
+
+    def ids(self, prompt: Prompt, room: int) -> list[int]:
+        return self._encoder.ids_for_label(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
