@@ -73,10 +73,12 @@ test-vllm: install-vllm
 coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not vllm and not real and not docs and not browser" -n auto --dist loadfile --cov --cov-report=term --cov-report=html:build/coverage
 
-# The tests against other trainers' packages. Of these TRL is in the development environment; others lie above it.
-test-integrations: install build/trainers/installed
+# The tests against other trainers' packages, Ray and a server that speaks S3. Of these TRL is in the development environment;
+# the others lie above it.
+test-integrations: install build/trainers/installed build/scale/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations
 	OMP_NUM_THREADS=1 build/trainers/bin/python -m pytest tests/integrations/test_verifiers.py tests/integrations/test_openenv.py
+	OMP_NUM_THREADS=1 build/scale/bin/python -m pytest -rs tests/engines/test_ray.py tests/data/test_storage.py
 
 # The tests of critics behind litellm.
 test-api: build/api/installed
@@ -84,6 +86,7 @@ test-api: build/api/installed
 
 # Packages whose pins and those of the development environment do not meet: each environment lies above that one.
 build/api/installed: PACKAGES = litellm==1.110.2
+build/scale/installed: PACKAGES = ray==2.60.0 s3fs==2026.9.0 moto[s3]==5.2.5 flask flask-cors
 build/trainers/installed: PACKAGES = verifiers==0.4.0 openenv-core==0.3.0
 build/%/installed: .venv/installed
 	$(PYTHON) -m venv build/$*

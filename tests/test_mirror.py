@@ -13,7 +13,6 @@ UNTESTED = {
     "rlaif/engines/base.py",
     "rlaif/engines/config.py",
     "rlaif/engines/open.py",
-    "rlaif/engines/replicas.py",
     "rlaif/evaluate/judgement.py",
     "rlaif/evaluate/table.py",
     "rlaif/lab/gold.py",

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlaif.cli.echo import suggest
-from rlaif.cli.flags import DRY_RUN, from_config
+from rlaif.cli.flags import DRY_RUN, from_config, option
+from rlaif.errors import UsageError
 from rlaif.label.config import LabelConfig
 
 if TYPE_CHECKING:
     from rlaif.evaluate.judgement import Quality
+    from rlaif.label.plan import DryRun
 
 MOST_ROWS = 10
 """Of those that a dry run names."""
 
 
-def _label(config: LabelConfig, dry_run: bool) -> None:
+def _label(config: LabelConfig, dry_run: bool, gpu: str | None) -> None:
     from rlaif.cli.console import Console
 
     if dry_run:
-        _print_dry_run(config)
+        _print_dry_run(config, gpu)
         return
+    if gpu:
+        raise UsageError("--gpu says whose hours --dry-run tells: give --dry-run too")
     from rlaif.cli.progress import ProgressBar
     from rlaif.label.run import label
     from rlaif.progress import Progress
@@ -32,18 +37,19 @@ def _label(config: LabelConfig, dry_run: bool) -> None:
     _print_result(config.out, judged)
 
 
-label = from_config(LabelConfig, _label, "label", [DRY_RUN])
+GPU = option("gpu", str | None, None, "With --dry-run: also the hours of this GPU, such as H100, or H100:8B to say the size.")
+label = from_config(LabelConfig, _label, "label", [DRY_RUN, GPU])
 label.__doc__ = """Judge responses by a constitution; write preferences, failures, a report and a dataset card.
 
 Running the same command again asks nothing twice: every answer is kept in the verdict store.
 """
 
 
-def _print_dry_run(config: LabelConfig) -> None:
+def _print_dry_run(config: LabelConfig, gpu: str | None) -> None:
     from rlaif.cli.console import Console
     from rlaif.label.plan import dry_run
 
-    plan = dry_run(config)
+    plan = dry_run(config, gpu)
     console = Console(highlight=False, soft_wrap=True)
     if plan.prompt:
         console.rule("the first prompt")
@@ -55,6 +61,8 @@ def _print_dry_run(config: LabelConfig) -> None:
         f"about {plan.tokens:,} prompt tokens"
         + (f" · about ${plan.read:,.2f} to read them, at most ${plan.written:,.2f} for what is written" if plan.priced else "")
     )
+    for line in _needs(plan, gpu):
+        console.print(line)
     if plan.trouble:
         console.print(plan.trouble, markup=False)
     for numbers, what in (
@@ -66,6 +74,25 @@ def _print_dry_run(config: LabelConfig) -> None:
     if plan.unsampled:
         console.print(f"{plan.unsampled} rows wait for responses of the policy; what is asked about those is not counted")
     suggest("the same command without --dry-run")
+
+
+def _needs(plan: DryRun, gpu: str | None) -> Iterator[str]:
+    """Lines of what the run takes besides calls."""
+    from rlaif.engines.roofline import USUAL
+
+    if plan.computed is not None and plan.tokens:
+        share = 1 - plan.computed / plan.tokens
+        yield f"{plan.computed:,} of these tokens are computed where a prefix cache holds the rest, {share:.0%}"
+    if plan.hours is not None and gpu:
+        usual = plan.hours / USUAL
+        yield f"at least {plan.hours:.3g} hours of one {gpu.partition(':')[0].upper()}; {usual:.3g} at {USUAL:.0%} of its peak"
+    if plan.store is not None and plan.files is not None:
+        yield f"about {_bytes(plan.store)} of verdicts in the store, {_bytes(plan.files)} of records as JSONL and Parquet"
+
+
+def _bytes(size: int) -> str:
+    power = min(4, int(math.log10(max(1, size)) // 3))
+    return f"{size / 1000**power:.3g} {('bytes', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _rows(numbers: Sequence[int]) -> str:

@@ -17,13 +17,17 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from rlaif.data.rows import BadRow
 from rlaif.data.shapes import STRUCTURED
 from rlaif.data.values import parsed
 from rlaif.errors import UsageError
 
+if TYPE_CHECKING:
+    from rlaif.data.storage import Remote
+
+File: TypeAlias = "Path | Remote"
 Format = Literal["jsonl", "array", "csv", "parquet"]
 Record = tuple[int, Any] | BadRow
 """A 1-based number with what the source holds there, or why it holds nothing usable."""
@@ -37,7 +41,7 @@ _BROKEN = (EOFError, OSError, zlib.error)
 _FOREIGN = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"\xff\xfe": "UTF-16 text"}
 
 
-def records(path: Path) -> Iterator[Record]:
+def records(path: File) -> Iterator[Record]:
     """What the file holds, in order. Raises UsageError at once where the file as a whole cannot be used."""
     form = detect(path)
     if form == "csv":
@@ -64,7 +68,7 @@ def count(path: Path) -> int | None:
     return sum(1 for _ in records(path))
 
 
-def detect(path: Path) -> Format:
+def detect(path: File) -> Format:
     """The file's format. Raises UsageError for one that is missing, empty, cut off at its start, or unknown."""
     try:
         with _open(path) as stream:
@@ -93,7 +97,7 @@ def detect(path: Path) -> Format:
     raise UsageError(f"{path}: not a known format; name it {', '.join(SUFFIXES)} (and .gz if gzipped)")
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: File) -> IO[bytes]:
     stream = path.open("rb")
     magic = stream.read(2)
     stream.seek(0)
@@ -104,7 +108,7 @@ def _cut_off(number: int, error: Exception) -> BadRow:
     return BadRow(number, f"the file is broken from here on, nothing after it could be read ({error})")
 
 
-def _jsonl(path: Path) -> Iterator[Record]:
+def _jsonl(path: File) -> Iterator[Record]:
     number = 0
     with _open(path) as stream:
         while True:
@@ -140,7 +144,7 @@ def _parse(number: int, line: bytes) -> Record:
         return BadRow(number, f"not valid JSON: {error}")
 
 
-def _array(path: Path) -> Iterator[Record]:
+def _array(path: File) -> Iterator[Record]:
     """The elements of a JSON array, decoded one by one from a buffer that grows only while an element is unfinished.
 
     Where an element is broken there is no telling where the next begins: reading ends with a BadRow.
@@ -194,7 +198,7 @@ def _skip(buffer: str, at: int) -> int:
     return at
 
 
-def _csv(path: Path) -> Iterator[Record]:
+def _csv(path: File) -> Iterator[Record]:
     """Rows are numbered from 1 below the header. Cells that hold lists of objects, and ``responses``, are JSON."""
     csv.field_size_limit(MAX_RECORD)
     with _open(path) as stream:
@@ -241,7 +245,7 @@ def _cells(number: int, record: dict[str, Any]) -> Record:
     return number, record
 
 
-def _parquet(path: Path) -> Iterator[Record]:
+def _parquet(path: File) -> Iterator[Record]:
     number = 0
     with _parquet_file(path) as stream:
         table = _open_parquet(path, stream)
@@ -260,7 +264,7 @@ def _parquet(path: Path) -> Iterator[Record]:
                 yield number, record
 
 
-def _open_parquet(path: Path, stream: IO[bytes]) -> Any:
+def _open_parquet(path: File, stream: IO[bytes]) -> Any:
     import pyarrow.parquet as pq
 
     try:
@@ -269,7 +273,7 @@ def _open_parquet(path: Path, stream: IO[bytes]) -> Any:
         raise UsageError(f"{path}: not a readable Parquet file ({error}); is it complete?") from None
 
 
-def _parquet_file(path: Path) -> IO[bytes]:
+def _parquet_file(path: File) -> IO[bytes]:
     """Parquet is read from its end, so a gzipped file is unpacked to a nameless temporary file first."""
     stream = _open(path)
     if not isinstance(stream, gzip.GzipFile):
@@ -285,6 +289,6 @@ def _parquet_file(path: Path) -> IO[bytes]:
     return plain
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def _check_names(path: File, names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise UsageError(f"{path}: two columns have the same name: {', '.join(names)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rlaif.data.hub import named, revision
+from rlaif.data.storage import is_url, remote
 from rlaif.errors import RunFailed, UsageError
 
 Item = TypeVar("Item")
@@ -48,7 +49,10 @@ def refuse_others_file(out: Path, sign: bytes, kind: str) -> None:
 
 
 def stamp(source: str) -> str | None:
-    """What tells one content of a source from another: a hash of its bytes; the revision of a dataset on the hub."""
+    """What tells one content of a source from another: a hash of its bytes; of a file in storage, what is said of it there; the
+    revision of a dataset on the hub."""
+    if is_url(source):
+        return remote(source).stamp()
     path = Path(source)
     if path.is_dir():
         there = {file for pattern in _READ for file in path.glob(pattern) if file.is_file()}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
-from rlaif.data import formats, hub
+from rlaif.data import formats, hub, storage
 from rlaif.data.formats import SUFFIXES, Record
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import read_run
@@ -21,8 +21,8 @@ _LEAD = 20
 def read_rows(source: str, limit: int | None = None, columns: Mapping[str, str] | None = None) -> Iterator[Row | BadRow]:
     """Stream the source's rows in order; memory is bounded by one record (one batch for Parquet), not by the source.
 
-    source: a path to JSONL, a JSON array, CSV or Parquet (plain or gzipped), a folder (of ``save_to_disk`` or of a label
-        run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``, also after ``hf://datasets/``.
+    source: a path or URL (``data.storage``) of JSONL, a JSON array, CSV or Parquet (plain or gzipped), a folder (of
+        ``save_to_disk`` or of a label run), or a ``datasets`` name, ``NAME[:split]`` or ``NAME/config[:split]``, also after ``hf://datasets/``.
     limit: stop after that many rows, bad ones included.
     columns: the source's own names by ours, ``{"prompt": "question", "chosen": "better"}``.
 
@@ -61,6 +61,8 @@ def named_columns(spec: str | None) -> dict[str, str]:
 
 def count_rows(source: str) -> int | None:
     """How many rows the source holds, for a progress bar; None where finding out is not cheap. Bad rows count."""
+    if storage.is_url(source):
+        return None
     path = Path(source)
     if path.is_dir():
         held = hub.folder_dataset(path)
@@ -70,6 +72,8 @@ def count_rows(source: str) -> int | None:
 
 def source_records(source: str) -> Iterator[Record]:
     """What the source holds, not read as rows yet. Raises UsageError where it cannot be used."""
+    if storage.is_url(source):
+        return formats.records(storage.remote(source))
     path = Path(source)
     if path.is_file():
         return formats.records(path)

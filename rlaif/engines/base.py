@@ -146,6 +146,8 @@ class Engine(Protocol):
     One that takes more questions to be kept busy than a labelling run has under way may have an attribute ``ahead``: how many.
     One with a limited context may have a method ``fit(prompt, room)``: how many tokens are cut so that ``room`` tokens are left
     for the answer, or the ``Failure`` that would be the answer; a dry run names the rows.
+    One that owns its model's tokenizer may have a method ``ids(prompt, room)``: what it reads before a label, cut so that
+    ``room`` tokens are left, empty where that cannot be, None where it has no tokenizer after all; a dry run counts by it.
     """
 
     identity: str

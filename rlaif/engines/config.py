@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rlaif.engines.drawing import Source
 from rlaif.engines.installed import check_vllm
+from rlaif.errors import UsageError
 from rlaif.registry import Registry
 from rlaif.settings import setting
 
@@ -30,6 +31,7 @@ ENGINES = Registry(
         "transformers": "rlaif.engines.open:transformers",
         "vllm": "rlaif.engines.open:vllm",
         "server": "rlaif.engines.open:server",
+        "ray": "rlaif.engines.open:ray",
         "litellm": "rlaif.engines.open:litellm",
         "scripted": "rlaif.engines.open:scripted",
     },
@@ -54,12 +56,16 @@ class EngineConfig:
     tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none`` to send
         messages whatever the server is.
     generation_config: where the rest of how texts are drawn comes from, see ``drawing``.
+    can_sleep: vLLM can give the GPU's memory back for a while.
     gpu_memory: share of the GPU's memory that vLLM may take, in (0, 1]; None is an even share among the run's models.
+    tensor_parallel: GPUs that hold one model together, in vLLM. replicas: actors of Ray's that each hold the model; None is as
+        many as the cluster's GPUs can hold.
     """
 
     model: str = setting("", hidden=True)
     generation_config: Source = setting("neutral", hidden=True)
-    engine: str = setting("auto", "auto, transformers, vllm, litellm, or module:Name.", panel=PANEL, known=names)
+    can_sleep: bool = setting(False, hidden=True)
+    engine: str = setting("auto", "auto, transformers, vllm, ray, litellm, or module:Name.", panel=PANEL, known=names)
     dtype: Dtype = setting("auto", "auto: float32 on a CPU, the checkpoint's own on a GPU.", panel=PANEL)
     context: int | None = setting(None, "Tokens of prompt and answer, less than the model's.", panel=PANEL, least=16)
     tokenizer: str | None = setting(None, "A server's tokenizer (path or hub id); none: send messages.", panel=PANEL, path=True)
@@ -71,6 +77,10 @@ class EngineConfig:
         least=0.01,
         most=1,
         resumable=True,
+    )
+    tensor_parallel: int = setting(1, "GPUs that hold one model together, in vLLM.", panel=PANEL, least=1, resumable=True)
+    replicas: int | None = setting(
+        None, "With --engine ray: how many hold the model; by default one per GPU.", panel=PANEL, least=1, resumable=True
     )
 
     def open(self) -> Engine:
@@ -86,6 +96,14 @@ class EngineConfig:
         return replace(self, gpu_memory=self.gpu_memory or GPU_MEMORY / max(1, models))
 
     def _kind(self) -> str:
+        if self.replicas and self.engine != "ray":
+            raise UsageError("--replicas needs --engine ray (which needs no cluster); of servers, each URL of --critic is one")
+        if self.engine == "ray":
+            if find_spec("ray") is None:
+                raise UsageError("--engine ray: Ray is not installed; pip install 'rlaif[ray]'")
+            if self.model.startswith(("script:", "http://", "https://", "litellm:")):
+                raise UsageError(f"--engine ray holds models in its actors, and {self.model} is asked elsewhere")
+            return "ray"
         if self.engine not in ("auto", "transformers", "vllm"):
             return self.engine
         if self.model.startswith("script:"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rlaif.engines.base import Engine
@@ -31,7 +32,17 @@ def vllm(config: EngineConfig) -> Engine:
         trust_remote_code=config.trust_remote_code,
         gpu_memory=config.gpu_memory or GPU_MEMORY,
         generation_config=config.generation_config,
+        sleep=config.can_sleep,
+        tensor_parallel=config.tensor_parallel,
     )
+
+
+def ray(config: EngineConfig) -> Engine:
+    from rlaif.engines.ray import RayEngine
+
+    folder = Path(model_path(config.model))
+    here = folder.is_dir() and not config.model.startswith("lab")  # the lab's models come with the package, wherever it is
+    return RayEngine(replace(config, model=str(folder.resolve())) if here else config)
 
 
 def server(config: EngineConfig) -> Engine:

@@ -105,6 +105,10 @@ class ServerEngine:
             return self._encoder.fit(prompt, self._context - room)  # type: ignore[no-any-return]
         return estimated_fit(prompt, self._context - room)
 
+    def ids(self, prompt: Prompt, room: int) -> list[int] | None:
+        limit = None if self._context is None else self._context - room
+        return self._encoder.ids_for_label(prompt, limit) if self._encoder else None
+
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         if not self._encoder:
             if len(prompts) == 1:  # without a task of its own

@@ -167,6 +167,11 @@ class PromptEncoder:
         encoded = self.encode(prompt, limit, decided=True)
         return encoded if isinstance(encoded, Failure) else encoded.cut
 
+    def ids_for_label(self, prompt: Prompt, limit: int | None) -> list[int]:
+        """What the model reads before a label; nothing where the prompt cannot be made to fit ``limit``."""
+        encoded = self.encode(prompt, limit, decided=True)
+        return [] if isinstance(encoded, Failure) else encoded.ids
+
     def ids(self, rendered: Rendered, start: int, end: int) -> list[int]:
         """Token ids of a stretch of the rendered text, given in characters; markers stand for what belongs there."""
         trusted, texts = taken_apart(rendered, rendered.text[start:end])

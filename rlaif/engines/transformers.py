@@ -95,6 +95,9 @@ class TransformersEngine:
     def fit(self, prompt: Prompt, room: int) -> int | Failure:
         return self._encoder.fit(prompt, self._context - room)
 
+    def ids(self, prompt: Prompt, room: int) -> list[int]:
+        return self._encoder.ids_for_label(prompt, self._context - room)
+
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
         return await self._answer(

@@ -34,9 +34,14 @@ class VllmEngine:
         trust_remote_code: bool = False,
         gpu_memory: float = 0.9,
         generation_config: Source = "neutral",
+        sleep: bool = False,
+        tensor_parallel: int = 1,
     ) -> None:
         source, name = resolve(model, trust_remote_code)
-        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory)
+        options: dict[str, Any] = {"tensor_parallel_size": tensor_parallel}
+        if sleep:
+            options["enable_sleep_mode"] = True
+        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory, **options)
         import vllm
 
         self._params = vllm.SamplingParams
@@ -60,6 +65,9 @@ class VllmEngine:
 
     def fit(self, prompt: Prompt, room: int) -> int | Failure:
         return self._encoder.fit(prompt, self._context - room)
+
+    def ids(self, prompt: Prompt, room: int) -> list[int]:
+        return self._encoder.ids_for_label(prompt, self._context - room)
 
     async def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[Choice | Failure]:
         labels = self._encoder.label_ids(choices)
@@ -100,6 +108,13 @@ class VllmEngine:
         if not sampling.thinking:
             return drawn
         return [result if isinstance(result, Failure) else [self._encoder.thought(text) for text in result] for result in drawn]
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back, weights kept in main memory, until ``wake``. Nothing may be asked meanwhile."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        self._llm.wake_up()
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)

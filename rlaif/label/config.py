@@ -13,6 +13,7 @@ from rlaif.sample.config import COLUMNS, SamplingConfig
 from rlaif.settings import nested, redefault, setting
 from rlaif.tracking import TrackConfig
 
+COPY = "Also put the run's files into storage, by URL, such as s3://bucket/folder."
 INPUT, OUTPUT, REVISING = "Input", "Output", "How to revise"
 Export = Literal[
     "unpaired", "rankings", "sft", "trl", "openrlhf", "axolotl", "llama-factory", "verl", "argilla", "label-studio"
@@ -25,7 +26,7 @@ class LabelConfig:
     constitution's examples are mixed in, as a test of the critic."""
 
     source: str = setting(
-        help="JSONL, JSON, CSV or Parquet (plain or gzipped), a folder, or a datasets name.",
+        help="JSONL, JSON, CSV or Parquet (plain or gzipped), a folder, a URL (s3://…), or a datasets name.",
         metavar="ROWS",
         argument=True,
         path=True,
@@ -68,6 +69,7 @@ class LabelConfig:
     )
     track: str = redefault(TrackConfig, "track", "")
     push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
+    copy_to: str = setting("", COPY, panel=OUTPUT, resumable=True)
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)
 
 
@@ -170,4 +172,5 @@ class ReviseConfig:
     export: tuple[Export, ...] = setting(("sft",), "Forms to write besides the pairs.", panel=OUTPUT)
     track: str = redefault(TrackConfig, "track", "")
     push_to_hub: str = redefault(HubConfig, "push_to_hub", "")
+    copy_to: str = setting("", COPY, panel=OUTPUT, resumable=True)
     overwrite: bool = setting(False, "Replace another run in --out.", panel=OUTPUT, resumable=True)

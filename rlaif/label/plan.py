@@ -19,23 +19,26 @@ from rlaif.data.read import named_columns, read_rows
 from rlaif.data.rows import BadRow, Row
 from rlaif.engines.base import Failure, FailureReason, Message, Prompt
 from rlaif.engines.batches import HALF
+from rlaif.engines.roofline import hours, sized
 from rlaif.engines.spending import Meter, metered
 from rlaif.errors import UsageError
 from rlaif.label.config import LabelConfig
 from rlaif.label.pipeline import Labeller
+from rlaif.label.rehearsal import CALLS, rehearse
 from rlaif.label.setup import draw_canaries, mixed_rows, read_inputs
-
-TOKEN_SAMPLE = 500
-"""Prompts that a dry run tokenizes to estimate the whole."""
 
 
 @dataclass(frozen=True)
 class DryRun:
     """What a run would ask. rows, bad_rows, unsampled: of the source; the rest counts its canaries too. questions: calls; with
     reasons each verdict takes two of each. cached: those that the store answers, of a schedule in rounds as far as its first.
-    tokens is an estimate from the first prompts; prompt is the first one, rendered. trouble: why rows cannot be used, most of
-    them; '' where all can. too_long: numbers of the rows that do not fit the critic's context, even shortened; shortened: of
-    those whose text is cut to fit it. read, written: dollars for the prompts, and at most for the answers, where priced."""
+    prompt is the first one, rendered. trouble: why rows cannot be used, most of them; '' where all can. too_long: numbers of
+    the rows that do not fit the critic's context, even shortened; shortened: of those whose text is cut to fit it. read,
+    written: dollars for the prompts, and at most for the answers, where priced.
+
+    tokens, computed: of the prompts to ask, all of them and those that no prefix cache holds. store, files: bytes of the store,
+    and of the records as JSONL and Parquet. hours: of a GPU, at least. These are found by ``rehearsal``, and of more calls than
+    ``CALLS`` inferred from the first; None where they cannot be known."""
 
     rows: int
     bad_rows: int
@@ -51,6 +54,10 @@ class DryRun:
     read: float = 0.0
     written: float = 0.0
     priced: bool = False
+    computed: int | None = None
+    store: int | None = None
+    files: int | None = None
+    hours: float | None = None
 
 
 @dataclass
@@ -84,23 +91,26 @@ class Fits:
             self.shortened.append(number)
 
 
-def dry_run(config: LabelConfig) -> DryRun:
+def dry_run(config: LabelConfig, gpu: str | None = None) -> DryRun:
     """Plan the run without asking anything of the critic (or the policy: rows without responses are only counted).
 
-    Raises UsageError where no row can be judged, or none fits the critic's context.
+    gpu: whose hours are told, see ``engines.roofline.named``.
+
+    Raises UsageError where no row can be judged, none fits the critic's context, or a critic's size is needed and not known.
     """
     constitution, _ = read_inputs(config)
+    device, sizes = sized(gpu, config.critic.models) if gpu else (None, [])
     written = config.critic.thinking or (config.critic.reasons_tokens if config.critic.reasons else 0)
     engines = config.critic.engines()
     totals = dict.fromkeys(("rows", "bad_rows", "cached", "unsampled"), 0)
     verdicts, calls, calls_each = 0.0, 0.0, 2 if config.critic.reasons or config.critic.thinking else 1
-    lengths: list[int] = []
+    first: list[Row] = []
     fits = Fits(written + 1)
     unusable = Reasons()
     shown = ""
     with VerdictStore(config.critic.store) as store:
         critics = config.critic.critics(engines, store)
-        labeller, critic = Labeller(critics, config.pairs), critics[0]
+        labeller = Labeller(critics, config.pairs)
         rows = read_rows(config.source, config.limit, named_columns(config.columns))
         for row in mixed_rows(rows, draw_canaries(config, constitution), None):
             totals["rows"] += not isinstance(row, Known)
@@ -118,14 +128,13 @@ def dry_run(config: LabelConfig) -> DryRun:
                 verdicts += rounds * len(asked)
                 calls += rounds * calls_each * len(questions)
                 totals["cached"] += calls_each * len(store.get([question.key for question in questions]))
-                for question in questions[: TOKEN_SAMPLE - len(lengths)]:
-                    prompt = critic.judge.prompt(question)
-                    lengths.append(critic.engine.count_tokens(prompt))
-                    shown = shown or "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
+                for question in questions[: 0 if shown else 1]:
+                    prompt = critics[0].judge.prompt(question)
+                    shown = "\n\n".join(f"[{message.role}]\n{message.text}" for message in prompt)
+            if not first or calls <= CALLS:
+                first.append(item.row)
             if not isinstance(row, Known):
                 fits.add(row.number, item.plans, critics)
-    for engine in engines:
-        loops.run(engine.close())
     trouble = unusable.commonest(totals["rows"], "rows")
     if totals["rows"] and totals["bad_rows"] == totals["rows"]:
         raise UsageError(f"none of the {totals['rows']} rows can be judged: {trouble}")
@@ -134,12 +143,19 @@ def dry_run(config: LabelConfig) -> DryRun:
             f"none of the {fits.rows} rows fits the critic's context: {fits.why}; the prompt takes {fits.least} tokens without "
             "any text of the rows: give a larger --critic-context, or another critic"
         )
-    tokens = sum(lengths) / max(1, len(lengths)) * (calls - totals["cached"])
+    rehearsed = rehearse(config.critic, config.pairs, engines, first)
+    for engine in engines:
+        loops.run(engine.close())
+    times = (calls - totals["cached"]) / max(1, rehearsed.calls)
+    tokens = times * rehearsed.tokens
+    needed = rehearsed.needed(times)
+    if device:
+        needed["hours"] = sum(hours(device, size, work.times(times)) for size, work in zip(sizes, rehearsed.work, strict=True))
     counted = {"verdicts": round(verdicts), "questions": round(calls), "tokens": round(tokens)}
     named = {"too_long": tuple(fits.too_long), "shortened": tuple(fits.shortened)}
     half = HALF if config.batch else 1.0
     paid = _dollars(half, metered(engines), len(engines), tokens, calls - totals["cached"], config.critic)
-    return DryRun(**{**totals, **counted, **named, **paid, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
+    return DryRun(**{**totals, **counted, **named, **paid, **needed, "prompt": shown, "trouble": trouble})  # type: ignore[arg-type]
 
 
 def _dollars(

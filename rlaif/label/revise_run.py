@@ -22,6 +22,7 @@ from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord, RevisionRecord, RevisionRound
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
+from rlaif.data.storage import check_target, copy_to
 from rlaif.data.write import JsonlWriter
 from rlaif.errors import RunFailed, UsageError
 from rlaif.label.conclude import conclude
@@ -99,6 +100,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
     progress = progress or Progress()
     chosen(config.track)
     check_hub(config.push_to_hub)
+    check_target(config.copy_to)
     who = config.reviser or ("lab:reviser" if _is_lab(config.critic.models[0]) else config.critic.models[0])
     config = replace(config, reviser=who)
     constitution, _ = config.critic.inputs()
@@ -142,6 +144,7 @@ def run_revise(config: ReviseConfig, progress: Progress | None = None) -> dict[s
         facts["commonest_failures"] = failures.commonest(unusable + tally.responses, answers, "revisions and verdicts")
         run = dict(conclude(folder, config, facts, stopped).run)
     push(config.push_to_hub, config.out, "dataset", DATASET)
+    copy_to(config.copy_to, config.out)
     return run
 
 

@@ -27,6 +27,7 @@ from rlaif.data.read import count_rows, named_columns, read_rows
 from rlaif.data.records import PreferenceRecord
 from rlaif.data.rows import BadRow, Row
 from rlaif.data.run_folder import RunFolder
+from rlaif.data.storage import check_target, copy_to
 from rlaif.data.write import JsonlWriter
 from rlaif.engines.base import Engine
 from rlaif.engines.spending import Budget, budget_of
@@ -80,6 +81,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
     chosen(config.track)
     calibration = read_calibration(config.calibration) if config.calibration else None
     check_hub(config.push_to_hub)
+    check_target(config.copy_to)
     check_batch(config)
     constitution, _ = read_inputs(config)
     rows = read_rows(config.source, config.limit, named_columns(config.columns)) if rounds is None else iter(())
@@ -137,6 +139,7 @@ def label(config: LabelConfig, progress: Progress | None = None, rounds: Rounds 
             "report.html shows more"
         )
     push(config.push_to_hub, config.out, "dataset", DATASET)
+    copy_to(config.copy_to, config.out)
     return judged
 
 
