@@ -53,9 +53,10 @@ def measured(part: str, **arguments: Any) -> Seconds:
 
 
 def cpu_of(process: int) -> float:
-    """CPU seconds of a process and of those of its children that have ended."""
+    """CPU seconds of a process and of all that it has started: vLLM's engine is a process of its own beside its server."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
+    children = [int(child) for held in Path(f"/proc/{process}/task").glob("*/children") for child in held.read_text().split()]
+    return sum(map(int, fields[11:15])) / TICKS + sum(map(cpu_of, children))
 
 
 def listening(url: str) -> int:

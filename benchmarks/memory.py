@@ -84,7 +84,7 @@ def measure(size: str, kind: str) -> dict[str, Any]:
         peaks["looking"] = peak_of(lambda: views.append(look(networks, batch, 1.0, config.micro_tokens)))
         experience = estimate(config, batch, views[0], torch.linspace(-1, 1, ROWS), config.beta)
         learner.update(experience, 0, 1.0, config.beta)  # the optimiser's state is there from here on
-        held = sum(_bytes(network) for network in {id(each.model): each.model for each in networks if each}.values())
+        held = sum(_bytes(network) for network in {id(each.model): each.model for each in networks.here}.values())
         states = sum(
             value.numel() * value.element_size()
             for optimiser in learner.state_dict().values()

@@ -1,10 +1,16 @@
 """What ``rlaif train critic`` makes of a real model on human labels, and of a lab critic on a jury's verdicts or on none.
 
     python -m benchmarks.real hh ROWS --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real alpaca ROWS --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real grpo FOLDER-OF-HH --second REWARD-MODEL --model build/models/smollm2 --out FOLDER
+    python -m benchmarks.real engines ROWS --model build/models/smollm2 --out FOLDER
     python -m benchmarks.real distil --out FOLDER
     python -m benchmarks.real generate --out FOLDER
 
 ``hh``: short HH-RLHF pairs; the model as it comes, and after training, judge held-out pairs whose conversations it never saw.
+``alpaca``: a critic and a reward model learn GPT-4-turbo's judgements, and are compared on prompts that they never saw.
+``grpo``: the model learns from the critic of ``hh``, and a reward model that training never sees judges too.
+``engines``: prompt ids, three engines and both orders, on held-out pairs of ``hh``.
 ``distil``: a jury of the lab's good and fallible critics labels lab rows, and its verdicts train the fallible critic further.
 ``generate``: the lab's policy and reviser write pairs, of which the fallible critic keeps what holds, and is trained on it.
 """
@@ -15,11 +21,13 @@ import argparse
 import gzip
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.real_alpaca import alpaca
+from benchmarks.real_engines import engines
+from benchmarks.real_grpo import grpo
+from benchmarks.real_parts import CONTEXT, LAST, constitution, lead, points, rlaif, templates, verdicts, write
 from rlaif.evaluate.agreement import accuracy, wilson
 from rlaif.evaluate.calibration import ece
 from rlaif.evaluate.quality import quality
@@ -30,63 +38,8 @@ from rlaif.train.rows import Example, read_examples
 LONGEST = 1000
 """Characters of a whole conversation: longer pairs are left out, to keep a run on two cores within an hour."""
 HELD_OUT = 500
-HARMLESS = """\
-name: harmless
-version: 1
-principles:
-  - id: harmless
-    text: The response is harmless, and as helpful as it can be while it stays harmless.
-"""
-TEMPLATES = {
-    "compare": """\
-mode: compare
-version: 1
-choices: [A, B]
-principle: "{{ text }}"
-messages:
-  - role: system
-    content: Compare two responses.
-  - role: user
-    content: |-
-      <conversation>
-      {{ conversation }}
-      </conversation>
-      <response_a>
-      {{ response_a }}
-      </response_a>
-      <response_b>
-      {{ response_b }}
-      </response_b>
-      {{ principle }}
-answer: "Answer:"
-""",
-    "score": """\
-mode: score
-version: 1
-choices: ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
-principle: "{{ text }}"
-messages:
-  - role: system
-    content: Score the response, from 1 to 9.
-  - role: user
-    content: |-
-      <conversation>
-      {{ conversation }}
-      </conversation>
-      <response>
-      {{ response }}
-      </response>
-      {{ principle }}
-answer: "Score:"
-""",
-}
-"""Shorter questions than the shipped: half of a step's time is the question's own tokens."""
-CONTEXT = 512
-LEARNING = ["--batch-size", 16, "--micro-batch", 4, "--layers", 10, "--learning-rate", 1e-4, "--precision", "bfloat16"]
-
-
-def rlaif(*arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", "rlaif", *map(str, arguments)], check=True)
+HARMLESS = "The response is harmless, and as helpful as it can be while it stays harmless."
+LEARNING = ["--batch-size", 16, "--learning-rate", 1e-4, *LAST]
 
 
 def split_pairs(source: Path, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -106,19 +59,13 @@ def conversation(row: dict[str, str]) -> str:
     return row["chosen"].rpartition("\n\nAssistant:")[0]
 
 
-def write(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
 def human(options: argparse.Namespace) -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     train, held = split_pairs(options.source, options.seed)
     train, held = train[: options.train], held[: options.test]
     train_rows, held_rows = write(out / "train.jsonl", train), write(out / "held.jsonl", held)
-    principles = out / "harmless.yaml"
-    principles.write_text(HARMLESS, encoding="utf-8")
+    principles = constitution(out / "harmless.yaml", HARMLESS)
     steps = [*LEARNING, "--context", CONTEXT, "--save-every", 1000, "--seed", options.seed]
     asked = ["--constitution", principles, "--critic-context", CONTEXT, "--store", out / "verdicts.sqlite"]
     asked += ["--engine", options.engine, "--min-mass", 0, "--max-failure-rate", 1]
@@ -127,22 +74,25 @@ def human(options: argparse.Namespace) -> None:
     rlaif("train", "critic", train_rows, "--model", options.model, *learn, *steps, "--out", out / "critic")
     score = ["--mode", "score", *short]
     rlaif("label", held_rows, "--critic", out / "critic", *asked, *score, "--out", out / "scores, trained")
+    rlaif("train", "reward", train_rows, "--model", options.model, *steps, "--out", out / "reward")
     rlaif("label", held_rows, "--critic", options.model, *asked, "--out", out / "as it comes")
     rlaif("label", held_rows, "--critic", options.model, *asked, *short, "--out", out / "answer begun, short question")
     rlaif("label", held_rows, "--critic", options.model, *asked, *score, "--out", out / "scores, as it comes")
-    rlaif("train", "reward", train_rows, "--model", options.model, *steps, "--out", out / "reward")
     show(out, ["as it comes", "answer begun, short question", "scores, as it comes", "scores, trained"])
-    difference = margins(out / "reward", held_rows)
-    print(f"| reward model | {interval(wilson(int((difference > 0).sum()), len(held)))} | | | | |")
-    longer = sum(len(row["chosen"]) > len(row["rejected"]) for row in held)
-    print(f"| the longer response | {interval(wilson(longer, len(held)))} | | | | |")
-
-
-def templates(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    for mode, text in TEMPLATES.items():
-        (folder / f"{mode}.yaml").write_text(text, encoding="utf-8")
-    return folder
+    length = [len(row["chosen"]) - len(row["rejected"]) for row in held]
+    baselines = {
+        "reward model": margins(out / "reward", held_rows),
+        "the longer response": length,
+        "the shorter response": [-difference for difference in length],
+    }
+    critic, prompts = verdicts(out / "scores, trained", len(held)), [conversation(row) for row in held]
+    for name, found in baselines.items():
+        right = [(difference > 0) + (difference == 0) / 2 for difference in found]
+        print(f"| {name} | {interval(wilson(sum(right), len(held)))} | | | | |")
+        print(f"  The trained critic leads by {points(lead(critic, right, prompts))} points.")
+    for name, sign in (("longer", 1), ("shorter", -1)):
+        where = [right for right, difference in zip(critic, length, strict=True) if sign * difference > 0]
+        print(f"It is right in {sum(where) / len(where):.1%} of {len(where)} pairs whose better response is the {name} one.")
 
 
 def margins(model: Path, rows: Path) -> Any:
@@ -153,6 +103,10 @@ def margins(model: Path, rows: Path) -> Any:
         scorer.scores([pair.prompt for pair in pairs], [str(pair.responses[side]) for pair in pairs]).numpy() for side in (0, 1)
     )
     return chosen - rejected
+
+
+def compared(options: argparse.Namespace) -> None:
+    engines(options, split_pairs(options.source, options.seed)[1], HARMLESS)
 
 
 def distilled(options: argparse.Namespace) -> None:
@@ -204,12 +158,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     hh = commands.add_parser("hh")
-    hh.add_argument("source", type=Path)
-    hh.add_argument("--model", required=True)
     hh.add_argument("--train", type=int, default=600)
     hh.add_argument("--test", type=int, default=500)
-    hh.add_argument("--engine", default="vllm")
     hh.set_defaults(run=human)
+    learnt = commands.add_parser("alpaca")
+    learnt.set_defaults(run=alpaca)
+    online = commands.add_parser("grpo")
+    online.add_argument("judges", type=Path, metavar="FOLDER", help="where hh has trained a critic")
+    online.add_argument("--second", type=Path, required=True, help="a reward model's folder: the other judge")
+    online.set_defaults(run=grpo)
+    engine = commands.add_parser("engines")
+    engine.add_argument("--test", type=int, default=150)
+    engine.set_defaults(run=compared)
+    for each in (hh, learnt, engine):
+        each.add_argument("source", type=Path, metavar="ROWS")
+    for each in (hh, learnt, online, engine):
+        each.add_argument("--model", required=True)
+    for each in (hh, learnt):
+        each.add_argument("--engine", default="vllm")
     distil = commands.add_parser("distil")
     distil.add_argument("--train", type=int, default=400)
     distil.add_argument("--test", type=int, default=200)
@@ -218,7 +184,7 @@ def main() -> None:
     generate.add_argument("--train", type=int, default=400)
     generate.add_argument("--test", type=int, default=200)
     generate.set_defaults(run=generated)
-    for each in (hh, distil, generate):
+    for each in (hh, learnt, online, engine, distil, generate):
         each.add_argument("--out", type=Path, required=True)
         each.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

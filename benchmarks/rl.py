@@ -48,8 +48,6 @@ from rlaif.settings import configure
 from rlaif.train.run import run_train
 
 COMMAND = "python -m benchmarks.rl"
-GPU = "gpu.json"
-"""What benchmarks/rl_gpu.py leaves in the folder."""
 TESTED = 600
 """Held-out prompts that a policy answers."""
 GROUPS: Mapping[str, Any] = {"batch_size": 32, "samples": 4, "steps": 60}
@@ -211,8 +209,7 @@ def main(seeds: Sequence[int], folder: Path) -> None:
     write_settings(folder, every)
     run_grid(source_cells(folder, every), folder)
     run_grid(model_cells(folder, every), folder)
-    gpu = json.loads((folder / GPU).read_text()) if (folder / GPU).is_file() else None
-    text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds), OFFLINE, {**RUNS, **WATCHED}, COMMAND, gpu)
+    text, plot = page(Results(run_grid(cells(folder, seeds), folder), seeds), OFFLINE, {**RUNS, **WATCHED}, COMMAND)
     for path, content in ((Path(__file__).with_suffix(".md"), text), (Path(__file__).with_suffix(".svg"), plot)):
         with atomic_write(path) as file:
             file.write(content)

@@ -18,9 +18,6 @@ GOAL, ALLOWED, NEAR = 0.85, 0.0, 0.2
 """The total to reach; how far a principle's mean over seeds may be below base; how near the gold peak's KL a stop must be."""
 GOLD_SPAN, KL_SPAN = 0.2, 0.1
 """Share of the run's steps that a smoothed value is fitted to."""
-GPU_COMMAND = "python -m benchmarks.rl_gpu"
-PHASES = ("sampling", "waiting", "learning")
-"""What an iteration spends its time on."""
 FOUR = ("polite", "harmless", "concise", "evidence")
 """The principles of the total: those of the prototype's."""
 
@@ -52,11 +49,8 @@ class Watched(NamedTuple):
     ends: int
 
 
-def page(
-    results: Results, offline: str, runs: Mapping[str, Any], command: str, gpu: Mapping[str, Any] | None
-) -> tuple[str, str]:
-    """The Markdown, and the plot as SVG. runs: the rows' settings. gpu: what
-    benchmarks/rl_gpu.py measured, None where it has not been run on one."""
+def page(results: Results, offline: str, runs: Mapping[str, Any], command: str) -> tuple[str, str]:
+    """The Markdown, and the plot as SVG. runs: the rows' settings."""
     over, stopped, healthy = (_watched(results, name) for name in ("over", "stopped", "healthy"))
     rows = [name for name in runs if name not in ("over", "stopped", "healthy")]
     text = f"""# On-policy training of the lab's policy
@@ -90,10 +84,6 @@ The gamed reward and these runs' settings were designed on other seeds.
 ![Proxy and gold against √KL, with fitted curves](rl.svg)
 
 {_curves(over)}
-
-## On a GPU
-
-{_on_gpu(gpu)}
 
 ## Settings
 
@@ -209,25 +199,6 @@ def _plot(runs: Sequence[Watched], stopped: Sequence[Watched]) -> str:
 
     stops = [float(np.sqrt(run.kl[_end(run)].clip(0))) for run in stopped if run.stopped is not None]
     return gao_plot({"proxy (trained on)": points("proxy"), "gold": points("gold")}, stops)
-
-
-def _on_gpu(found: Mapping[str, Any] | None) -> str:
-    return (
-        gpu_table(found)
-        if found
-        else f"Not run: no GPU was lent to the sessions that made this page. `{GPU_COMMAND}` is for it."
-    )
-
-
-def gpu_table(found: Mapping[str, Any]) -> str:
-    """What benchmarks/rl_gpu.py measured, in Markdown."""
-    head = ["", "parameters", "responses", "s / iteration", "tokens/s", "tokens/s sampling", "memory", *PHASES]
-    lines: list[Sequence[str]] = []
-    for name, row in found["rows"].items():
-        shares = [f"{row['phases'][phase]:.0%}" for phase in PHASES]
-        speeds = [f"{row['seconds']:.2f}", f"{row['tokens_per_second']:.0f}", f"{row['sampled_per_second']:.0f}"]
-        lines.append([name, f"{row['parameters'] / 1e6:.1f} M", row["responses"], *speeds, f"{row['mb']:.0f} MiB", *shares])
-    return f"`{GPU_COMMAND}` on {found['device']}, {found['versions']}, bfloat16:\n\n{table(head, lines)}"
 
 
 def _settings(runs: Mapping[str, Any]) -> str:

@@ -24,11 +24,12 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM,
 from rlaif.data.rows import Row
 from rlaif.models.load import find_base
 from rlaif.rl.batch import collate
-from rlaif.rl.loop import Loop, Parts
+from rlaif.rl.loop import Loop
 from rlaif.rl.maths.kl import FixedKL
 from rlaif.rl.methods.ppo import Ppo
 from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import build
+from rlaif.rl.parts import Parts
 from rlaif.rl.prompts import Prompts
 from rlaif.rl.rollout import Query, Rewards, Rollout
 from rlaif.rl.samplers.transformers import TransformersSampler

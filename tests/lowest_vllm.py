@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import SimpleNamespace
 
 from transformers import AutoTokenizer
@@ -19,7 +20,7 @@ STRUCTURED = (
 ENGINE = """tokenizer tokenizer_mode skip_tokenizer_init trust_remote_code load_format dtype kv_cache_dtype seed max_model_len
 block_size enable_prefix_caching gpu_memory_utilization kv_cache_memory_bytes max_num_batched_tokens max_num_seqs max_logprobs
 logprobs_mode disable_log_stats revision quantization enforce_eager generation_config enable_sleep_mode enable_lora
-weight_transfer_config tensor_parallel_size cpu_offload_gb compilation_config hf_overrides""".split()
+max_lora_rank weight_transfer_config tensor_parallel_size cpu_offload_gb compilation_config hf_overrides""".split()
 
 
 class Known(SimpleNamespace):
@@ -55,10 +56,17 @@ def answer(request, params, end):
     return SimpleNamespace(request_id=request, finished=True, outputs=[one] * getattr(params, "n", 1))
 
 
+class LoRARequest(Known):
+    names = ("lora_name", "lora_int_id", "lora_path", "base_model_name", "tensorizer_config_dict", "load_inplace")
+
+    def __init__(self, lora_name, lora_int_id, lora_path="", **given):
+        super().__init__(lora_name=lora_name, lora_int_id=lora_int_id, lora_path=lora_path, **given)
+
+
 class LLMEngine:
     def __init__(self, end):
         self.model_config = SimpleNamespace(max_model_len=512, dtype="torch.float32", try_get_generation_config=dict)
-        self._end, self._requests = end, []
+        self._end, self._requests, self.adapters = end, [], []
 
     def has_unfinished_requests(self):
         return bool(self._requests)
@@ -70,6 +78,11 @@ class LLMEngine:
         self, request_id, prompt, params, arrival_time=None, lora_request=None, tokenization_kwargs=None, trace_headers=None
     ):
         self._requests.append((request_id, params))
+        self.adapters.append(lora_request)
+
+    def add_lora(self, lora_request):
+        assert (Path(lora_request.lora_path) / "adapter_model.safetensors").is_file()
+        return True
 
     def step(self):
         done, self._requests = self._requests, []
@@ -98,6 +111,12 @@ class LLM:
     def apply_model(self, func):
         return [func(SimpleNamespace())]
 
+    def sleep(self, level=1, mode="abort"):
+        self.slept = level
+
+    def wake_up(self, tags=None):
+        self.slept = 0
+
     def reset_prefix_cache(self, reset_running_requests=False, reset_connector=False):
         return True
 
@@ -110,5 +129,9 @@ def install(monkeypatch):
     params.StructuredOutputsParams = StructuredOutputsParams
     params.RequestOutputKind = SimpleNamespace(FINAL_ONLY=2)
     vllm.sampling_params = params
+    lora = types.ModuleType("vllm.lora.request")
+    lora.LoRARequest = LoRARequest
+    monkeypatch.setitem(sys.modules, "vllm.lora", types.ModuleType("vllm.lora"))
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", lora)
     monkeypatch.setitem(sys.modules, "vllm", vllm)
     monkeypatch.setitem(sys.modules, "vllm.sampling_params", params)

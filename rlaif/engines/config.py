@@ -56,6 +56,7 @@ class EngineConfig:
     tokenizer: path or hub id for a server whose model's tokenizer is not found under the name that it reports; ``none`` to send
         messages whatever the server is.
     generation_config: where the rest of how texts are drawn comes from, see ``drawing``.
+    can_sleep: vLLM can give the GPU's memory back for a while.
     gpu_memory: share of the GPU's memory that vLLM may take, in (0, 1]; None is an even share among the run's models.
     tensor_parallel: GPUs that hold one model together, in vLLM. replicas: actors of Ray's that each hold the model; None is as
         many as the cluster's GPUs can hold.
@@ -63,6 +64,7 @@ class EngineConfig:
 
     model: str = setting("", hidden=True)
     generation_config: Source = setting("neutral", hidden=True)
+    can_sleep: bool = setting(False, hidden=True)
     engine: str = setting("auto", "auto, transformers, vllm, ray, litellm, or module:Name.", panel=PANEL, known=names)
     dtype: Dtype = setting("auto", "auto: float32 on a CPU, the checkpoint's own on a GPU.", panel=PANEL)
     context: int | None = setting(None, "Tokens of prompt and answer, less than the model's.", panel=PANEL, least=16)

@@ -32,6 +32,7 @@ def vllm(config: EngineConfig) -> Engine:
         trust_remote_code=config.trust_remote_code,
         gpu_memory=config.gpu_memory or GPU_MEMORY,
         generation_config=config.generation_config,
+        sleep=config.can_sleep,
         tensor_parallel=config.tensor_parallel,
     )
 

@@ -34,11 +34,14 @@ class VllmEngine:
         trust_remote_code: bool = False,
         gpu_memory: float = 0.9,
         generation_config: Source = "neutral",
+        sleep: bool = False,
         tensor_parallel: int = 1,
     ) -> None:
         source, name = resolve(model, trust_remote_code)
-        parallel = {"tensor_parallel_size": tensor_parallel}
-        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory, **parallel)
+        options: dict[str, Any] = {"tensor_parallel_size": tensor_parallel}
+        if sleep:
+            options["enable_sleep_mode"] = True
+        self._llm = open_llm(source, dtype, context, trust_remote_code, gpu_memory, **options)
         import vllm
 
         self._params = vllm.SamplingParams
@@ -105,6 +108,13 @@ class VllmEngine:
         if not sampling.thinking:
             return drawn
         return [result if isinstance(result, Failure) else [self._encoder.thought(text) for text in result] for result in drawn]
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back, weights kept in main memory, until ``wake``. Nothing may be asked meanwhile."""
+        self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        self._llm.wake_up()
 
     async def close(self) -> None:
         self._reader.shutdown(cancel_futures=True)

@@ -45,7 +45,7 @@ def response_logprobs(model: Any, ids: Tensor, mask: Tensor, **options: Any) -> 
             given.append(spread[..., None])
             return given[0]
 
-        with _in_place_of(head, read):
+        with in_place_of(head, read):
             found = model(input_ids=ids, use_cache=False, **options).logits
         if found.shape == given[0].shape and torch.equal(found.detach(), given[0].detach()):
             return found.squeeze(-1).sum(-1), mask.sum(-1).float()
@@ -74,7 +74,7 @@ def exact_logits(model: Any) -> Iterator[None]:
                 logits = float32_logits(hidden.flatten(0, -2), head.weight).view(*hidden.shape[:-1], -1)
             return logits if head.bias is None else logits + head.bias
 
-    with _in_place_of(head, product):
+    with in_place_of(head, product):
         yield
 
 
@@ -96,7 +96,7 @@ def _output_layer(model: Any) -> Any:
 
 
 @contextmanager
-def _in_place_of(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def in_place_of(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Calls of ``module`` (hooks included) run ``forward``."""
     own = vars(module).get("forward")
     module.forward = forward

@@ -71,3 +71,14 @@ def micro_batches(lengths: Tensor, tokens: int | None, share: tuple[int, int] = 
         many = len(order) if tokens is None else max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + many]
         start += many
+
+
+def passes(lengths: Tensor, tokens: int | None, share: tuple[int, int], aligned: bool) -> Iterator[tuple[Tensor, bool]]:
+    """``micro_batches`` with whether they count. aligned: as many as in any other process; those beyond the own do not count,
+    and are of the shortest row."""
+    mine = list(micro_batches(lengths, tokens, share))
+    yield from ((rows, True) for rows in mine)
+    if aligned:
+        many = [sum(1 for _ in micro_batches(lengths, tokens, (number, share[1]))) for number in range(share[1])]
+        for _ in range(max(many) - len(mine)):
+            yield lengths.argmin()[None], False

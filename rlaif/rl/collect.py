@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlaif.errors import UsageError
+from rlaif.models.load import Base
 from rlaif.rl import ranks
+from rlaif.rl.config import RlConfig
 from rlaif.rl.maths.shaping import truncate_at
 from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
 
@@ -67,8 +70,10 @@ async def collect(
     seed: int,
     cut: Cut | None,
     central: bool = False,
+    sampled: Callable[[], None] | None = None,
 ) -> Collected:
     """n rewarded rollouts of each query, in each of its orders. cut: what becomes of each response before anyone judges it.
+    sampled: called when all are sampled, though not yet judged.
 
     Of several processes each samples its share (central: the main one samples all), and the main one judges when all have; so
     does one process where there are two orders, of which the source sees both."""
@@ -83,14 +88,16 @@ async def collect(
         async for batch in sampler.sample(queries, n, temperature, seed):
             batches.append([cut(rollout) for rollout in batch] if cut else batch)
             judging.append(asyncio.create_task(_ask(source, batches[-1])))
-        sampled = time.monotonic()
+        drawn = time.monotonic()
+        if sampled:
+            sampled()
         rewards = join(await asyncio.gather(*judging))
     finally:
         for task in judging:
             task.cancel()
     rollouts = list(chain.from_iterable(batches))
     order = sorted(range(len(rollouts)), key=lambda row: rollouts[row].query.group)
-    sampling, waiting = sampled - began, time.monotonic() - sampled
+    sampling, waiting = drawn - began, time.monotonic() - drawn
     return Collected([rollouts[row] for row in order], take(rewards, torch.tensor(order)), sampling, waiting)
 
 
@@ -99,8 +106,8 @@ async def _collect_together(mine: AsyncIterator[list[Rollout]], source: RewardSo
         return [cut(rollout) if cut else rollout async for batch in mine for rollout in batch]
 
     began = time.monotonic()
-    rollouts = ranks.everyones(await ranks.together(drawn()))
-    rollouts.sort(key=lambda rollout: rollout.query.group)
+    parts = await ranks.of_all(drawn())
+    rollouts = sorted(chain.from_iterable(parts), key=lambda rollout: rollout.query.group)
     sampled = time.monotonic()
     rewards = await ranks.on_main(lambda: _ask(source, rollouts))
     return Collected(rollouts, rewards, sampled - began, time.monotonic() - sampled)
@@ -162,6 +169,16 @@ def cut_at(token: int, after: int, decode: Callable[[Sequence[int]], str]) -> Cu
         return Rollout(rollout.query, rollout.ids[:kept], rollout.logprobs[:kept], decode(rollout.ids[:kept]), True)
 
     return cut
+
+
+def open_cut(config: RlConfig, base: Base) -> Cut | None:
+    """``--truncate-at``. Raises UsageError where it is not one token."""
+    if config.truncate_at is None:
+        return None
+    ids = base.tokenizer.encode(config.truncate_at, add_special_tokens=False)
+    if len(ids) != 1:
+        raise UsageError(f"--truncate-at {config.truncate_at!r}: must be one token of {config.model}, found {len(ids)}")
+    return cut_at(ids[0], config.truncate_after, lambda kept: str(base.tokenizer.decode(kept, skip_special_tokens=True)))
 
 
 def _missing(part: Rewards) -> Tensor:

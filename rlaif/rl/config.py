@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from rlaif.critic.config import CriticConfig
 from rlaif.data.push import HubConfig
 from rlaif.engines.config import EngineConfig
-from rlaif.errors import UsageError
 from rlaif.models.config import PRECISION, Attention, Precision
+from rlaif.rl.conflicts import check
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.sample.config import COLUMNS
 from rlaif.settings import nested, redefault, setting, verify
@@ -26,8 +26,9 @@ Estimator = Literal["k1", "k2", "k3"]
 KlPlace = Literal["reward", "loss"]
 EosPenalty = Literal["replace", "subtract"]
 Surrogate = Literal["clip", "gspo", "cispo", "sapo"]
-Importance = Literal["truncate", "mask", "sequence"]
+Importance = Literal["truncate", "mask", "sequence", "sequence-truncate"]
 Normalise = Literal["tokens", "sequences", "constant"]
+Sleep = Literal["auto", "on", "off"]
 DATA, REWARD, SAMPLING, SHAPING, STEPS = "Prompts and policy", "Reward", "Sampling", "Shaping of rewards", "Steps"
 VALUE, WATCH, DEVICE, OUTPUT = "Value net", "Monitor", "Memory and device", "Output"
 
@@ -74,7 +75,8 @@ class RlConfig:
     kl_weighted: in the loss, the estimate times π / π_old (DeepSeek-AI 2025, arXiv 2512.02556).
     micro_tokens, sample_tokens: prompt and response tokens per forward pass and per batch of samples, padding included; None
     is what fits, see ``memory.fitted``.
-    ahead: ``--async``; 1: the next iteration's rollouts are sampled while this one's update runs, from weights one step old.
+    ahead: ``--async``, see ``ahead``: rollouts come from weights so many steps old.
+    sampler_adapter, sleep: see ``samplers.vllm`` and ``sleep``.
     """
 
     method: ClassVar[str]
@@ -183,11 +185,17 @@ class RlConfig:
     max_grad_norm: float = setting(1.0, "Clip gradients to this norm; 0 for not.", panel=STEPS, least=0)
     max_failure_rate: float = redefault(CriticConfig, "max_failure_rate", 0.2)
     ahead: int = setting(
-        0, "1: sample ahead while the update runs, from weights one step old.", panel=SAMPLING, least=0, most=1, name="async"
+        0, "Sample ahead while updates run, from weights at most so many steps old.", panel=SAMPLING, least=0, name="async"
     )
     sampler: str = setting("transformers", "transformers, vllm, base URLs of vLLM servers, or module:Name.", panel=SAMPLING)
     sampler_memory: float = setting(
         0.45, "The vLLM sampler's share of the GPU.", panel=DEVICE, least=0.01, most=1, resumable=True
+    )
+    sampler_adapter: bool = setting(
+        False, "With --lora: vLLM gets the adapter alone; quick updates, slower samples.", panel=SAMPLING, resumable=True
+    )
+    sleep: Sleep = setting(
+        "auto", "vLLM in this process frees the GPU during updates; auto: unless --async.", panel=DEVICE, resumable=True
     )
     micro_tokens: int | None = setting(
         None,
@@ -200,6 +208,7 @@ class RlConfig:
         None, "Tokens per batch of the sampler. Default: what fits, 32768 at most.", panel=DEVICE, least=1, resumable=True
     )
     lora: int = setting(0, "Train an adapter of this rank; 0: all weights.", panel=DEVICE, least=0)
+    shard: bool = setting(False, "Several processes: each holds a part of weights and optimisers (FSDP2).", panel=DEVICE)
     gradient_checkpointing: bool = setting(False, "Less memory, more time.", panel=DEVICE, resumable=True)
     precision: Precision = setting("auto", PRECISION, panel=DEVICE)
     attention: Attention = setting(
@@ -227,43 +236,7 @@ class RlConfig:
 
     def __post_init__(self) -> None:
         verify(self)
-        if self.minibatches > self.batch_size * self.samples:
-            raise UsageError(f"--minibatches {self.minibatches}: there are {self.batch_size * self.samples} responses a step")
-        for given, what in (
-            (self.skip_alike, "--skip-alike"),
-            (self.curriculum < 1, "--curriculum"),
-            (self.refill, "--refill"),
-            (self.length_weight, "--length-weight"),
-            (self.rewards.reward == "critic" and self.rewards.feedback == "group", "--feedback group"),
-            (self.compares, self.method),
-        ):
-            if given and self.samples < 2:
-                raise UsageError(f"{what} compares the samples of one prompt: give --samples 2 or more")
-        if self.overlong is not None and self.overlong > self.max_tokens:
-            raise UsageError(f"--overlong {self.overlong}: must be at most --max-tokens, {self.max_tokens}")
-        for steers, what in ((self.kl_target, "--kl-target"), (self.dynamic_kl, "--dynamic-kl")):
-            if steers and not self.beta:
-                raise UsageError(f"{what} multiplies --beta, which is 0: give one above it")
-        if self.dynamic_kl and not self.second:
-            raise UsageError("--dynamic-kl looks at the gap between the reward and another judge: give --second")
-        if self.second and not self.eval_prompts:
-            raise UsageError("--second judges held-out prompts: give --eval-prompts above 0")
-        if self.second and self.second != "gold" and not self.second.endswith((".yaml", ".yml")):
-            raise UsageError(f"--second {self.second}: expected gold, or the path of a .yaml mix")
-        if self.kl_horizon and not self.kl_target:
-            raise UsageError("--kl-horizon belongs to the adaptive KL: give --kl-target too")
-        if self.kl_in == "loss" and self.kl == "k1" and self.beta:
-            raise UsageError("--kl-in loss needs --kl k2 or k3: the gradient of k1 is zero on average, so it penalises nothing")
-        if self.dual_clip and self.surrogate not in ("clip", "gspo"):
-            raise UsageError(f"--dual-clip: --surrogate {self.surrogate} has no clip; give clip or gspo")
-        if self.kl_weighted and self.kl_in != "loss":
-            raise UsageError("--kl-weighted is of the KL in the loss: give --kl-in loss too")
-        if self.importance_band and not self.importance_band[0] < 1 < self.importance_band[1]:
-            raise UsageError("--importance-band: 1, where sampler and trainer agree, must be between its two numbers")
-        if (self.importance != "truncate" or self.importance_band) and not self.importance_cap:
-            raise UsageError("--importance-cap 0 gives no weights: --importance and --importance-band need one")
-        if 0 < self.importance_cap < 1:
-            raise UsageError(f"--importance-cap {self.importance_cap}: must be at least 1, or 0 for no weights")
+        check(self)
 
     @property
     def taught_by(self) -> str | None:

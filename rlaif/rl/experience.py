@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlaif.rl.batch import Batch, micro_batches
+from rlaif.rl.batch import Batch, passes
 from rlaif.rl.config import RlConfig, Scored
 from rlaif.rl.maths import kl, mismatch, shaping
 from rlaif.rl.maths.surrogates import most_uncertain
@@ -75,18 +75,21 @@ def first_pass_sees(config: RlConfig, step: int) -> bool:
 def look(networks: Networks, batch: Batch, temperature: float, micro_tokens: int | None, policy: bool = True) -> Views:
     """Ask every network, in passes of at most ``micro_tokens`` tokens. policy: whether to ask it too; else NaN."""
     views = Views(*(torch.zeros(batch.mask.shape, device=batch.mask.device) for _ in Views._fields))
-    for rows in micro_batches(batch.lengths, micro_tokens, share()):
+    for rows, counts in passes(batch.lengths, micro_tokens, share(), networks.policy.sharded):
         part = batch.take(rows)
-        width = part.mask.shape[1]
+        width, seen = part.mask.shape[1], Views(*(torch.zeros(part.mask.shape, device=batch.mask.device) for _ in views))
         if policy:
             with networks.policy.active():
-                views.logp[rows, :width], views.entropy[rows, :width] = networks.policy.logprobs(part, temperature)
+                logp, entropy = networks.policy.logprobs(part, temperature)
+                seen = seen._replace(logp=logp, entropy=entropy)
         if networks.reference:
             with networks.reference.active():
-                views.reference[rows, :width] = networks.reference.logprobs(part, temperature, entropy=False)[0]
+                seen = seen._replace(reference=networks.reference.logprobs(part, temperature, entropy=False)[0])
         if networks.value:
             with networks.value.active():
-                views.values[rows, :width] = networks.value.values(part)
+                seen = seen._replace(values=networks.value.values(part))
+        for whole, own in zip(views, seen, strict=True) if counts else ():
+            whole[rows, :width] = own
     add_up(*views)
     if not policy:
         for unseen in (views.logp, views.entropy):
@@ -134,6 +137,8 @@ def importance(config: RlConfig, logp: Tensor, batch: Batch) -> Tensor:
         weights = mismatch.masked(*both, config.importance_floor, config.importance_cap)
     elif config.importance == "sequence":
         weights = mismatch.sequence_masked(*both, config.importance_cap)
+    elif config.importance == "sequence-truncate":
+        weights = mismatch.sequence_truncated(*both, config.importance_cap)
     else:
         weights = mismatch.truncated(*both, config.importance_cap)
     return weights if config.importance_band is None else weights * mismatch.within_band(*both, *config.importance_band)

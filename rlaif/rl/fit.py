@@ -19,6 +19,7 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.memory import Setting, Shape, fitted, nearest, plan
 from rlaif.rl.prompts import queries_of
 from rlaif.rl.rollout import Query
+from rlaif.rl.sleep import sleeps
 from rlaif.settings import flag
 
 SPARE = 0.9
@@ -35,12 +36,16 @@ def setting_of(config: RlConfig, base: Base, queries: Sequence[Query]) -> Settin
         value = _shape(model_path(config.value_net.value_model), base.trust_remote_code)
     prompt = max(query.length for query in queries)
     device = processes().device.type
-    teacher = _shape(model_path(config.taught_by), base.trust_remote_code) if config.taught_by else None
-    setting = Setting(policy, base.bf16, prompt, device, value, _judges(config, device), teacher)
+    teacher = None
+    if config.taught_by and not config.taught_by.startswith(("http://", "https://")):
+        teacher = _shape(model_path(config.taught_by), base.trust_remote_code)
+    beside = dict(_judges(config, device))
     if config.sampler == "vllm":
         own = int(config.sampler_memory * _total(device)) if device == "cuda" else (2 if base.bf16 else 4) * policy.parameters
-        setting = setting._replace(beside={**setting.beside, "vLLM sampler": own})
-    return setting
+        beside["vLLM sampler"] = own
+    sleeping = [name for name in beside if name.startswith("vLLM")] if sleeps(config) else []
+    asleep = {name: beside.pop(name) for name in sleeping}
+    return Setting(policy, base.bf16, prompt, device, value, beside, teacher, asleep, processes().num_processes)
 
 
 def planned(config: RlConfig) -> list[str]:
@@ -100,7 +105,7 @@ def _judges(config: RlConfig, device: str) -> dict[str, int]:
     here = [Path(model_path(model)) for model in models if not model.startswith(("http", "script:"))]
     here = [path for path in here if (path / "config.json").is_file()]
     if device == "cuda" and engine.engine in ("auto", "vllm"):
-        return {"critics": int(len(here) * (engine.gpu_memory or GPU_MEMORY) * _total(device))}
+        return {"vLLM critics": int(len(here) * (engine.gpu_memory or GPU_MEMORY) * _total(device))}
     width = 2 if (device == "cuda" and engine.dtype == "auto") or engine.dtype in ("bfloat16", "float16") else 4
     return {"critics": sum(width * _shape(str(path), engine.trust_remote_code).parameters for path in here)}
 

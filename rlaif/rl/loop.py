@@ -6,8 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,45 +16,23 @@ from rlaif.errors import RunFailed
 from rlaif.processes import on_main
 from rlaif.rl import figures as of
 from rlaif.rl import ranks
+from rlaif.rl.ahead import Ahead, temperature
 from rlaif.rl.batch import collate
-from rlaif.rl.collect import GREEDY, Collected, Cut, beside_greedy, collect, refilled
+from rlaif.rl.collect import GREEDY, Collected, collect
 from rlaif.rl.config import RlConfig
 from rlaif.rl.experience import estimate, first_pass_sees, look
-from rlaif.rl.maths import kl
 from rlaif.rl.maths.advantages import comparable
-from rlaif.rl.maths.schedule import line
 from rlaif.rl.maths.stats import RunningMoments
-from rlaif.rl.monitor.monitor import Monitor, Report
-from rlaif.rl.networks import Networks
-from rlaif.rl.prompts import Prompts
+from rlaif.rl.monitor.monitor import Report
+from rlaif.rl.parts import Parts
 from rlaif.rl.record import Log
 from rlaif.rl.rewards.tally import failure_rate
-from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout, Sampler
+from rlaif.rl.rollout import Query, Rewards, RewardSource, Rollout
+from rlaif.rl.sleep import asleep
 from rlaif.rl.state import put, weights_of
-from rlaif.rl.update import Learner
 
 RECENT = 4
 """Iterations over which the failure rate is taken."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the loop works with. source: gives the rewards that are trained on; second: others, of held-out prompts alone.
-    cut: what becomes of a response before it is judged. pad: the id that fills batches. central: of several processes the main
-    one samples for all."""
-
-    networks: Networks
-    sampler: Sampler
-    source: RewardSource
-    second: RewardSource | None
-    prompts: Prompts
-    held_out: Sequence[Query]
-    learner: Learner
-    monitor: Monitor
-    coefficient: kl.FixedKL
-    pad: int
-    cut: Cut | None = None
-    central: bool = False
 
 
 @dataclass
@@ -71,7 +48,9 @@ class Loop:
     best: int | None = None
     _moments: dict[str, RunningMoments] = field(default_factory=lambda: defaultdict(RunningMoments))
     _failures: list[float] = field(default_factory=list)
-    _next: asyncio.Future[Collected] | Collected | None = None
+
+    def __post_init__(self) -> None:
+        self._ahead = Ahead(self.config, self.parts)
 
     async def run(self) -> None:
         """Train until the last step, or until the monitor says stop. Raises RunFailed where it cannot go on."""
@@ -81,24 +60,22 @@ class Loop:
             while self.step < self.config.steps and not self.stopped:
                 await self._iterate()
         finally:
-            if isinstance(self._next, asyncio.Future):
-                self._next.cancel()
+            self._ahead.cancel()
 
     async def _iterate(self) -> None:
         config, parts, began = self.config, self.parts, time.monotonic()
-        collected = await self._rollouts()
+        collected = await self._ahead.take(self.step)
         idle = time.monotonic() - began
         self._check_failures(collected.rewards)
         if config.skip_alike:  # before the next prompts are drawn, or with --async it would depend on who is faster
             alike = set(of.alike(collected.rewards, collected.rollouts))
             parts.prompts.pass_over(rollout.query for rollout in collected.rollouts if rollout.query.group in alike)
         parts.prompts.learn(of.scores_by_row(collected.rewards, collected.rollouts))
-        if config.ahead and self.step + 1 < config.steps:
-            parts.sampler.update(parts.networks.policy.model)
-            self._next = asyncio.create_task(self._collect(self.step + 1))
+        await self._ahead.fill(self.step)
         learning = time.monotonic()
-        figures = await asyncio.to_thread(self._learn, collected)
-        learned = time.monotonic() - learning
+        with asleep(parts.sleepers):
+            figures = await asyncio.to_thread(self._learn, collected)
+            learned = time.monotonic() - learning
         if not config.ahead:
             parts.sampler.update(parts.networks.policy.model)
         seconds = time.monotonic() - began
@@ -113,37 +90,9 @@ class Loop:
         if self.step % config.evaluates_every == 0 or self.step == config.steps:
             figures |= await self._evaluate()
         self.log.metrics(self.step, figures)
-        if self.log.saves(self.step):
-            if isinstance(self._next, asyncio.Future):
-                self._next = await self._next
+        if on_main(lambda: self.log.saves(self.step)):
+            await self._ahead.finish()
             self.log.save(self.step, self.state_dict())
-
-    async def _rollouts(self) -> Collected:
-        """This step's rollouts, wherever they come from: sampled ahead, kept in the checkpoint, or sampled now."""
-        ahead, self._next = self._next, None
-        if isinstance(ahead, Collected):
-            return ahead
-        return await (ahead or self._collect(self.step))
-
-    async def _collect(self, step: int) -> Collected:
-        """Rollouts of the next prompts; in place of prompts whose samples all scored alike those of others, where asked for."""
-        config, prompts = self.config, self.parts.prompts
-        seed = (config.seed << 32) + step + 1
-        collected = await self._sampled(prompts.draw(config.batch_size), step, seed)
-        for again in range(1, config.refill + 1):
-            alike = set(of.alike(collected.rewards, collected.rollouts))
-            if not alike:
-                break
-            others = [replace(query, group=again * config.batch_size + query.group) for query in prompts.draw(len(alike))]
-            collected = refilled(collected, alike, await self._sampled(others, step, seed + (again << 48)))
-        return collected
-
-    async def _sampled(self, queries: Sequence[Query], step: int, seed: int) -> Collected:
-        """Rewarded rollouts of the queries, beside greedy ones where the method asks for them."""
-        parts, config = self.parts, self.config
-        drawn = partial(collect, parts.sampler, parts.source, queries, seed=seed, cut=parts.cut, central=parts.central)
-        collected = await drawn(n=config.samples, temperature=self._temperature(step))
-        return beside_greedy(collected, await drawn(n=1, temperature=0.0)) if config.greedy else collected
 
     def _learn(self, collected: Collected) -> dict[str, float]:
         """Everything between the rewards and the next rollouts. What has no reward leaves here: it is missing data."""
@@ -158,15 +107,15 @@ class Loop:
         figures["learned_from"] = kept.float().mean().item()
         if not kept.any():
             return figures | {"kl": float("nan")}
-        temperature, beta = self._temperature(self.step), parts.coefficient.beta
+        degrees, beta = temperature(config, self.step), parts.coefficient.beta
         used = [rollout for rollout, keep in zip(rollouts, kept.tolist(), strict=True) if keep]
         scores = self._scaled(rewards.values[kept], used)
         batch = collate(used, parts.pad, parts.networks.policy.model.device)
         unseen = first_pass_sees(config, self.step)
-        views = look(parts.networks, batch, temperature, config.micro_tokens, policy=not unseen)
+        views = look(parts.networks, batch, degrees, config.micro_tokens, policy=not unseen)
         greedy = self._clipped(rewards.columns[GREEDY][kept]) if config.greedy else None
         experience = estimate(config, batch, views, scores, beta, unseen, greedy)
-        figures |= parts.learner.update(experience, self.step, temperature, beta) | {"beta": beta}
+        figures |= parts.learner.update(experience, self.step, degrees, beta) | {"beta": beta}
         figures |= of.of_views(batch, views) | of.of_experience(experience, parts.networks.value is not None)
         parts.coefficient.update(figures["kl"], len(used))
         return figures
@@ -194,13 +143,12 @@ class Loop:
         config, parts = self.config, self.parts
         if not parts.held_out:
             return {}
-        if isinstance(self._next, asyncio.Future):
-            self._next = await self._next
+        await self._ahead.finish()
         if config.ahead:
             parts.sampler.update(parts.networks.policy.model)
-        many, temperature = min(2, config.samples), config.temperature
+        many, seed = min(2, config.samples), config.seed << 32
         collected = await collect(
-            parts.sampler, parts.source, parts.held_out, many, temperature, config.seed << 32, parts.cut, parts.central
+            parts.sampler, parts.source, parts.held_out, many, config.temperature, seed, parts.cut, parts.central
         )
         second = await self._second(collected.rollouts)
         for judge, rewards in (("the reward's source", collected.rewards), ("the second judge", second)):
@@ -208,7 +156,10 @@ class Loop:
                 raise RunFailed(_too_many(judge, "about the held-out prompts", failure_rate(rewards), config, rewards))
         batch = collate(collected.rollouts, parts.pad, parts.networks.policy.model.device)
         networks = parts.networks._replace(value=None)
-        views = await asyncio.to_thread(look, networks, batch, temperature, config.micro_tokens)
+        with asleep(parts.sleepers):
+            views = await asyncio.to_thread(look, networks, batch, config.temperature, config.micro_tokens)
+        if parts.sleepers:
+            parts.sampler.update(parts.networks.policy.model)
         figures = of.of_rewards(collected.rewards, collected.rollouts) | of.of_views(batch, views)
         if second:
             figures |= {
@@ -248,13 +199,9 @@ class Loop:
             when = f"in the last {len(self._failures)} iterations"
             raise RunFailed(_too_many("the reward's source", when, rate, self.config, rewards))
 
-    def _temperature(self, step: int) -> float:
-        return line(self.config.temperature, self.config.temperature_end, step, self.config.steps)
-
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on; rollouts that were sampled ahead are part of it."""
         parts, value = self.parts, self.parts.networks.value
-        assert not isinstance(self._next, asyncio.Future)
         return {
             "step": self.step,
             "policy": weights_of(parts.networks.policy.parameters()),
@@ -267,7 +214,7 @@ class Loop:
             "failures": self._failures,
             "best": self.best,
             "stopped": self.stopped,
-            "next": self._next and self._next.state_dict(),
+            "ahead": self._ahead.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], queries: Mapping[int, Query]) -> None:
@@ -285,7 +232,7 @@ class Loop:
         parts.monitor.load_state_dict(state["monitor"])
         for task, moments in state["moments"].items():
             self._moments[task] = RunningMoments.from_state_dict(moments)
-        self._next = state["next"] and Collected.from_state_dict(state["next"], queries)
+        self._ahead.load_state_dict(state["ahead"], queries)
         parts.sampler.update(parts.networks.policy.model)
 
 

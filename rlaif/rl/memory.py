@@ -125,7 +125,8 @@ class Plan:
 class Setting(NamedTuple):
     """What a plan needs besides the run's configuration. policy, value: their shapes; value is another where it starts from a
     reward model. teacher: in the reference policy's place. bf16: whether passes are in bfloat16. prompt: tokens of the longest.
-    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name."""
+    device: ``cpu`` or another. beside: bytes of what else is held there, such as a critic, by name. asleep: of engines that
+    give them back while the networks work. processes: of the run."""
 
     policy: Shape
     bf16: bool
@@ -134,6 +135,8 @@ class Setting(NamedTuple):
     value: Shape | None = None
     beside: Mapping[str, int] = {}
     teacher: Shape | None = None
+    asleep: Mapping[str, int] = {}
+    processes: int = 1
 
 
 def plan(config: RlConfig, setting: Setting) -> Plan:
@@ -149,26 +152,29 @@ def plan(config: RlConfig, setting: Setting) -> Plan:
     always = {"policy": weight * policy.parameters}
     if setting.teacher:
         always["teacher"] = (HALF if bf16 else FLOAT) * setting.teacher.parameters
-    elif config.beta and not rank:
+    elif config.beta and not rank and not config.taught_by:
         always["reference"] = (HALF if bf16 else FLOAT) * policy.parameters
     if apart:
         always["value net"] = weight * value.body
     if rank:
         always["adapters"] = FLOAT * sum(adapters[net] for net in nets)
     always["optimiser"] = 2 * FLOAT * sum(trained[net] for net in nets)
-    if config.ahead and config.sampler == "transformers":
+    parts = setting.processes if config.shard else 1
+    always = {what: size // parts for what, size in always.items()}
+    if (config.ahead or config.shard) and config.sampler == "transformers":
         always["sampler's copy"] = weight * policy.parameters
     always |= setting.beside
     responses = config.batch_size * config.samples
     longest = setting.prompt + config.max_tokens
     at_once = min(config.micro_tokens, responses * longest)
     answers = min(responses * config.max_tokens, max(1, at_once // longest) * config.max_tokens)
-    phases = {"sampling": _sampling(config, setting, longest)} if config.sampler == "transformers" else {}
+    sampling = {**(_sampling(config, setting, longest) if config.sampler == "transformers" else {}), **setting.asleep}
+    phases = {"sampling": sampling} if sampling else {}
     phases["looking"] = {"activations": at_once * _passing(policy, bf16), "logits": 2 * _logits(setting, answers)}
     if bf16 and not rank:
         phases["looking"]["casts"] = HALF * policy.body  # autocast's, until the pass is over
     for net, shape in zip(nets, (policy, value), strict=False):
-        update = {"gradients": FLOAT * trained[net]}
+        update = {"gradients": FLOAT * trained[net] // parts}
         kept = shape.kept(rank, bf16)
         layers = shape.hidden * (HALF if rank and bf16 else FLOAT) * shape.layers + kept
         held = layers if config.gradient_checkpointing else kept * shape.layers

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlaif.errors import UsageError
@@ -18,6 +19,9 @@ from rlaif.models.logprobs import chunked_logprobs, token_logprobs
 from rlaif.rl.batch import Batch
 from rlaif.rl.config import RlConfig
 from rlaif.rl.methods.baseline import Baseline
+from rlaif.rl.shard import Body, gathered, shard
+from rlaif.rl.state import put
+from rlaif.rl.teacher import ServedTeacher
 from rlaif.train.predict import KEY
 
 POLICY, VALUE = "default", "value"
@@ -34,6 +38,7 @@ class Network:
 
     def __init__(self, model: Any, body: Any, adapter: str | None, bf16: bool) -> None:
         self.model, self._body, self._adapter, self.bf16 = model, body, adapter, bf16
+        self.sharded = False
 
     @contextmanager
     def active(self, learning: bool = False) -> Iterator[None]:
@@ -47,6 +52,8 @@ class Network:
                 stack.enter_context(torch.autocast(self.model.device.type, torch.bfloat16))
             # There is no dropout (``models.load``), so that a mode of training is of gradient checkpointing alone.
             self.model.train(learning and getattr(self._body, "is_gradient_checkpointing", False))
+            if self.sharded:
+                stack.enter_context(gathered(self.model))
             yield
         self.model.eval()
 
@@ -54,6 +61,16 @@ class Network:
         """What is trained, by name."""
         named = self.model.named_parameters()
         return {name: value for name, value in named if self._adapter is None or f".{self._adapter}." in name}
+
+    def shard(self) -> None:
+        """Leave each process a part of the weights, in place. ``parameters`` are others from here on."""
+        causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        root = self._body
+        if causal.get_output_embeddings() is not None:
+            root, self._body = causal, Body(causal, self._body)
+        if not isinstance(root, FSDPModule):  # networks with adapters share one
+            shard(root)
+        self.sharded = True
 
     def hidden(self, batch: Batch) -> Tensor:
         """[N, H]: the state before each of the batch's N response tokens, in the order of ``batch.mask``."""
@@ -140,11 +157,17 @@ class ValueNet(Network):
 
 
 class Networks(NamedTuple):
-    """reference: None where the KL costs nothing. value: None for the methods without a value net."""
+    """reference: None where the KL costs nothing; a teacher may stand in its place. value: None for the methods without a value
+    net."""
 
     policy: Policy
-    reference: Policy | None
+    reference: Policy | ServedTeacher | None
     value: ValueNet | None
+
+    @property
+    def here(self) -> list[Network]:
+        """Those in this process."""
+        return [network for network in self if isinstance(network, Network)]
 
 
 def build(config: RlConfig, base: Base) -> Networks:
@@ -156,9 +179,10 @@ def build(config: RlConfig, base: Base) -> Networks:
     """
     model = load(base, "causal", low_precision=config.lora > 0, attention=config.attention)
     apart = None
-    if config.taught_by:
+    served = config.taught_by is not None and config.taught_by.startswith(("http://", "https://"))
+    if config.taught_by and not served:
         apart = _teacher(config, config.taught_by, base)
-    elif config.beta and not config.lora:
+    elif config.beta and not config.lora and not served:
         apart = _frozen(model, base.bf16)
     if config.lora:
         model = with_adapter(model, "causal", config.lora)
@@ -170,11 +194,23 @@ def build(config: RlConfig, base: Base) -> Networks:
         for network in (policy, value):
             if network:
                 network.model.gradient_checkpointing_enable({"use_reentrant": False})
-    reference = Policy(apart or model, None, base.bf16) if config.beta else None
+    reference: Policy | ServedTeacher | None = Policy(apart or model, None, base.bf16) if config.beta and not served else None
+    if config.taught_by and served:
+        reference = ServedTeacher(config.taught_by.split(","), base)
     networks = Networks(policy, reference, value)
     if config.compile:
-        _compile({id(network.model): network.model for network in networks if network}.values())
+        _compile({id(network.model): network.model for network in networks.here}.values())
     return networks
+
+
+def in_one_piece(config: RlConfig, base: Base, weights: Mapping[str, Tensor]) -> Policy:
+    """The policy of ordinary weights, in main memory. weights: what is trained, by name."""
+    model = load(base, "causal", low_precision=config.lora > 0, device=torch.device("cpu"))
+    if config.lora:
+        model = with_adapter(model, "causal", config.lora)
+    policy = Policy(model, POLICY if config.lora else None, base.bf16)
+    put(policy.parameters(), weights)
+    return policy
 
 
 def _compile(models: Iterable[Any]) -> None:

@@ -7,17 +7,20 @@ With one process every function here is what its name says of one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import torch.distributed as dist
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from rlaif.errors import RunFailed, UsageError
 from rlaif.processes import processes
-from rlaif.processes import together as agreed
 from rlaif.rl.rollout import Query, Rewards, Rollout
+from rlaif.rl.samplers.weights import adapter_weights, merged_weights
+from rlaif.rl.shard import is_sharded
 
 T = TypeVar("T")
 
@@ -39,34 +42,38 @@ def share_of(queries: Sequence[Query], central: bool) -> Sequence[Query]:
     return queries[number::many]
 
 
-async def together(work: Coroutine[Any, Any, T]) -> T:
-    """``processes.together`` for work to be awaited."""
-    results: list[T] = []
-    error: Exception | None = None
+async def of_all(work: Coroutine[Any, Any, T]) -> list[T]:
+    """What ``work`` gives in each process, in every process. The first UsageError or RunFailed of any of them is raised in all.
+
+    It waits in a thread, and asks over a group of its own: with ``--async`` an update adds up its gradients meanwhile.
+    """
+    result: T | None = None
+    error: UsageError | RunFailed | None = None
     try:
-        results.append(await work)
+        result = await work
     except (UsageError, RunFailed) as raised:
         error = raised
-
-    def outcome() -> T:
-        if error:
-            raise error
-        return results[0]
-
-    return agreed(outcome)
+    group = _beside_updates() if several() else None
+    found: list[Any] = [(result, error)]
+    if group is not None:
+        found *= processes().num_processes
+        await asyncio.to_thread(dist.all_gather_object, found, (result, error), group=group)
+    failed = next((error for _, error in found if error), None)
+    if failed:
+        raise failed
+    results: list[T] = [result for result, _ in found]
+    return results
 
 
 async def on_main(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What ``work()`` gives in the main process, in every process."""
-    if not several():
-        return await work()
-    result = await together(work() if processes().is_main_process else _nothing())
-    return broadcast_object_list([result])[0]  # type: ignore[no-any-return]
+    """What ``work()`` gives in the main process, in every process; its errors as in ``of_all``."""
+    results: list[T] = await of_all(work() if processes().is_main_process else _nothing())
+    return results[0]
 
 
-def everyones(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    """The rollouts of all processes, in every process."""
-    return gather_object(list(rollouts)) if several() else list(rollouts)
+@cache
+def _beside_updates() -> Any:
+    return dist.new_group(backend="gloo")
 
 
 def add_up(*tensors: Tensor) -> None:
@@ -93,7 +100,11 @@ async def judged_elsewhere(rollouts: Sequence[Rollout]) -> Rewards:
 
 
 class NoSampler:
-    """The sampler of a process that samples nothing, because the main one does for all."""
+    """The sampler of a process that samples nothing, because the main one does for all. adapter: the main one hands over the
+    policy's adapter alone."""
+
+    def __init__(self, adapter: bool = False) -> None:
+        self._adapter = adapter
 
     async def sample(self, queries: Sequence[Query], n: int, temperature: float, seed: int) -> AsyncIterator[list[Rollout]]:
         for _ in queries:
@@ -101,7 +112,11 @@ class NoSampler:
         return
         yield []
 
-    def update(self, model: Any) -> None: ...
+    def update(self, model: Any) -> None:
+        if is_sharded(model):  # the main process puts them together, for which each gives its part
+            for _ in [adapter_weights(model)] if self._adapter else merged_weights(model):
+                pass
+
     def close(self) -> None: ...
 
 

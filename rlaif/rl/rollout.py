@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -87,3 +87,11 @@ class Sampler(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Sleeper(Protocol):
+    """An engine that can give a GPU's memory back; nobody asks it anything from ``sleep`` until ``wake`` is done."""
+
+    def sleep(self) -> None: ...
+    def wake(self) -> None: ...

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import set_seed
 
 from rlaif import loops
@@ -25,23 +26,25 @@ from rlaif.progress import Progress
 from rlaif.report.page import write_report
 from rlaif.rl import state as checkpoints
 from rlaif.rl.card import model_card
-from rlaif.rl.collect import Cut, cut_at
+from rlaif.rl.collect import open_cut
 from rlaif.rl.config import RlConfig
 from rlaif.rl.fit import fit, setting_of
-from rlaif.rl.loop import Loop, Parts
+from rlaif.rl.loop import Loop
 from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
 from rlaif.rl.monitor.limits import load_limits
 from rlaif.rl.monitor.monitor import Monitor
-from rlaif.rl.networks import Policy, build
+from rlaif.rl.networks import Policy, build, in_one_piece
+from rlaif.rl.parts import Parts
 from rlaif.rl.prompts import Prompts, hold_out, queries_of
 from rlaif.rl.ptx import open_ptx
-from rlaif.rl.ranks import NoSampler, judged_elsewhere, several
+from rlaif.rl.ranks import NoSampler, judged_elsewhere
 from rlaif.rl.record import NoLog, RunLog
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.open import OpenReward, open_reward
-from rlaif.rl.rollout import Query, Sampler
-from rlaif.rl.samplers.open import open_sampler
-from rlaif.rl.samplers.weights import LENGTH
+from rlaif.rl.rollout import Query, Sampler, Sleeper
+from rlaif.rl.samplers.open import open_sampler, room
+from rlaif.rl.shard import check as check_launch
+from rlaif.rl.sleep import sleeps
 from rlaif.rl.update import Learner
 from rlaif.settings import resumable, settings_of
 from rlaif.tracking import chosen
@@ -65,7 +68,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
         together(lambda: held.enter_context(folder) if main else None)
         try:
             run = loops.run(_run(config, base, queries, failures, folder, progress))
-        except RunFailed:
+        except (RunFailed, UsageError):
             if not main:
                 raise SystemExit(0) from None  # all processes stop for it, and the main one says so
             raise
@@ -75,8 +78,7 @@ def run_rl(config: RlConfig, progress: Progress | None = None) -> dict[str, Any]
 
 def _read(config: RlConfig) -> tuple[RlConfig, Base, list[Query], list[FailureRecord]]:
     """The configuration with passes that fit, the policy's tokenizer, and the prompts."""
-    if config.ahead and several():
-        raise UsageError("--async 1: for one process; several sample their shares at the same time, with new weights")
+    check_launch(config.shard)
     chosen(config.track)
     check_hub(config.push_to_hub)
     base = find_base(config.model, "causal", config.context, config.precision, config.trust_remote_code)
@@ -97,13 +99,14 @@ async def _run(
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:
-    opened, second = _judges(config)
+    sleep = together(lambda: sleeps(config))
+    opened, second = _judges(config, sleep)
     try:
         facts = _facts(config, base, queries, len(failures), opened, second)
         before = on_main(lambda: _begun(config, folder, facts))
         if before.get("status") == "finished" and (config.out / "model" / "README.md").is_file():
             return before
-        return await _train(config, base, queries, failures, opened, second, folder, facts, progress)
+        return await _train(config, base, queries, failures, opened, second, sleep, folder, facts, progress)
     except torch.OutOfMemoryError as error:  # anywhere: the networks, a sampler and a critic may share the device
         text = "out of memory; lower --micro-tokens (update), --sample-tokens (sampling) or the critic's --gpu-memory"
         if processes().is_main_process:
@@ -115,13 +118,13 @@ async def _run(
             await second.close()
 
 
-def _judges(config: RlConfig) -> tuple[OpenReward, OpenReward | None]:
+def _judges(config: RlConfig, sleep: bool) -> tuple[OpenReward, OpenReward | None]:
     """The sources of rewards. Of several processes the main one has them, and the others know what they are."""
     main = processes().is_main_process
 
     def opened() -> list[OpenReward | None]:
-        first = open_reward(config.rewards, reference=config.model, max_tokens=config.max_tokens, out=config.out)
-        return [first, open_reward(RewardConfig(reward=config.second)) if config.second else None]
+        first = open_reward(config.rewards, reference=config.model, max_tokens=config.max_tokens, out=config.out, sleep=sleep)
+        return [first, open_reward(RewardConfig(reward=config.second), sleep=sleep) if config.second else None]
 
     both = together(lambda: opened() if main else [])
     about = on_main(lambda: [(each.facts, each.task_weights) if each else None for each in both])
@@ -138,6 +141,7 @@ async def _train(
     failures: Sequence[FailureRecord],
     opened: OpenReward,
     second: OpenReward | None,
+    sleep: bool,
     folder: RunFolder,
     facts: dict[str, Any],
     progress: Progress,
@@ -146,9 +150,12 @@ async def _train(
     set_seed(config.seed)  # adapters are drawn at random
     networks = build(config, base)
     central = config.sampler.startswith(("http://", "https://"))  # servers take the weights once, and all prompts
-    sampler: Sampler = NoSampler()
+    sampler: Sampler = NoSampler(config.sampler_adapter)
     if main or not central:
-        sampler = open_sampler(config, base._replace(context=_room(config, base, queries)), networks.policy)
+        sampler = open_sampler(config, base._replace(context=room(config, base, queries)), networks.policy)
+    engines = [*opened.sleepers, *(second.sleepers if second else ()), *([sampler] if isinstance(sampler, Sleeper) else [])]
+    for network in networks.here if config.shard else ():
+        network.shard()
     training, held_out = hold_out(queries, config.eval_prompts, config.seed, config.source)
     device = networks.policy.model.device
     names = named_columns(config.ptx_columns)
@@ -164,8 +171,9 @@ async def _train(
         Monitor(load_limits(config.monitor, device.type != "cpu")),
         AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else FixedKL(config.beta),
         base.pad,
-        _cut(config, base),
+        open_cut(config, base),
         central,
+        engines if sleep else (),
     )
     on_main(lambda: _begin(config, folder, facts, failures, ptx.failures if ptx else None))
     state = checkpoints.load_newest(config.out / "checkpoints")
@@ -193,7 +201,8 @@ async def _train(
         sampler.close()
         record.close()
     seconds = round(time.monotonic() - started, 3)
-    return on_main(lambda: _saved(config, base, networks.policy, loop, record, folder, facts, seconds))
+    weights = checkpoints.weights_of(networks.policy.parameters()) if config.shard else {}
+    return on_main(lambda: _saved(config, base, networks.policy, weights, loop, record, folder, facts, seconds))
 
 
 def _begin(
@@ -216,13 +225,16 @@ def _saved(
     config: RlConfig,
     base: Base,
     policy: Policy,
+    weights: Mapping[str, Tensor],
     loop: Loop,
     record: RunLog | NoLog,
     folder: RunFolder,
     facts: dict[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """``run.json`` of the run that is done, its model saved."""
+    """``run.json`` of the run that is done, its model saved. weights: the policy's, where it is sharded."""
+    if weights:
+        policy = in_one_piece(config, base, weights)
     kept = loop.best if loop.stopped and loop.best is not None else loop.step
     if kept != loop.step:
         checkpoints.put(policy.parameters(), checkpoints.load_policy(config.out / "checkpoints", kept))
@@ -242,21 +254,6 @@ def _saved(
     checkpoints.remove(config.out / "checkpoints")
     write_report(config.out)
     return run
-
-
-def _room(config: RlConfig, base: Base, queries: Sequence[Query]) -> int:
-    """Tokens that a sequence of the sampler's may need, and no more: an engine sets its cache apart by them."""
-    longest = max(LENGTH, *(query.length for query in queries))
-    return min(base.context, longest + config.max_tokens)
-
-
-def _cut(config: RlConfig, base: Base) -> Cut | None:
-    if config.truncate_at is None:
-        return None
-    ids = base.tokenizer.encode(config.truncate_at, add_special_tokens=False)
-    if len(ids) != 1:
-        raise UsageError(f"--truncate-at {config.truncate_at!r}: must be one token of {config.model}, found {len(ids)}")
-    return cut_at(ids[0], config.truncate_after, lambda kept: str(base.tokenizer.decode(kept, skip_special_tokens=True)))
 
 
 def _facts(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rlaif.data.write import atomic_path
+from rlaif.rl.shard import part_of, whole
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
@@ -54,14 +55,15 @@ def load_policy(folder: Path, step: int) -> dict[str, Any]:
 
 
 def weights_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in parameters.items()}
+    """By name. Of sharded ones, which every process asks for at the same time, in one piece."""
+    return {name: whole(value.detach()) for name, value in parameters.items()}
 
 
 @torch.no_grad()
 def put(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
     """Set the parameters to the weights of the same names."""
     for name, value in parameters.items():
-        value.copy_(weights[name])
+        value.copy_(part_of(weights[name], value))
 
 
 def _steps(folder: Path, name: str = "step") -> list[int]:

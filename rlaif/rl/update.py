@@ -9,17 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from rlaif.errors import RunFailed
-from rlaif.rl.batch import Batch, micro_batches
+from rlaif.rl.batch import Batch, passes
 from rlaif.rl.config import Normalise, RlConfig
 from rlaif.rl.experience import Experience, importance
 from rlaif.rl.maths import kl, losses
 from rlaif.rl.maths.mismatch import not_left_behind
 from rlaif.rl.maths.schedule import factor, line
 from rlaif.rl.maths.surrogates import SURROGATES, dual_clip, ratio
-from rlaif.rl.networks import Networks
+from rlaif.rl.networks import Network, Networks
 from rlaif.rl.ranks import add_up, added_up, several, share
+from rlaif.rl.shard import norm as total_norm
+from rlaif.rl.shard import part_of, whole
 
 
 class Learner:
@@ -69,11 +72,11 @@ class Learner:
         return {**watched.means(), "minibatches": done}
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: network.adam.state_dict() for name, network in self._optimisers()}
+        return {name: network.state_dict() for name, network in self._optimisers()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, network in self._optimisers():
-            network.adam.load_state_dict(state[name])
+            network.load_state_dict(state[name])
 
     def _optimisers(self) -> Iterator[tuple[str, _Optimiser]]:
         yield "policy", self._policy
@@ -91,15 +94,17 @@ class Learner:
         in_loss = beta if config.kl_in == "loss" else 0.0
         clip = (config.clip, config.clip_high or config.clip)
         tokens = part.batch.mask.sum()
-        for rows in micro_batches(part.batch.lengths, config.micro_tokens, share()):
+        for rows, own in self._passes(part.batch, self._networks.policy):
             piece = part.take(rows)
-            mask, counts = piece.batch.mask, shares[rows, : piece.batch.mask.shape[1]]
+            mask = piece.batch.mask
+            counts = shares[rows, : mask.shape[1]] * own
             with self._networks.policy.active(learning=True):
                 logp, entropy = self._networks.policy.logprobs(piece.batch, temperature, entropy=bonus > 0 or piece.unseen)
                 if piece.unseen:  # the policy has not moved: these are its log-probabilities before the update too
                     views = piece.views._replace(logp=logp.detach(), entropy=entropy.detach())
                     piece = piece._replace(views=views, weights=importance(config, logp, piece.batch))
-                    part.see(rows, piece)
+                    if own:
+                        part.see(rows, piece)
                 views = piece.views
                 surrogate, bounded = SURROGATES[config.surrogate](logp, views.logp, piece.advantages, mask, clip)
                 if config.dual_clip:
@@ -118,7 +123,9 @@ class Learner:
                 torch.autograd.backward((loss * counts).sum())
             moved = kl.k2(logp.detach(), views.logp, mask)
             sums.sum(
-                policy_loss=(surrogate * counts).sum(), clip_fraction=bounded.sum() / tokens, approx_kl=moved.sum() / tokens
+                policy_loss=(surrogate * counts).sum(),
+                clip_fraction=own * bounded.sum() / tokens,
+                approx_kl=own * moved.sum() / tokens,
             )
         if part.unseen:
             part.see_others()
@@ -130,26 +137,29 @@ class Learner:
         config, sums, network = self._config.value_net, Watched(), self._networks.value
         assert network and config
         tokens = part.batch.mask.sum()
-        for rows in micro_batches(part.batch.lengths, config.micro_tokens, share()):
+        for rows, own in self._passes(part.batch, network):
             piece = part.take(rows)
             with network.active(learning=True):
                 values = network.values(piece.batch)
                 loss = losses.value_loss(values, piece.views.values, piece.returns, piece.batch.mask, config.value_clip or None)
-                torch.autograd.backward(loss.sum() / tokens)
-            sums.sum(value_loss=loss.sum() / tokens)
+                torch.autograd.backward(own * loss.sum() / tokens)
+            sums.sum(value_loss=own * loss.sum() / tokens)
         watched.add(**added_up(sums.means()))
 
     def _ptx_pass(self, batch: Batch, watched: Watched) -> None:
         """Add γ times the gradient of the likelihood of supervised responses: PPO-ptx (Ouyang et al. 2022, arXiv 2203.02155,
         eq. 2), as a mean over their tokens."""
         sums, tokens = Watched(), batch.mask.sum()
-        for rows in micro_batches(batch.lengths, self._config.micro_tokens, share()):
+        for rows, own in self._passes(batch, self._networks.policy):
             with self._networks.policy.active(learning=True):
                 logp, _ = self._networks.policy.logprobs(batch.take(rows), 1.0, entropy=False)
-                loss = -logp.sum() / tokens
+                loss = -own * logp.sum() / tokens
                 torch.autograd.backward(self._config.ptx_weight * loss)
             sums.sum(ptx_loss=loss)
         watched.add(**added_up(sums.means()))
+
+    def _passes(self, batch: Batch, network: Network) -> Iterator[tuple[Tensor, bool]]:
+        return passes(batch.lengths, self._config.micro_tokens, share(), network.sharded)
 
     def _minibatches(self, many: int, step: int, epoch: int) -> Iterator[Tensor]:
         """Row numbers, shuffled by (seed, step, epoch)."""
@@ -161,9 +171,27 @@ class Learner:
 class _Optimiser:
     def __init__(self, config: RlConfig, parameters: list[nn.Parameter], rate: float, name: str) -> None:
         options: dict[str, Any] = {"eps": config.adam_eps, "weight_decay": config.weight_decay, "fused": True}
-        self.adam = torch.optim.AdamW(parameters, lr=rate, **options)
+        sharded, plain = ([each for each in parameters if isinstance(each, DTensor) is kind] for kind in (True, False))
+        groups = [{"params": group} for group in (sharded, plain) if group]  # the optimiser takes no mix
+        self.adam = torch.optim.AdamW(groups, lr=rate, **options)
         self._parameters, self._rate, self._name = parameters, rate, name
         self._limit = config.max_grad_norm or math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """In one piece."""
+        state = self.adam.state_dict()
+        return {
+            **state,
+            "state": {key: {name: whole(value) for name, value in kept.items()} for key, kept in state["state"].items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        ordered = [value for group in self.adam.param_groups for value in group["params"]]
+        kept = {
+            key: {name: part_of(value, ordered[key]) if value.dim() else value for name, value in each.items()}
+            for key, each in state["state"].items()
+        }
+        self.adam.load_state_dict({**state, "state": kept})
 
     def zero(self) -> None:
         self.adam.zero_grad(set_to_none=True)
@@ -175,8 +203,11 @@ class _Optimiser:
         if several():
             for value in self._parameters:
                 value.grad = torch.zeros_like(value) if value.grad is None else value.grad
-            add_up(*(value.grad for value in self._parameters if value.grad is not None))
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._limit).item()
+            add_up(*(grad for grad in self._gradients() if not isinstance(grad, DTensor)))  # FSDP has added up the others
+        size = total_norm(self._gradients())
+        for group in self.adam.param_groups:
+            torch.nn.utils.clip_grads_with_norm_(group["params"], self._limit, size)
+        norm = size.item()
         if not math.isfinite(norm):
             raise RunFailed(f"the gradient of the {self._name} is not finite; try a lower learning rate")
         for group in self.adam.param_groups:
@@ -184,6 +215,9 @@ class _Optimiser:
         self.adam.step()
         self.zero()
         return norm
+
+    def _gradients(self) -> list[Tensor]:
+        return [value.grad for value in self._parameters if value.grad is not None]
 
 
 class Watched:

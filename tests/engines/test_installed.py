@@ -14,8 +14,8 @@ from rlaif.engines.config import EngineConfig
 from rlaif.engines.installed import OLDEST_VLLM, check_vllm
 from rlaif.engines.vllm import VllmEngine
 from rlaif.errors import UsageError
-from rlaif.models.load import find_base, load
-from rlaif.rl.networks import Policy
+from rlaif.models.load import find_base, load, with_adapter
+from rlaif.rl.networks import POLICY, Policy
 from rlaif.rl.rollout import Query
 from rlaif.rl.samplers import vllm as sampling
 from tests import lowest_vllm
@@ -76,6 +76,19 @@ def test_the_sampler_asks_for_nothing_that_the_oldest_version_does_not_know(lowe
     assert proved == [sampler] and "lm_head.weight" in sampler._llm.loaded
     rollouts = asyncio.run(draw())
     assert [one.logprobs for one in rollouts] == [(-1.5, -1.5)] * 3 and all(one.ended for one in rollouts)
+    sampler.close()
+    policy = Policy(with_adapter(load(base, "causal"), "causal", 3), POLICY, False)
+    given = {"ends": [base.tokenizer.eos_token_id], "max_tokens": 4, "context": 64, "adapter": 3, "sleep": True}
+    sampler = sampling.VllmSampler(policy, base.tokenizer, folder, **given)
+    asked = sampler._llm.given
+    assert asked.enable_sleep_mode and asked.enable_lora and asked.max_lora_rank == 8
+    sampler.sleep()
+    assert sampler._llm.slept == 1  # its base is not handed over again
+    sampler.wake()
+    sampler.update(policy.model)
+    asyncio.run(draw())
+    assert not sampler._llm.slept and not sampler._llm.loaded
+    assert [request.lora_name for request in sampler._engine.adapters] == [POLICY]
     sampler.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from dataclasses import replace
 from itertools import islice
@@ -13,10 +14,16 @@ import torch
 from rlaif.data.rows import Row
 from rlaif.lab.world import rows
 from rlaif.models.load import find_base
+from rlaif.rl.loop import Loop
+from rlaif.rl.maths.kl import FixedKL
 from rlaif.rl.methods import METHODS
+from rlaif.rl.monitor.monitor import Monitor
 from rlaif.rl.networks import build
+from rlaif.rl.parts import Parts
+from rlaif.rl.prompts import Prompts
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.rl.rollout import Query, Rollout
+from rlaif.rl.rollout import Query, Rewards, Rollout
+from rlaif.rl.update import Learner
 from rlaif.settings import configure
 from tests.tiny import save_model
 
@@ -108,5 +115,81 @@ def sampled():
             return [one async for batch in sampler.sample(queries, n, temperature, seed) for one in batch]
 
         return sorted(asyncio.run(gather()), key=lambda one: one.query.group)
+
+    return call
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.figures, self.warnings, self.policies, self.states, self.tables = {}, [], [], [], []
+
+    def metrics(self, step, figures):
+        self.figures[step] = dict(figures)
+
+    def samples(self, step, rollouts, rewards, second):
+        self.tables.append((step, [one.query.row.number for one in rollouts]))
+
+    def warn(self, step, text):
+        self.warnings.append(text)
+
+    def policy(self, step, weights, keep):
+        self.policies.append(step)
+
+    def saves(self, step):
+        return False
+
+    def save(self, step, state):
+        self.states.append(copy.deepcopy(state))  # as a file would keep it
+
+
+class Sampler:
+    """Draws the same responses for the same queries and seed, from no model; notes what was asked of it."""
+
+    def __init__(self, made_up, events):
+        self._made_up, self.events, self._ahead = made_up, events, 0
+
+    async def sample(self, queries, n, temperature, seed):
+        self.events.append(f"sample {seed} at {temperature:g}")
+        drawn = self._made_up(2 * len(queries), seed=seed)
+        for place, query in enumerate(queries):
+            await asyncio.sleep(0)
+            yield [replace(one, query=replace(query, ids=one.query.ids)) for one in drawn[2 * place : 2 * place + n]]
+
+    def update(self, model):
+        self.events.append("update")
+
+    def close(self):
+        pass
+
+
+async def by_length(rollouts):
+    values = torch.tensor([float(len(one.ids)) for one in rollouts])
+    return Rewards(values, torch.ones(len(values), dtype=torch.bool), {"long": values}, {})
+
+
+@pytest.fixture
+def loop(configured, networks, made_up):
+    """A loop on the tiny model with made-up rollouts."""
+
+    def call(method="rloo", source=by_length, second=None, held_out=0, coefficient=None, sleepers=(), **given):
+        config = configured(method, **given)
+        found = networks(config)
+        queries = [Query(Row(number, str(number), (), ()), "ab"[number % 2], 0, (3, number)) for number in range(1, 9)]
+        parts = Parts(
+            found,
+            Sampler(made_up, []),
+            source,
+            second,
+            Prompts(queries, {}, 0),
+            [replace(query, group=group) for group, query in enumerate(queries[:held_out])],
+            Learner(config, found),
+            Monitor(),
+            coefficient or FixedKL(config.beta),
+            0,
+            sleepers=sleepers,
+        )
+        return Loop(config, parts, Log())
 
     return call

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.data.rows import Row
-from rlaif.rl.batch import collate, micro_batches
+from rlaif.rl.batch import collate, micro_batches, passes
 from rlaif.rl.rollout import Query, Rollout
 
 PAD = 99
@@ -57,3 +57,14 @@ def test_micro_batches_hold_every_row_once_within_the_tokens(lengths, tokens):
     assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= tokens
+
+
+def test_all_processes_make_as_many_passes_and_count_each_row_once():
+    lengths = torch.tensor([9, 2, 2, 2, 8, 2, 3])
+    for many in (1, 2, 3, 9):
+        found = [list(passes(lengths, 10, (number, many), True)) for number in range(many)]
+        assert len({len(each) for each in found}) == 1
+        assert sorted(row for each in found for rows, own in each if own for row in rows.tolist()) == list(range(7))
+        assert all(rows.tolist() == [1] for each in found for rows, own in each if not own)
+        alone = [list(passes(lengths, 10, (number, many), False)) for number in range(many)]
+        assert all(own for each in alone for _, own in each)

@@ -118,6 +118,10 @@ def test_tokens_that_sampler_and_trainer_see_otherwise_are_masked(configured, se
     for row, mask in enumerate(batch.mask):
         mean = math.exp(fmean((views.logp - batch.sampled)[row][mask].tolist()))
         assert bool(banded[row].any()) == (0.9 <= mean <= 1.1)
+    cut = estimate(configured("rloo", importance="sequence-truncate"), batch, views, torch.tensor(SCORES), 0.0).weights
+    for row, mask in enumerate(batch.mask):
+        product = math.exp(sum((views.logp - batch.sampled)[row][mask].tolist()))
+        assert cut[row][mask].tolist() == pytest.approx([min(product, 2.0)] * int(mask.sum()), rel=1e-4)
 
 
 def test_lengths_count_in_the_scores(configured, seen):

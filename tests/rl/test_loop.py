@@ -6,92 +6,17 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from rlaif.data.rows import Row
 from rlaif.errors import RunFailed
 from rlaif.rl.collect import Collected
 from rlaif.rl.experience import first_pass_sees
 from rlaif.rl.figures import of_rewards
-from rlaif.rl.loop import Loop, Parts
-from rlaif.rl.maths.kl import AdaptiveKL, FixedKL
-from rlaif.rl.monitor.monitor import Monitor
-from rlaif.rl.prompts import Prompts
-from rlaif.rl.rollout import Query, Rewards
-from rlaif.rl.update import Learner
+from rlaif.rl.maths.kl import AdaptiveKL
+from rlaif.rl.rollout import Rewards
 
 
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.figures, self.warnings, self.policies, self.states, self.tables = {}, [], [], [], []
-
-    def metrics(self, step, figures):
-        self.figures[step] = dict(figures)
-
-    def samples(self, step, rollouts, rewards, second):
-        self.tables.append((step, [one.query.row.number for one in rollouts]))
-
-    def warn(self, step, text):
-        self.warnings.append(text)
-
-    def policy(self, step, weights, keep):
-        self.policies.append(step)
-
-    def saves(self, step):
-        return False
-
-    def save(self, step, state):
-        self.states.append(state)
-
-
-class Sampler:
-    """Draws the same responses for the same queries and seed, from no model; notes what was asked of it."""
-
-    def __init__(self, made_up, events):
-        self._made_up, self.events, self._ahead = made_up, events, 0
-
-    async def sample(self, queries, n, temperature, seed):
-        self.events.append(f"sample {seed} at {temperature:g}")
-        drawn = self._made_up(2 * len(queries), seed=seed)
-        for place, query in enumerate(queries):
-            await asyncio.sleep(0)
-            yield [replace(one, query=replace(query, ids=one.query.ids)) for one in drawn[2 * place : 2 * place + n]]
-
-    def update(self, model):
-        self.events.append("update")
-
-    def close(self):
-        pass
-
-
-async def by_length(rollouts):
-    values = torch.tensor([float(len(one.ids)) for one in rollouts])
-    return Rewards(values, torch.ones(len(values), dtype=torch.bool), {"long": values}, {})
-
-
-@pytest.fixture
-def loop(configured, networks, made_up):
-    """A loop on the tiny model with made-up rollouts."""
-
-    def call(method="rloo", source=by_length, second=None, held_out=0, coefficient=None, **given):
-        config = configured(method, **given)
-        found = networks(config)
-        queries = [Query(Row(number, str(number), (), ()), "ab"[number % 2], 0, (3, number)) for number in range(1, 9)]
-        parts = Parts(
-            found,
-            Sampler(made_up, []),
-            source,
-            second,
-            Prompts(queries, {}, 0),
-            [replace(query, group=group) for group, query in enumerate(queries[:held_out])],
-            Learner(config, found),
-            Monitor(),
-            coefficient or FixedKL(config.beta),
-            0,
-        )
-        return Loop(config, parts, Log())
-
-    return call
+def take(loop):
+    """The rollouts of its first step."""
+    return asyncio.run(loop._ahead.take(0))
 
 
 def weights(loop):
@@ -170,25 +95,24 @@ def test_a_second_judge_without_an_answer_stops_the_run(loop):
         asyncio.run(loop(second=silent, held_out=4).run())
 
 
-def test_rollouts_of_the_next_step_are_sampled_while_this_one_learns(loop):
-    orders = {}
-    for ahead in (0, 1):
-        this = loop(**{"async": ahead}, steps=3)
-        learn, events = this.parts.learner.update, this.parts.sampler.events
+def test_engines_sleep_while_the_networks_work_and_wake_to_the_weights_of_now(loop):
+    events = []
 
-        def noted(*given, learn=learn, events=events):
-            events.append("learn")
-            return learn(*given)
+    class Engine:
+        def sleep(self):
+            events.append("sleep")
 
-        this.parts.learner.update = noted
-        asyncio.run(this.run())
-        orders[ahead] = [event.split(" at")[0] for event in events]
-        seeds = [int(event.split()[1]) for event in events if event.startswith("sample")]
-        assert seeds == [1, 2, 3]
-    assert orders[False] == ["sample 1", "learn", "update", "sample 2", "learn", "update", "sample 3", "learn", "update"]
-    started = orders[True]
-    assert started.index("update") < started.index("learn")  # weights are taken before the update that changes them
-    assert started.count("update") == 2 and started.index("sample 2") < len(started) - started[::-1].index("learn")
+        def wake(self):
+            events.append("wake")
+
+    this = loop(steps=2, held_out=2, eval_every=2, sleepers=[Engine()])
+    learn = this._learn
+    this.parts.sampler.events = events
+    this._learn = lambda collected: events.append("learn") or learn(collected)
+    asyncio.run(this.run())
+    looked, learnt = ["sleep", "wake", "update"], ["sleep", "learn", "wake", "update"]
+    said = [event.split(" at")[0] for event in events]
+    assert said == ["sample 0", *looked, "sample 1", *learnt, "sample 2", *learnt, "sample 0", *looked]
 
 
 def test_schedules_reach_sampler_and_learner(loop):
@@ -279,7 +203,7 @@ def test_prompts_whose_samples_scored_alike_are_replaced_by_others(loop):
 
     def groups(refill):
         seen.clear()
-        collected = asyncio.run(loop(refill=refill, source=source)._collect(0))
+        collected = take(loop(refill=refill, source=source))
         assert collected.rewards.values.tolist() == [
             0.0 if one.query.group in (0, 1, 2, 4) else float(place % 2) for place, one in enumerate(collected.rollouts)
         ]
@@ -366,7 +290,7 @@ def test_a_greedy_response_to_each_prompt_is_judged_and_one_that_failed_takes_it
         return Rewards(values, ~values.isnan(), {}, {"refused": sum(missing)})
 
     this = loop("remax", source=source, steps=1, max_failure_rate=1.0)
-    collected = asyncio.run(this._collect(0))
+    collected = take(this)
     assert [event.split()[-1] for event in this.parts.sampler.events] == ["1", "0"]  # temperatures
     assert sorted(group for groups in asked for group in groups) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     columns = collected.rewards.columns["greedy"]

@@ -142,3 +142,21 @@ def test_the_table_says_who_holds_what():
         "policy 2 MiB gradients 2",
         "peak 5 MiB",
     ]
+
+
+def test_engines_that_sleep_are_held_while_sampling_alone(configured):
+    config, setting = configured("ppo"), Setting(LARGE, False, 20)
+    awake = plan(config, setting._replace(beside={"vLLM sampler": 2**40}))
+    asleep = plan(config, setting._replace(asleep={"vLLM sampler": 2**40}))
+    assert awake.always["vLLM sampler"] == asleep.phases["sampling"]["vLLM sampler"] == 2**40
+    assert "vLLM sampler" not in asleep.always
+    assert all("vLLM sampler" not in held for name, held in asleep.phases.items() if name != "sampling")
+
+
+def test_of_several_processes_each_holds_a_part_and_what_it_samples_from(configured):
+    setting = Setting(LARGE, False, 20)._replace(processes=4)
+    whole, part = (plan(configured("ppo", shard=shard), setting) for shard in (False, True))
+    for name, size in whole.always.items():
+        assert part.always[name] == size // 4
+    assert part.phases["policy"]["activations"] == whole.phases["policy"]["activations"]
+    assert part.always["sampler's copy"] == whole.always["policy"]

@@ -23,6 +23,11 @@ JOBS = {
     "reinforce": {"method": "reinforce", "value_warmup": 0, "lora": 2, "entropy": 0.01},
     "rloo": {"method": "rloo", "samples": 3, "skip_alike": True, "refill": 1, "target_kl": 1.0},
     "grpo": {"method": "grpo", "epochs": 2, "samples": 3},
+    "ppo-shard": {"method": "ppo", "value_warmup": 1, "epochs": 2, "minibatches": 2, "shard": True},
+    "reinforce-shard": {"method": "reinforce", "value_warmup": 0, "lora": 2, "entropy": 0.01, "shard": True},
+    "rloo-shard": {"method": "rloo", "samples": 3, "shard": True, "gradient_checkpointing": True},
+    "grpo-shard": {"method": "grpo", "epochs": 2, "samples": 3, "shard": True, "async": 1},
+    "ahead": {"method": "rloo", "async": 2, "importance": "mask", "steps": 4},
 }
 
 
@@ -53,13 +58,14 @@ def two(tmp_path_factory, given):
     jobs = [{"name": name, **given, **job} for name, job in JOBS.items()]
     killed = {"name": "killed", **given, **JOBS["ppo"]}
     jobs += [{**killed, "kill": 2}, killed]
-    jobs += [{**killed, "name": "nowhere", "source": "nowhere.jsonl"}, {**killed, "name": "ahead", "async": 1}]
-    jobs += [{**killed, "name": "silent", "verifier": "never"}]
+    halved = {**given, **JOBS["ppo-shard"], "name": "killed-shard"}
+    jobs += [{**halved, "kill": 2}, halved]
+    jobs += [{**killed, "name": "nowhere", "source": "nowhere.jsonl"}, {**killed, "name": "silent", "verifier": "never"}]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += ["-m", "tests.rl.launched", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -67,10 +73,11 @@ def two(tmp_path_factory, given):
 @pytest.mark.parametrize("name", JOBS)
 def test_the_weights_are_those_of_one_process(two, given, tmp_path, name):
     """With three verdicts in ten missing, wherever they fall."""
-    assert launched.run({**given, **JOBS[name]}, tmp_path / name) == "finished"
+    alone = {**given, **JOBS[name], "shard": False}
+    assert launched.run(alone, tmp_path / name) == "finished"
     assert distance(two / name, tmp_path / name) < 1e-5
     both = [lines(folder / "metrics.jsonl") for folder in (two / name, tmp_path / name)]
-    assert [len(each) for each in both] == [4, 4]
+    assert [len(each) for each in both] == [JOBS[name].get("steps", 3) + 1] * 2
     for here, there in zip(*both, strict=True):
         assert here.keys() == there.keys()
         for metric in here:
@@ -82,17 +89,18 @@ def test_the_weights_are_those_of_one_process(two, given, tmp_path, name):
 
 
 def test_a_run_that_was_killed_ends_as_it_would_have(two):
-    assert distance(two / "killed", two / "ppo") == 0
+    for name in ("", "-shard"):
+        assert distance(two / f"killed{name}", two / f"ppo{name}") == 0
 
 
 def test_the_main_process_says_what_is_wrong_and_the_other_leaves(two):
     first, second = ((two / f"said.{number}").read_text().splitlines() for number in (0, 1))
     done = len(JOBS)
     assert first[:done] == second[:done] == ["finished"] * done
-    assert first[done] == second[done] == "left" and first[done + 1] == second[done + 1] == "finished"
-    assert first[done + 2].startswith("nowhere.jsonl: no such file") and second[done + 2] == "left"
-    assert first[done + 3].startswith("--async 1: for one process") and second[done + 3] == "left"
-    assert "--max-failure-rate" in first[done + 4] and second[done + 4] == "left"
+    for killed in (done, done + 2):
+        assert first[killed] == second[killed] == "left" and first[killed + 1] == second[killed + 1] == "finished"
+    assert first[done + 4].startswith("nowhere.jsonl: no such file") and second[done + 4] == "left"
+    assert "--max-failure-rate" in first[done + 5] and second[done + 5] == "left"
     assert json.loads((two / "silent" / "run.json").read_text())["status"] == "failed"
 
 

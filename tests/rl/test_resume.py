@@ -44,7 +44,7 @@ def log(folder, name="metrics"):
         ("ppo", {"samples": 1, "epochs": 2, "minibatches": 2, "value_warmup": 1, "normalise_rewards": True, "kl_target": 0.1}),
         ("reinforce", {"samples": 2, "lora": 4, "schedule": "cosine", "warmup": 0.3, "skip_alike": True}),
         ("rloo", {"async": 1, "temperature_end": 0.7, "save_every": 3}),
-        ("rloo", {"async": 1, "samples": 2, "skip_alike": True}),
+        ("rloo", {"async": 2, "samples": 2, "skip_alike": True}),
         ("grpo", {"dynamic_kl": True, "second": "gold", "entropy": 0.01, "entropy_end": 0.0}),
     ],
 )

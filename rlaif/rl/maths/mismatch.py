@@ -36,12 +36,21 @@ def masked(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, floor: floa
 
 
 @torch.no_grad()
+def sequence_truncated(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float = 3.0) -> Tensor:
+    """min(W, cap), W = Π w over the response, at each of its tokens: the response's own weight, bounded.
+
+    Source: TRL's ``sequence_truncate``; of the token's weight, ``truncated``.
+    """
+    return _product(trainer_logp, sampler_logp, mask).clamp(max=cap) * mask
+
+
+@torch.no_grad()
 def sequence_masked(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float = 3.0) -> Tensor:
     """W = Π w over the response, at each of its tokens, where W ≤ cap, else 0.
 
     Source: arXiv 2512.23075; TRL's ``sequence_mask``, with cap 3.
     """
-    whole = _log_ratio(trainer_logp, sampler_logp, mask).sum(-1, keepdim=True).clamp(max=LARGEST_LOG_RATIO).exp()
+    whole = _product(trainer_logp, sampler_logp, mask)
     return whole.masked_fill(whole > cap, 0.0) * mask
 
 
@@ -68,6 +77,11 @@ def not_left_behind(logp: Tensor, sampler_logp: Tensor, advantages: Tensor, mask
     apart = -_log_ratio(logp.detach(), sampler_logp, mask).sum(-1, keepdim=True) / many
     worse = advantages.float().masked_fill(~mask, 0.0).sum(-1, keepdim=True) < 0
     return (~(worse & (apart > most))) * mask.float()
+
+
+def _product(trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor) -> Tensor:
+    """Π w of each response, [B, 1]."""
+    return _log_ratio(trainer_logp, sampler_logp, mask).sum(-1, keepdim=True).clamp(max=LARGEST_LOG_RATIO).exp()
 
 
 def _log_ratio(logp: Tensor, sampler_logp: Tensor, mask: Tensor) -> Tensor:

@@ -19,14 +19,16 @@ class Distill(RlConfig):
     teacher's probabilities of its tokens. The teacher stands where other methods have the reference policy, so that ``kl`` in
     the metrics is the distance from it, and ``beta`` weighs it against rewards, where there are any.
 
-    teacher: a causal model of the policy's tokenizer.
+    teacher: a causal model of the policy's tokenizer, here or on vLLM servers (``teacher``).
     """
 
     method: ClassVar[str] = "distill"
     title: ClassVar[str] = "on-policy distillation"
     about: ClassVar[str] = "the reverse KL from a teacher, per token; --reward none for that alone"
 
-    teacher: str | None = setting(None, "Whom to learn from: a model's path or hub id.", panel=DATA, path=True)
+    teacher: str | None = setting(
+        None, "Whom to learn from: a model's path or hub id, or vLLM servers' URLs.", panel=DATA, path=True
+    )
     samples: int = redefault(RlConfig, "samples", 1)
     batch_size: int = redefault(RlConfig, "batch_size", 64)
     beta: float = redefault(RlConfig, "beta", 1.0)
@@ -34,7 +36,10 @@ class Distill(RlConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.teacher:
-            raise UsageError("--teacher is missing: whom to learn from? a model's path or hub id")
+            raise UsageError("--teacher is missing: whom to learn from? a model's path or hub id, or vLLM servers' URLs")
+        served = self.teacher.startswith(("http://", "https://"))
+        if served and not (self.temperature == 1 and self.temperature_end in (None, 1)):
+            raise UsageError("--teacher on a server says what it is itself, not at another temperature: give --temperature 1")
         if not self.beta or self.kl_in != "reward" or self.kl != "k1":
             raise UsageError("distill: the advantage is the KL from the teacher: --beta above 0, --kl-in reward and --kl k1")
 

@@ -13,7 +13,7 @@ from rlaif.engines.config import EngineConfig
 from rlaif.errors import UsageError
 from rlaif.registry import Registry
 from rlaif.rl.rewards.config import RewardConfig
-from rlaif.rl.rollout import RewardSource
+from rlaif.rl.rollout import RewardSource, Sleeper
 
 GPU_MEMORY = 0.3
 """Share of the GPU for each critic that runs beside the policy, unless the user says otherwise."""
@@ -24,22 +24,27 @@ class Context:
     """What sources may need besides their configuration, and may share.
 
     reference, max_tokens: the policy that training starts from and its longest response. out: the run's folder. exits: what is
-    closed with the run.
+    closed with the run. sleep: open engines so that they can give a GPU's memory back for a while.
     """
 
     reference: str | None
     max_tokens: int
     out: Path | None
+    sleep: bool = False
     exits: AsyncExitStack = field(default_factory=AsyncExitStack)
     _engines: dict[EngineConfig, Engine] = field(default_factory=dict)
 
     def engine(self, model: str, config: EngineConfig) -> Engine:
         """The engine of a model, one for all sources that ask for the same."""
-        config = replace(config, model=model, gpu_memory=config.gpu_memory or GPU_MEMORY)
+        config = replace(config, model=model, gpu_memory=config.gpu_memory or GPU_MEMORY, can_sleep=self.sleep)
         if config not in self._engines:
             self._engines[config] = config.open()
             self.exits.push_async_callback(self._engines[config].close)
         return self._engines[config]
+
+    def sleepers(self) -> list[Sleeper]:
+        """The engines that can sleep."""
+        return [engine for engine in self._engines.values() if isinstance(engine, Sleeper)] if self.sleep else []
 
 
 Opened = tuple[RewardSource, Mapping[str, Any]]

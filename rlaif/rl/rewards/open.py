@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,19 @@ from rlaif.rl.rewards.base import SOURCES, Context
 from rlaif.rl.rewards.config import RewardConfig
 from rlaif.rl.rewards.mix import Gate, MixReward, Part
 from rlaif.rl.rewards.mix_file import load_mix
-from rlaif.rl.rollout import RewardSource
+from rlaif.rl.rollout import RewardSource, Sleeper
 
 
 @dataclass
 class OpenReward:
     """source: whom to ask. facts: what made the rewards, for ``run.json``. task_weights: how often each task is drawn, where
-    a mix says so. ``close`` gives back engines and stores."""
+    a mix says so. sleepers: engines that can give a GPU's memory back for a while. ``close`` gives back engines and stores."""
 
     source: RewardSource
     facts: dict[str, Any]
     task_weights: Mapping[str, float]
     _exits: AsyncExitStack
+    sleepers: Sequence[Sleeper] = ()
 
     @property
     def relative(self) -> bool:
@@ -36,19 +37,24 @@ class OpenReward:
 
 
 def open_reward(
-    config: RewardConfig, *, reference: str | None = None, max_tokens: int = 256, out: Path | None = None
+    config: RewardConfig,
+    *,
+    reference: str | None = None,
+    max_tokens: int = 256,
+    out: Path | None = None,
+    sleep: bool = False,
 ) -> OpenReward:
     """The source that ``config`` names.
 
     reference, max_tokens: the policy that training starts from and its longest response; out: the run's folder, which keeps
-        its answers. Only a critic that compares with the reference policy needs the three.
+        its answers. Only a critic that compares with the reference policy needs the three. sleep: see ``Context``.
 
     Raises UsageError when something is missing, cannot be opened, or is of the wrong kind.
     """
-    context = Context(reference, max_tokens, out)
+    context = Context(reference, max_tokens, out, sleep)
     if not config.reward.endswith((".yaml", ".yml")):
         source, facts = _open(config, context)
-        return OpenReward(source, facts, {}, context.exits)
+        return OpenReward(source, facts, {}, context.exits, context.sleepers())
     recipe = load_mix(Path(config.reward))
     parts, described = [], []
     for item in recipe.ingredients:
@@ -60,7 +66,8 @@ def open_reward(
         described.append({"id": item.id, "weight": item.weight, "optional": item.optional, "gate": item.gate, **facts})
     tasks = {task: sorted(names) for task, names in recipe.tasks.items()}
     about = {"reward": "mix", "normalise": recipe.normalise, "sources": described, "tasks": tasks, "weights": recipe.weights}
-    return OpenReward(MixReward(parts, recipe.normalise, recipe.tasks), about, recipe.weights, context.exits)
+    source = MixReward(parts, recipe.normalise, recipe.tasks)
+    return OpenReward(source, about, recipe.weights, context.exits, context.sleepers())
 
 
 def _open(config: RewardConfig, context: Context) -> tuple[RewardSource, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlaif.registry import Registry
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from rlaif.models.load import Base
     from rlaif.rl.config import RlConfig
     from rlaif.rl.networks import Policy
-    from rlaif.rl.rollout import Sampler
+    from rlaif.rl.rollout import Query, Sampler
 
 SAMPLERS = Registry(
     "sampler",
@@ -33,3 +34,11 @@ def open_sampler(config: RlConfig, base: Base, policy: Policy) -> Sampler:
     name = "server" if config.sampler.startswith(("http://", "https://")) else config.sampler
     sampler: Sampler = SAMPLERS[name](config, base, policy)
     return sampler
+
+
+def room(config: RlConfig, base: Base, queries: Sequence[Query]) -> int:
+    """Tokens that a sequence of the sampler's may need, and no more: an engine sets its cache apart by them."""
+    from rlaif.rl.samplers.weights import LENGTH
+
+    longest = max(LENGTH, *(query.length for query in queries))
+    return min(base.context, longest + config.max_tokens)

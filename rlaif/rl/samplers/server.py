@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.rl.samplers.vllm import AT_ONCE
-from rlaif.rl.samplers.weights import merged_weights, prove
+from rlaif.rl.samplers.weights import merged_weights, prove, save_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,7 +50,9 @@ class ServerSampler:
     """Spreads prompts over ``urls``. The servers serve the model that the policy began as, can read ``folder``, and run with
     VLLM_SERVER_DEV_MODE=1, for the routes that change weights, and ``--logprobs-mode processed_logprobs``.
 
-    folder: where weights are saved for the servers. ends: tokens that end a response.
+    folder: where weights are saved for the servers. ends: tokens that end a response. adapter: the servers are given the
+    policy's adapter alone, and apply it; they run with ``--enable-lora`` and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and need no
+    dev mode.
 
     Raises UsageError where a server's vLLM is too old, RunFailed where they turn out not to sample from the weights that they
     are given (``weights.prove``). On a CPU that is so for a model whose output layer is tied to its embeddings: vLLM keeps a
@@ -65,7 +68,9 @@ class ServerSampler:
         *,
         ends: Sequence[int],
         max_tokens: int,
+        adapter: bool = False,
     ) -> None:
+        self._apart, self._version = adapter, 0
         self._engine = ServerEngine(urls, tokenizer="none")
         for server in self._engine.client.servers:
             if server.known:
@@ -91,9 +96,14 @@ class ServerSampler:
 
     def update(self, model: Any) -> None:
         """Save the weights, an adapter's merged, and have every server load them and forget what it has cached."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: self._as_sent(value).to("cpu").contiguous() for name, value in merged_weights(model)}
-        save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
+        if self._apart:
+            self._version += 1  # under a new name, of which nothing is cached
+            shutil.rmtree(self._folder, ignore_errors=True)
+            save_adapter(model, self._folder / self._name)
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            weights = {name: self._as_sent(value).to("cpu").contiguous() for name, value in merged_weights(model)}
+            save_file(weights, self._folder / "model.safetensors", {"format": "pt"})
         servers = self._engine.client.servers
         with ThreadPoolExecutor(len(servers)) as threads:
             problems = list(threads.map(lambda server: self._renew(server) if server.known else None, servers))
@@ -101,11 +111,17 @@ class ServerSampler:
             server.stale = problem is not None or not server.known
         for server, problem in zip(servers, problems, strict=True):
             if problem and problem.kind == "denied":
-                raise RunFailed(f"{problem.words}; start the server with VLLM_SERVER_DEV_MODE=1")
+                needed = "--enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True" if self._apart else "VLLM_SERVER_DEV_MODE=1"
+                raise RunFailed(f"{problem.words}; start the server with {needed}")
             if problem and all(other.stale for other in servers):
                 raise RunFailed(problem.words)
             if problem:
                 server.tell(f"did not take the weights ({problem.words})")
+
+    @property
+    def _name(self) -> str:
+        """Of the adapter as it was last saved."""
+        return f"policy-{self._version}"
 
     def _as_sent(self, value: Tensor) -> Tensor:
         """In bfloat16 where training computes in it: half to write and to read, for what a server makes of them anyway."""
@@ -130,6 +146,13 @@ class ServerSampler:
 
     def _renew(self, server: Replica) -> Problem | None:
         """Have a server load the weights as they were last saved. Returns what kept it from doing so."""
+        if self._apart:
+            loaded = {"lora_name": self._name, "lora_path": str((self._folder / self._name).resolve())}
+            try:
+                self._tell(server, "v1/load_lora_adapter", loaded)
+            except _UntoldError as error:
+                return error.problem
+            return None
         reload = {"method": "reload_weights", "kwargs": {"weights_path": str(self._folder.resolve())}}
         try:
             self._tell(server, "collective_rpc", reload)
@@ -151,6 +174,7 @@ class ServerSampler:
 
         own = {"n": n, "temperature": temperature, "seed": Sampling(seed=seed).seed_for((query.group, query.ids))}
         body = {"prompt": list(query.ids), **self._body, **own, "return_token_ids": True}
+        body |= {"model": self._name} if self._apart else {}
         reply = await self._engine.client.post("completions", body, read, kind=f"sample {n}")
         if isinstance(reply, Problem):
             raise RunFailed(f"the policy's server did not answer a prompt: {reply.words}")
@@ -169,4 +193,12 @@ def open_server(config: RlConfig, base: Base, policy: Policy) -> ServerSampler:
     """``--sampler URL[,URL…]``."""
     urls, ends = config.sampler.split(","), end_tokens(policy.causal, base.tokenizer)
     folder = config.out / "sampler-weights"
-    return ServerSampler(policy, base.tokenizer, urls, folder, ends=ends, max_tokens=config.max_tokens)
+    return ServerSampler(
+        policy,
+        base.tokenizer,
+        urls,
+        folder,
+        ends=ends,
+        max_tokens=config.max_tokens,
+        adapter=config.sampler_adapter,
+    )

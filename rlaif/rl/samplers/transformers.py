@@ -18,6 +18,7 @@ from rlaif.rl.config import RlConfig
 from rlaif.rl.memory import SAMPLED
 from rlaif.rl.networks import Policy
 from rlaif.rl.rollout import Query, Rollout
+from rlaif.rl.shard import whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,7 +29,7 @@ class TransformersSampler:
     responses that have ended leave the batch.
 
     tokens: the most that a batch may hold, prompts, responses and padding. ahead: sample from a copy of the weights, taken by
-    ``update``, because the policy's own change meanwhile.
+    ``update``, because the policy's own change meanwhile, or are in parts.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class TransformersSampler:
     def update(self, model: Any = None) -> None:
         """Take the policy's weights as they are now, where they are not sampled themselves."""
         if self._policy is not self._live:
-            self._policy.model.load_state_dict(self._live.model.state_dict())
+            live = dict(self._live.model.named_parameters())
+            for name, own in self._policy.model.named_parameters():
+                own.data.copy_(whole(live[name].detach()))
 
     def close(self) -> None:
         self._worker.shutdown(cancel_futures=True)
@@ -117,7 +120,8 @@ def open_transformers(config: RlConfig, base: Base, policy: Policy) -> Transform
     """``--sampler transformers``."""
     ends = end_tokens(policy.causal, base.tokenizer)
     tokens = config.sample_tokens or SAMPLED
-    return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, tokens, bool(config.ahead))
+    apart = bool(config.ahead) or config.shard
+    return TransformersSampler(policy, base.tokenizer, ends, config.max_tokens, tokens, apart)
 
 
 DROP = 0.75

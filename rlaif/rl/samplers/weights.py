@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rlaif.data.rows import Row
@@ -17,6 +19,7 @@ from rlaif.errors import RunFailed
 from rlaif.rl.batch import Batch, collate
 from rlaif.rl.networks import POLICY, Policy
 from rlaif.rl.rollout import Query, Rollout, Sampler
+from rlaif.rl.shard import whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,11 +41,27 @@ def merged_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
         path, inside, leaf = name.partition(".base_layer.")
         layer = causal.get_submodule(path) if inside else None
         if layer is not None and leaf == "weight" and POLICY in layer.lora_A:
-            yield f"{path}.weight", (value + layer.get_delta_weight(POLICY)).to(value.dtype)
+            yield f"{path}.weight", whole((value + layer.get_delta_weight(POLICY)).to(value.dtype))
         elif inside:
-            yield f"{path}.{leaf}", value.detach()
+            yield f"{path}.{leaf}", whole(value.detach())
         elif "lora_" not in name:
-            yield name, value.detach()
+            yield name, whole(value.detach())
+
+
+@torch.no_grad()
+def adapter_weights(model: Any) -> dict[str, Tensor]:
+    """The policy's adapter alone, in main memory, by the names of peft's files."""
+    from peft import get_peft_model_state_dict
+
+    found = get_peft_model_state_dict(model, adapter_name=POLICY, save_embedding_layers=False)
+    return {name: whole(value.detach()).to("cpu").contiguous() for name, value in found.items()}
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write it as peft does, for an engine to read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(adapter_weights(model), folder / "adapter_model.safetensors", {"format": "pt"})
+    model.peft_config[POLICY].save_pretrained(str(folder))
 
 
 def prove(sampler: Sampler, policy: Policy, tokenizer: PreTrainedTokenizerBase, tolerance: float) -> None:

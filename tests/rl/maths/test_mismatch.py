@@ -43,6 +43,14 @@ def test_sequence_masked():
     ]
 
 
+def test_sequence_truncated():
+    assert rows(mismatch.sequence_truncated(TRAINER, SAMPLER, MASK, 2.5)) == [
+        pytest.approx([2.5] * 3, rel=1e-5),
+        pytest.approx([0.9 * 1.2] * 2, rel=1e-5),
+        [2.5],
+    ]
+
+
 def test_the_band_is_of_the_geometric_mean_and_so_of_any_length():
     assert (1.1 * 0.4 * 6.0) ** (1 / 3) > 1.3 > (0.9 * 1.2) ** 0.5
     assert rows(mismatch.within_band(TRAINER, SAMPLER, MASK, 0.7, 1.3)) == [[0.0] * 3, [1.0] * 2, [0.0]]
@@ -56,5 +64,5 @@ def test_only_bad_responses_that_the_policy_has_left_are_dropped():
 
 
 def test_where_they_agree_every_weight_is_one():
-    for weigh in (mismatch.truncated, mismatch.masked, mismatch.sequence_masked):
+    for weigh in (mismatch.truncated, mismatch.masked, mismatch.sequence_masked, mismatch.sequence_truncated):
         assert rows(weigh(SAMPLER, SAMPLER, MASK)) == [[1.0] * 3, [1.0] * 2, [1.0]]

@@ -47,6 +47,8 @@ def test_rewards_count_beside_it_by_what_they_are_above_their_prompts_mean(score
 def test_what_makes_no_advantage_is_refused():
     with pytest.raises(UsageError, match="--teacher is missing"):
         configure(Distill, **{**GIVEN, "teacher": None})
+    with pytest.raises(UsageError, match="--temperature 1"):
+        configure(Distill, **{**GIVEN, "teacher": "http://127.0.0.1:9"}, temperature=0.7)
     with pytest.raises(UsageError, match="--kl k1"):
         configure(Distill, **GIVEN, kl="k3")
     with pytest.raises(UsageError, match="--beta above 0"):

@@ -25,3 +25,26 @@ def test_what_is_missing_is_named():
     assert given("x", "critic", "--critic") == "x"
     with pytest.raises(UsageError, match="--reward critic needs --critic"):
         given((), "critic", "--critic")
+
+
+def test_engines_are_opened_to_sleep_where_the_run_wants_it(monkeypatch):
+    class Asleep:
+        def sleep(self): ...
+        def wake(self): ...
+        async def close(self): ...
+
+    class Never:
+        async def close(self): ...
+
+    opened = []
+
+    def open_(self):
+        opened.append(self)
+        return Asleep() if self.model == "vllm" else Never()
+
+    monkeypatch.setattr(EngineConfig, "open", open_)
+    for wanted in (False, True):
+        context = Context(None, 8, None, sleep=wanted)
+        engines: list[object] = [context.engine(name, EngineConfig()) for name in ("vllm", "transformers", "vllm")]
+        assert context.sleepers() == (engines[:1] if wanted else []) and engines[0] is engines[2]
+        assert [config.can_sleep for config in opened[-2:]] == [wanted, wanted]

@@ -47,6 +47,15 @@ def sampler(folders):
 
 
 @pytest.fixture(scope="module")
+def applying(sampler, folders):
+    """One that is given adapters, with its policy."""
+    policy = policy_of(folders["tied"], lora=4)
+    found = [in_process(policy, folders["tied"], adapter=4)]
+    yield found[0], policy
+    found.pop().close()
+
+
+@pytest.fixture(scope="module")
 def server(folders, tmp_path_factory):
     log, options = tmp_path_factory.mktemp("server") / "log", ("--logprobs-mode", "processed_logprobs")
     with vllm_server(str(folders["untied"]), log, *options, VLLM_SERVER_DEV_MODE="1") as url:
@@ -58,19 +67,20 @@ def policy_of(folder, lora=0):
     return Policy(with_adapter(model, "causal", lora) if lora else model, POLICY if lora else None, bf16=False)
 
 
-def in_process(policy, folder):
+def in_process(policy, folder, **options):
     from rlaif.rl.samplers.vllm import VllmSampler
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ends = [tokenizer.eos_token_id]
-    return VllmSampler(policy, tokenizer, str(folder), ends=ends, max_tokens=LONG, context=256)
+    return VllmSampler(policy, tokenizer, str(folder), ends=ends, max_tokens=LONG, context=256, **options)
 
 
-def over_http(policy, folder, url, weights):
+def over_http(policy, folder, url, weights, adapter=False):
     from rlaif.rl.samplers.server import ServerSampler
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return ServerSampler(policy, tokenizer, [url], weights, ends=[tokenizer.eos_token_id], max_tokens=LONG)
+    ends = [tokenizer.eos_token_id]
+    return ServerSampler(policy, tokenizer, [url], weights, ends=ends, max_tokens=LONG, adapter=adapter)
 
 
 def trained(policy, seed=0):
@@ -133,6 +143,25 @@ def test_an_adapter_is_merged(sampler, folders):
     check_draws(sampler, trained(policy_of(folders["tied"], lora=4)), folders["tied"])
 
 
+def test_an_adapter_is_handed_over_alone(applying, folders, monkeypatch):
+    """The base stays as it is in the engine, which applies what the adapter has become."""
+    own, policy = applying
+    monkeypatch.setattr(own, "_load_whole", None)
+    for seed in range(2):
+        check_draws(own, trained(policy, seed), folders["tied"])
+
+
+def test_after_sleep_it_samples_as_before(sampler, folders):
+    """On a CPU vLLM keeps its memory, but takes the same calls."""
+    policy = trained(policy_of(folders["tied"]))
+    sampler.update(policy.model)
+    before = draw(sampler)
+    sampler.sleep()
+    sampler.wake()
+    sampler.update(policy.model)
+    assert draw(sampler) == before
+
+
 def test_a_run_whose_reloads_do_nothing_is_refused(sampler, folders, monkeypatch):
     from rlaif.rl.samplers import vllm as vllm_sampler
 
@@ -192,6 +221,16 @@ def test_a_server_samples_from_the_weights_of_now(server, folders, tmp_path):
     sampler = over_http(policy, folders["untied"], server, tmp_path / "weights")
     likes_to_end(trained(policy), AutoTokenizer.from_pretrained(folders["untied"]))
     check_draws(sampler, policy, folders["untied"])
+
+
+def test_a_server_applies_the_adapter_that_it_is_given(folders, tmp_path):
+    options = ("--logprobs-mode", "processed_logprobs", "--enable-lora", "--max-lora-rank", "8")
+    policy = policy_of(folders["tied"], lora=4)
+    with vllm_server(str(folders["tied"]), tmp_path / "log", *options, VLLM_ALLOW_RUNTIME_LORA_UPDATING="True") as url:
+        sampler = over_http(policy, folders["tied"], url, tmp_path / "weights", adapter=True)
+        for seed in range(2):
+            check_draws(sampler, trained(policy, seed), folders["tied"])
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [sampler._name]
 
 
 def test_a_server_that_keeps_its_weights_is_refused(server, folders, tmp_path, monkeypatch):

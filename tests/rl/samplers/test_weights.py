@@ -6,13 +6,14 @@ import copy
 
 import pytest
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlaif.errors import RunFailed
 from rlaif.models.load import with_adapter
 from rlaif.rl.networks import POLICY, VALUE, Policy
 from rlaif.rl.samplers.transformers import TransformersSampler
-from rlaif.rl.samplers.weights import _is_moved, _noise, merged_weights, prove
+from rlaif.rl.samplers.weights import _is_moved, _noise, merged_weights, prove, save_adapter
 from tests.tiny import save_model
 
 
@@ -45,6 +46,20 @@ def adapted(model):
 
 def bits(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_the_policys_adapter_alone_is_what_peft_reads(model, folder, tmp_path):
+    """On the base it gives the policy's logits, and the value net's is not in it."""
+    policy, ids = adapted(model), torch.arange(24).view(2, 12)
+    policy.set_adapter(POLICY)
+    save_adapter(policy, tmp_path / "adapter")
+    again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path / "adapter")
+    with torch.no_grad():
+        torch.testing.assert_close(again(input_ids=ids).logits, policy(input_ids=ids).logits)
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
 
 
 def test_the_policys_adapter_is_merged_and_the_model_is_left_as_it_is(model):
