@@ -14,12 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from rlaif.data.write import atomic_path
+from rlaif.errors import UsageError
 from rlaif.rl.shard import part_of, whole
+
+FORMAT = 2
+"""Of what a checkpoint holds. One of another format is refused: half of a state would go on as another run."""
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
     """Write ``folder/step-N.pt``, and then remove the older ones; candidates for the best policy stay beside it."""
-    _write(folder / f"step-{step}.pt", state)
+    _write(folder / f"step-{step}.pt", {"format": FORMAT, **state})
     for old in _steps(folder)[:-1]:
         (folder / f"step-{old}.pt").unlink()
 
@@ -31,9 +35,17 @@ def remove(folder: Path) -> None:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The state of the newest checkpoint, None where there is none."""
+    """The state of the newest checkpoint, None where there is none. Raises UsageError for one of another format."""
     steps = _steps(folder)
-    return _read(folder / f"step-{steps[-1]}.pt") if steps else None
+    if not steps:
+        return None
+    path = folder / f"step-{steps[-1]}.pt"
+    state = _read(path)
+    if state.get("format") != FORMAT:
+        raise UsageError(
+            f"{path}: a checkpoint of another version of rlaif; go on with that version, or begin anew with --overwrite"
+        )
+    return state
 
 
 def save_policy(folder: Path, step: int, weights: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlaif.errors import UsageError
 from rlaif.rl import state
 
 
@@ -63,3 +64,9 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path):
         state.save(tmp_path, 4, {"step": lambda: None})
     assert state.load_newest(tmp_path)["step"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-3.pt"]
+
+
+def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path):
+    torch.save({"step": 3}, tmp_path / "step-3.pt")
+    with pytest.raises(UsageError, match=r"step-3\.pt: a checkpoint of another version of rlaif.*--overwrite"):
+        state.load_newest(tmp_path)
