@@ -31,9 +31,11 @@ BY_NAME = {
     ("rlaif.critic.templates", "rlaif.critic.revise"),
     ("rlaif.constitution.types", "rlaif.constitution.load"),
     ("rlaif.rl.config", "rlaif.rl.methods.baseline"),
+    ("rlaif.rl.conflicts", "rlaif.rl.config"),
 }
 """Forms of templates that are looked up by their name, as the registries look up what they hold; and ``Constitution.load``,
-which is ``load_constitution`` under the name that Python users look for; and the type of a method's value settings."""
+which is ``load_constitution`` under the name that Python users look for; and types alone: of a method's value
+settings, and of the settings that are checked."""
 GRAPH = {name: {other for other in imports(path) if (name, other) not in BY_NAME} for name, path in MODULES.items()}
 
 

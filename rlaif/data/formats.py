@@ -17,17 +17,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import IO, Any, Literal, Protocol, cast
 
 from rlaif.data.rows import BadRow
 from rlaif.data.shapes import STRUCTURED
 from rlaif.data.values import parsed
 from rlaif.errors import UsageError
 
-if TYPE_CHECKING:
-    from rlaif.data.storage import Remote
-
-File: TypeAlias = "Path | Remote"
 Format = Literal["jsonl", "array", "csv", "parquet"]
 Record = tuple[int, Any] | BadRow
 """A 1-based number with what the source holds there, or why it holds nothing usable."""
@@ -39,6 +35,15 @@ MAX_RECORD = 64 * 2**20
 _BATCH = 256
 _BROKEN = (EOFError, OSError, zlib.error)
 _FOREIGN = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"\xff\xfe": "UTF-16 text"}
+
+
+class File(Protocol):
+    """As much of a ``pathlib.Path`` as reading takes; of one in storage, ``data.storage.Remote``."""
+
+    @property
+    def suffixes(self) -> list[str]: ...
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]: ...
 
 
 def records(path: File) -> Iterator[Record]:

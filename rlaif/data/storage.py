@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from rlaif.data.formats import SUFFIXES
 from rlaif.data.hub import named
@@ -40,7 +40,7 @@ class Remote:
     def suffixes(self) -> list[str]:
         return PurePosixPath(self.path).suffixes
 
-    def open(self, mode: str = "rb") -> IO[bytes]:
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:
         """Reads raise RunFailed where the storage does not answer any more: rows would be missing."""
         with _trouble(UsageError, f"{self} cannot be opened"):
             return cast(IO[bytes], io.BufferedReader(_Raw(self.system.open(self.path, mode), str(self)), _AHEAD))

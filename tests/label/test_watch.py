@@ -73,11 +73,3 @@ def test_what_cannot_be_told_is_refused_before_anything_is_asked(project, option
         with pytest.raises(UsageError, match=why):
             work(project.config(**options))
     assert not (project.config().out / "preferences.jsonl").exists()
-
-
-def test_the_report_that_a_run_ends_with_holds_so_many_pairs_and_says_how_to_see_all(project, monkeypatch):
-    monkeypatch.setattr("rlaif.label.conclude.OWN_PAIRS", 50)
-    project.label()
-    report = (project.config().out / "report.html").read_text()
-    assert "A random sample of 50 of 600 pairs" in report
-    assert "<code>rlaif report</code> with <code>--max-pairs 600</code>" in report
