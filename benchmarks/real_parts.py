@@ -74,8 +74,8 @@ def rlaif(*arguments: object) -> None:
     _, status, used = os.wait4(process.pid, 0)
     if code := os.waitstatus_to_exitcode(status):
         raise SystemExit(code)
-    minutes = (used.ru_utime + used.ru_stime) / 60
-    print(f"rlaif {' '.join(map(str, arguments[:2]))}: {minutes:.1f} CPU minutes, {used.ru_maxrss / 1e6:.2f} GB", flush=True)
+    minutes, held = (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss * 1024 / 1e9
+    print(f"rlaif {' '.join(map(str, arguments[:2]))}: {minutes:.1f} CPU minutes, {held:.2f} GB", flush=True)
 
 
 def constitution(path: Path, principle: str) -> Path:
