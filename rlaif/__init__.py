@@ -42,6 +42,7 @@ _PUBLIC = {
     "run_best_of_n": "rlaif.train.best_of_n",
     "run_compare": "rlaif.compare.run",
     "run_generated": "rlaif.train.generate",
+    "run_reasoned": "rlaif.train.rationales",
     "run_label": "rlaif.label.run",
     "run_preference_rounds": "rlaif.train.rounds",
     "run_revise": "rlaif.label.revise_run",
