@@ -24,6 +24,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.real_alpaca import alpaca
 from benchmarks.real_engines import engines
 from benchmarks.real_grpo import grpo
@@ -96,13 +98,16 @@ def human(options: argparse.Namespace) -> None:
 
 
 def margins(model: Path, rows: Path) -> Any:
-    """Of each row's chosen response over its rejected, by a reward model's scores, [N]."""
-    pairs = [example for example in read_examples(str(rows), "pairs", "soft") if isinstance(example, Example)]
+    """Of each row's chosen response over its rejected, by a reward model's scores, [N]; 0 for a row that is no pair."""
+    examples = list(read_examples(str(rows), "pairs", "soft"))
+    pairs = [example for example in examples if isinstance(example, Example)]
     scorer = RewardModel(str(model / "model"))
     chosen, rejected = (
         scorer.scores([pair.prompt for pair in pairs], [str(pair.responses[side]) for pair in pairs]).numpy() for side in (0, 1)
     )
-    return chosen - rejected
+    found = np.zeros(len(examples))
+    found[[example.number - 1 for example in pairs]] = chosen - rejected
+    return found
 
 
 def compared(options: argparse.Namespace) -> None:

@@ -17,6 +17,11 @@ from pathlib import Path
 import httpx
 
 
+def heed_interrupts() -> None:
+    """``preexec_fn`` of a command that a test interrupts: a shell's background jobs ignore SIGINT, and so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The URL at which ``handler`` answers."""

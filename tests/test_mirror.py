@@ -11,7 +11,6 @@ UNTESTED = {
     "rlaif/critic/config.py",
     "rlaif/data/formats.py",
     "rlaif/engines/base.py",
-    "rlaif/engines/config.py",
     "rlaif/engines/open.py",
     "rlaif/evaluate/judgement.py",
     "rlaif/evaluate/table.py",

@@ -167,8 +167,8 @@ class Template:
         self, conversation: Sequence[Turn], responses: Sequence[Sequence[Turn]]
     ) -> Mapping[str, tuple[Segment, ...]]:
         """All slots but the principle's. The questions about a sample follow one another: those of the last one are at hand."""
-        for earlier, others, held in self._last[:1]:
-            if earlier is conversation and others is responses:
+        match self._last:
+            case [(earlier, others, held)] if earlier is conversation and others is responses:
                 return held
         slots = {"conversation": self.conversation(conversation)}
         if self.form.labels == "scale":

@@ -88,7 +88,13 @@ class EngineConfig:
 
         Raises UsageError when the model names nothing usable.
         """
-        engine: Engine = ENGINES[self._kind()](self)
+        kind = self._kind()
+        if self.tensor_parallel > 1 and kind in ("transformers", "server", "litellm", "scripted"):
+            raise UsageError(
+                f"--tensor-parallel {self.tensor_parallel}: only vLLM spreads a model over GPUs, and {self.model} is not asked "
+                "through it in this process; give --engine vllm"
+            )
+        engine: Engine = ENGINES[kind](self)
         return engine
 
     def sharing(self, models: int) -> EngineConfig:

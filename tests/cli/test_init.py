@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import heed_interrupts
+
 CONSTITUTION = "name: t\nversion: 1\nprinciples:\n  - {id: kind, text: The response is kind.}\n"
 ROW = {"prompt": "hi", "responses": ["a", "b"]}
 
@@ -39,7 +41,7 @@ def test_an_interrupt_says_that_the_same_command_continues(folder, command):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        preexec_fn=heed_interrupts,
     )
     record = folder / ("samples.run.json" if command.startswith("sample") else "run/run.json")
     deadline = time.monotonic() + 60

@@ -14,6 +14,7 @@ from rlaif.cli.report import report
 from rlaif.errors import UsageError
 from tests.reference.fake_run import preferences, write_run
 from tests.reference.fake_training import write_training
+from tests.serving import heed_interrupts
 
 app = typer.Typer()
 app.command()(report)
@@ -65,7 +66,7 @@ def test_a_run_is_watched_until_ctrl_c(rlaif, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_interrupts,
     )
     try:
         url = re.search(r"http://\S+", process.stdout.readline())[0]

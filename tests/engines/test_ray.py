@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sqlite3
-from dataclasses import replace
 
 import pytest
 
@@ -138,5 +137,3 @@ def test_what_ray_cannot_hold_is_refused():
     for model in ("script:x.yaml", "http://one", "litellm:openai/x"):
         with pytest.raises(UsageError, match="is asked elsewhere"):
             EngineConfig(model=model, engine="ray").open()
-    with pytest.raises(UsageError, match="--replicas needs --engine ray"):
-        replace(EngineConfig(model="lab", replicas=2), engine="transformers").open()

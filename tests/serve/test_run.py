@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.serve.conftest import CONSTITUTION
+from tests.serving import heed_interrupts
 
 
 @pytest.fixture
@@ -25,7 +26,13 @@ def server(tmp_path):
         command = [sys.executable, "-m", "rlaif", "serve", "--constitution", "t.yaml", "--critic", "script:s.yaml"]
         command += ["--port", "0", "--read-timeout", "1", "--max-body", "10000"]
         process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+            preexec_fn=heed_interrupts,
         )
         started.append(process)
         first = process.stdout.readline()

@@ -20,14 +20,8 @@ from rlaif.rl.rewards.verdict import VerdictReward, consistent, open_verdict
 from rlaif.rl.rollout import Query, Rollout
 from rlaif.settings import configure
 from tests.rl.rewards.rollouts import rewarded
+from tests.train.test_generate import CONSTITUTION
 
-CONSTITUTION = """\
-name: two
-version: 1
-principles:
-  - {id: kind, text: The response is kind.}
-  - {id: short, text: The response is short.}
-"""
 RULES = """\
 rules:
   - {when: "first is better", choose: {A: 0.6, B: 0.3}}
