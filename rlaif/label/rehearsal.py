@@ -143,11 +143,13 @@ class StandIn:
         return length
 
     def _cached(self, ids: Sequence[int]) -> int:
-        """How many tokens are in the cache; those that are computed are put into it. The last is computed in any case."""
+        """How many tokens are in the cache; those that are computed are put into it. The last is computed in any case.
+
+        A block is named by all up to its end, so that one is held only where those before it are."""
         name, held = 0, 0
         for start in range(0, len(ids) - BLOCK + 1, BLOCK):
             name = hash((name, *ids[start : start + BLOCK]))
-            if name in self._held and held == start and start + BLOCK < len(ids):
+            if name in self._held and start + BLOCK < len(ids):
                 held += BLOCK
             self._held.add(name)
         return held

@@ -39,6 +39,15 @@ def test_no_content_changes_the_structure(conversation, first, second):
     assert structure(render(TEMPLATE, conversation, first, second)) == structure(render(TEMPLATE, "a", "b", "c"))
 
 
+def test_what_is_at_hand_of_one_sample_is_not_shown_for_another():
+    conversations = [[turn("user", text)] for text in ("one", "two")]
+    answers = [[[turn("assistant", text)], [turn("assistant", "b")]] for text in ("x", "y")]
+    asked = [(conversations[i], answers[j]) for i, j in ((0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0))]
+    found = [TEMPLATE.render("Be kind.", *each) for each in asked]
+    assert found == [load_template("compare").render("Be kind.", *each) for each in asked]
+    assert found[0] == found[1] == found[5] and len({str(prompt) for prompt in found}) == 4
+
+
 @given(HOSTILE)
 def test_no_fence_can_be_closed_from_inside(text):
     prompt = render(TEMPLATE, text, text, text)

@@ -120,6 +120,14 @@ def test_what_is_not_there_is_said_at_once(memory, asked, tmp_path):
     check_target("memory://b/not/there/yet")
 
 
+def test_what_is_no_result_stays_here(memory, tmp_path):
+    for name in ("a.txt", "deep/b.txt", "rows.jsonl.part", ".lock", ".hidden/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    copy_to("memory://b/only", tmp_path)
+    assert sorted(memory.find("/b/only")) == ["/b/only/a.txt", "/b/only/deep/b.txt"]
+
+
 def test_storage_that_takes_nothing_loses_nothing(memory, tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("x")
     monkeypatch.setattr(type(memory), "put_file", lambda *_: (_ for _ in ()).throw(PermissionError("no")))

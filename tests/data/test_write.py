@@ -97,6 +97,7 @@ def test_control_characters_are_escaped_and_read_as_they_were() -> None:
     line = dumps({"a": text})
     assert json.loads(line) == {"a": text}
     assert not set(line) & set("\x1b\x85\x9b\u202e\u2066")
+    assert dumps({"a": "\x7f"}) == '{"a": "\\u007f"}'
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rlaif.engines.base import Failure, FailureReason, Message, Segment
 from rlaif.engines.open import lab_model
 from rlaif.engines.tokens import MIN_KEPT, PromptEncoder
 from rlaif.errors import UsageError
+from tests.templates import OPENING
 from tests.tiny import CHATML, byte_tokenizer, piece_tokenizer
 
 TEMPLATE = load_template("compare")
@@ -96,6 +97,15 @@ def test_clean_text_is_what_the_chat_template_gives():
     assert PromptEncoder(tokenizer).encode(segments).ids == direct
 
 
+@pytest.mark.parametrize("written", ["m | tojson", "m | tojson | tojson"])
+def test_text_within_json_is_what_the_chat_template_gives(written):
+    tokenizer = byte_tokenizer("{% for m in messages %}{{ " + written + " }}{% endfor %}")
+    content = 'a "quoted" word,\n\\ and a line'
+    direct = tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+    encoder = PromptEncoder(tokenizer)
+    assert encoder.text(encoder.encode((Message("user", (Segment(content, False),)),)).ids) == direct
+
+
 def test_a_template_without_system_turns_gets_them_in_the_user_turn():
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
     text = PromptEncoder(byte_tokenizer(refusing)).encode(prompt("q", "a", "b"))
@@ -164,17 +174,22 @@ def test_labels_that_share_a_token_are_refused(scale):
 WITHIN_JSON = "{% for m in messages | reverse %}{{ m | tojson }}{% endfor %}"
 
 
-@pytest.mark.parametrize("template", [CHATML, WITHIN_JSON, None], ids=["plain", "last to first, within JSON", "none"])
+@pytest.mark.parametrize(
+    "template",
+    [CHATML, WITHIN_JSON, OPENING, None],
+    ids=["plain", "last to first, within JSON", "with reasoning begun", "none"],
+)
 @settings(max_examples=40, deadline=None)
 @given(texts=st.tuples(HOSTILE, HOSTILE, HOSTILE))
 def test_what_is_kept_of_a_prompt_changes_no_other_of_its_frame(template, texts):
     asked = prompt(*texts)
     encoder = framing(template)
     encoder.encode(prompt("before", "this", "one"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rlaif.engines.tokens.framed", lambda prompt: None)  # each is rendered as it is
-        rendered = encoder.encode(asked)
-    assert encoder.encode(asked) == rendered
+    for decided in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rlaif.engines.tokens.framed", lambda prompt: None)  # each is rendered as it is
+            rendered = encoder.encode(asked, decided=decided)
+        assert encoder.encode(asked, decided=decided) == rendered
 
 
 @functools.cache
