@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import Any
 
 import typer
@@ -55,8 +56,9 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
+@cache
+def _command() -> Any:
+    """``rlaif`` with all of its commands. Made once: each time they are added they are there once more."""
     from rlaif.cli import (
         annotate,
         compare,
@@ -87,12 +89,17 @@ def main() -> None:
     app.command("revise", cls=Command)(revise.revise)
     app.command("sample", cls=Command)(sample.sample)
     app.command("serve", cls=Command)(serve.serve)
+    return typer.main.get_command(app)
+
+
+def main() -> None:
+    """Run a command; say what went wrong in one message. Exit 2: the input is at fault. Exit 1: the run failed."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     for given in (*arguments, *os.environ.values()):
         remember_secrets(given)
     try:
-        app(args=arguments)
+        _command()(args=arguments)
     except (UsageError, RunFailed) as error:
         if debug:
             raise
